@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { Condition } from "./condition.ts";
 import type { Kind } from "./kinds.ts";
 import { type Key, keyOf } from "./keys.ts";
 
@@ -68,7 +67,10 @@ const Gateway = z.object({
       .optional(),
     tls: z.unknown().optional(),
   }),
-  status: z.object({ conditions: z.array(Condition).optional() }).optional().catch(undefined),
+  status: z
+    .object({ addresses: z.array(z.object({ value: z.string() })).optional() })
+    .optional()
+    .catch(undefined),
 });
 
 const GatewayClass = z.object({

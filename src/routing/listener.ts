@@ -1,0 +1,59 @@
+import type { Key } from "../api/keys.ts";
+
+declare const listener: unique symbol;
+/** `namespace/gateway/listener`; the built-in gateway's namespace is empty. */
+export type ListenerId = string & { readonly [listener]: true };
+
+export function listenerId(gateway: Key<"Gateway">, name: string): ListenerId {
+  return `${gateway.slice("Gateway/".length)}/${name}` as ListenerId;
+}
+
+/** The key that stands for the built-in gateway; no object can have it, because a Gateway always has a namespace. */
+export const BUILTIN_GATEWAY = "Gateway//builtin" as Key<"Gateway">;
+
+/** Secret bytes that no dump, log or debug page can show. */
+export class PrivateKey {
+  readonly #pem: string;
+  constructor(pem: string) {
+    this.#pem = pem;
+  }
+  reveal(): string {
+    return this.#pem;
+  }
+  equals(other: PrivateKey): boolean {
+    return this.#pem === other.#pem;
+  }
+  toJSON(): string {
+    return "[redacted]";
+  }
+  toString(): string {
+    return "[redacted]";
+  }
+}
+
+export interface Certificate {
+  readonly secret: string;
+  readonly chain: string;
+  readonly key: PrivateKey;
+  /** DNS names that the certificate is for, lower-case, wildcards included. */
+  readonly names: readonly string[];
+}
+
+/** One listener of one Gateway, as a data plane serves it. */
+export interface Listener {
+  readonly id: ListenerId;
+  readonly gateway: Key<"Gateway">;
+  readonly name: string;
+  /** IP address to bind. */
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: "HTTP" | "HTTPS";
+  /** Lower-case, or `*`. */
+  readonly hostname: string;
+  readonly certificates: readonly Certificate[];
+}
+
+/** The socket that a listener shares with the others of equal address and port. */
+export function socketOf({ address, port }: Listener): string {
+  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+}

@@ -1,0 +1,68 @@
+import type { PathMatch, RequestMatch, ValueMatch } from "./rule.ts";
+
+/** A request as matching sees it. Lookups are by lower-case header name; repeated values come comma-joined. */
+export interface RequestView {
+  readonly method: string;
+  /** Normalised path without the query. */
+  readonly path: string;
+  header(name: string): string | undefined;
+  cookie(name: string): string | undefined;
+  /** The first value of a parameter, decoded. */
+  query(name: string): string | undefined;
+}
+
+export function pathMatches(match: PathMatch, path: string): boolean {
+  switch (match.kind) {
+    case "exact":
+      return path === match.value;
+    case "prefix":
+      return path.startsWith(match.value) && (path.length === match.value.length || path[match.value.length] === "/");
+    case "regex":
+      return match.regex.matches(path);
+    default:
+      return match satisfies never;
+  }
+}
+
+function valueMatches(match: ValueMatch, value: string | undefined): boolean {
+  if (value === undefined) return false;
+  return match.kind === "exact" ? value === match.value : match.regex.matches(value);
+}
+
+export type Condition = "method" | "header" | "cookie" | "query parameter";
+
+/** The first condition besides the path that `request` does not meet, undefined when it meets all. */
+export function unmetCondition(match: RequestMatch, request: RequestView): { is: Condition; name: string } | undefined {
+  if (match.method !== undefined && match.method !== request.method) return { is: "method", name: match.method };
+  for (const m of match.headers) {
+    if (!valueMatches(m, request.header(m.name))) return { is: "header", name: m.name };
+  }
+  for (const m of match.cookies) {
+    if (!valueMatches(m, request.cookie(m.name))) return { is: "cookie", name: m.name };
+  }
+  for (const m of match.queryParams) {
+    if (!valueMatches(m, request.query(m.name))) return { is: "query parameter", name: m.name };
+  }
+  return undefined;
+}
+
+const sameValue = (a: ValueMatch, b: ValueMatch): boolean =>
+  a.name === b.name &&
+  (a.kind === "exact" ? b.kind === "exact" && a.value === b.value : b.kind === "regex" && a.regex.source === b.regex.source);
+
+function sameValues(a: readonly ValueMatch[], b: readonly ValueMatch[]): boolean {
+  return a.length === b.length && a.every((left) => b.some((right) => sameValue(left, right)));
+}
+
+/**
+ * Whether `a` and `b`, of equal path match, hold for exactly the same requests. Equal is all that shadowing can be:
+ * precedence puts the match with more conditions first, so a later one is never narrower.
+ */
+export function sameConditions(a: RequestMatch, b: RequestMatch): boolean {
+  return (
+    a.method === b.method &&
+    sameValues(a.headers, b.headers) &&
+    sameValues(a.cookies, b.cookies) &&
+    sameValues(a.queryParams, b.queryParams)
+  );
+}

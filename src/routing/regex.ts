@@ -1,0 +1,61 @@
+import { RE2JS } from "re2js";
+
+/** A user's pattern on a linear-time engine: the same dialect as Envoy's RE2, and no pattern can stall the event loop (B21). */
+export interface Regex {
+  readonly source: string;
+  /** Whether all of `text` matches. */
+  readonly matches: (text: string) => boolean;
+  /** `text` with every match replaced; `\0` to `\9` in `substitution` are groups. */
+  readonly replaceAll: (text: string, substitution: string) => string;
+}
+
+export type RegexResult = { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string };
+
+const MAX_SOURCE = 1024;
+
+/** RE2's default program limit in Envoy is generous; repeat counts are what makes programs large, so they are capped too. */
+export function compileRegex(source: string): RegexResult {
+  if (source.length > MAX_SOURCE) return { ok: false, message: `pattern is longer than ${MAX_SOURCE} characters` };
+  try {
+    const compiled = RE2JS.compile(source, RE2JS.DOTALL);
+    return { ok: true, regex: regexOf(source, compiled) };
+  } catch (error) {
+    return { ok: false, message: `not an RE2 pattern: ${error instanceof Error ? error.message : String(error)}` };
+  }
+}
+
+function regexOf(source: string, compiled: RE2JS): Regex {
+  return {
+    source,
+    matches: (text) => compiled.matcher(text).matches(),
+    replaceAll: (text, substitution) => replaceAll(compiled, text, substitution),
+  };
+}
+
+function replaceAll(compiled: RE2JS, text: string, substitution: string): string {
+  const matcher = compiled.matcher(text);
+  let out = "";
+  let end = 0;
+  while (matcher.find()) {
+    out += text.slice(end, matcher.start());
+    out += substitution.replaceAll(/\\([0-9\\])/g, (_, group: string) =>
+      group === "\\" ? "\\" : (matcher.group(Number(group)) ?? ""),
+    );
+    end = matcher.end();
+  }
+  return out + text.slice(end);
+}
+
+/** The highest group that `substitution` names, -1 when none. */
+export function highestGroup(substitution: string): number {
+  let highest = -1;
+  for (const [, group = ""] of substitution.matchAll(/\\([0-9\\])/g)) {
+    if (group !== "\\") highest = Math.max(highest, Number(group));
+  }
+  return highest;
+}
+
+/** How many groups `source` captures; `source` must compile. */
+export function groupCount(source: string): number {
+  return RE2JS.compile(source).groupCount();
+}

@@ -1,0 +1,98 @@
+import { pathMatches, sameConditions, unmetCondition, type RequestView } from "./match.ts";
+import { byPrecedence, type MatchEntry } from "./precedence.ts";
+
+/** Adds to a list that is kept in order of precedence. */
+function insert(list: MatchEntry[], entry: MatchEntry): void {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const other = list[middle];
+    if (other !== undefined && byPrecedence(other, entry) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, entry);
+}
+
+const firstMet = (list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined =>
+  list?.find((entry) => unmetCondition(entry.match, request) === undefined);
+
+/** Every prefix of `path` that ends at a segment border, longest first; the last one is empty. */
+export function* segmentPrefixes(path: string): Generator<string> {
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) yield path.slice(0, end);
+  yield "";
+}
+
+/**
+ * The matches of one hostname of one listener, indexed so that neither a request nor a change costs more with the
+ * number of other paths: exact paths and prefixes by lookup, patterns in order.
+ */
+export class VirtualHost {
+  readonly #exact = new Map<string, MatchEntry[]>();
+  readonly #prefix = new Map<string, MatchEntry[]>();
+  readonly #regex: MatchEntry[] = [];
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  add(entry: MatchEntry): void {
+    insert(this.#bucketFor(entry), entry);
+    this.#size++;
+  }
+
+  remove(entry: MatchEntry): void {
+    const bucket = this.#bucketFor(entry);
+    const at = bucket.indexOf(entry);
+    if (at < 0) return;
+    bucket.splice(at, 1);
+    this.#size--;
+    const { path } = entry.match;
+    if (bucket.length === 0 && path.kind !== "regex") this.#index(path.kind).delete(path.value);
+  }
+
+  /** The entry that wins `request`, if any. */
+  match(request: RequestView): MatchEntry | undefined {
+    const exact = firstMet(this.#exact.get(request.path), request);
+    if (exact !== undefined) return exact;
+    const regex = this.#regex.find(
+      (entry) => pathMatches(entry.match.path, request.path) && unmetCondition(entry.match, request) === undefined,
+    );
+    if (regex !== undefined) return regex;
+    if (this.#prefix.size === 0) return undefined;
+    for (const prefix of segmentPrefixes(request.path)) {
+      const found = firstMet(this.#prefix.get(prefix), request);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  /** Entries for exactly the same requests as `entry`, itself included, the one that wins first. */
+  contenders(entry: MatchEntry): readonly MatchEntry[] {
+    const { path } = entry.match;
+    return this.#bucketFor(entry).filter(
+      (other) =>
+        sameConditions(other.match, entry.match) &&
+        (path.kind !== "regex" || (other.match.path.kind === "regex" && other.match.path.regex.source === path.regex.source)),
+    );
+  }
+
+  /** All entries, in order of precedence. For explain and dumps: cost grows with the host. */
+  entries(): readonly MatchEntry[] {
+    const all = [...this.#exact.values(), this.#regex, ...this.#prefix.values()].flat();
+    return all.sort(byPrecedence);
+  }
+
+  #index(kind: "exact" | "prefix"): Map<string, MatchEntry[]> {
+    return kind === "exact" ? this.#exact : this.#prefix;
+  }
+
+  #bucketFor({ match: { path } }: MatchEntry): MatchEntry[] {
+    if (path.kind === "regex") return this.#regex;
+    const index = this.#index(path.kind);
+    let bucket = index.get(path.value);
+    if (bucket === undefined) index.set(path.value, (bucket = []));
+    return bucket;
+  }
+}

@@ -1,0 +1,96 @@
+import { type FSWatcher, watch } from "node:fs";
+import { isDeepStrictEqual } from "node:util";
+import type { Key } from "../../api/keys.ts";
+import type { KubeObject } from "../../api/objects.ts";
+import type { Store } from "../../snapshot/store.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { Folder, type Reading, byKind } from "./folder.ts";
+import { formatDiagnostic } from "./manifest.ts";
+
+const SETTLE_MS = 30;
+/** Network file systems announce nothing, so folders are looked at now and then all the same. */
+const RESCAN_MS = 2000;
+
+/** Objects out of folders, files or stdin, kept up to date. Plays the API server's part of counting generations. */
+export class FilesSource {
+  readonly #paths: readonly string[];
+  readonly #folder: Folder;
+  readonly #store: Store;
+  readonly #log: Logger;
+  readonly #changed: () => void;
+  readonly #generations = new Map<Key, { spec: unknown; generation: number }>();
+  #told = new Set<string>();
+
+  constructor(paths: readonly string[], store: Store, log: Logger, changed: () => void) {
+    this.#paths = paths;
+    this.#folder = new Folder(paths);
+    this.#store = store;
+    this.#log = log;
+    this.#changed = changed;
+  }
+
+  /** @throws When a path does not exist: before anything is served. */
+  readOnce(): Reading {
+    const reading = this.#folder.read();
+    this.#store.transaction(() => {
+      for (const [kind, objects] of byKind(reading)) this.#store.replace(kind, objects.map((object) => this.#counted(object)));
+    });
+    for (const key of this.#generations.keys()) if (!reading.objects.has(key)) this.#generations.delete(key);
+    this.#tell(reading);
+    return reading;
+  }
+
+  /** Follows changes until `signal` aborts. */
+  async start(signal: AbortSignal): Promise<void> {
+    const watchers = this.#paths.filter((path) => path !== "-").map((path) => this.#watch(path));
+    const rescan = setInterval(() => this.#again(), RESCAN_MS);
+    await new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+    clearInterval(rescan);
+    for (const watcher of watchers) watcher.close();
+  }
+
+  #watch(path: string): FSWatcher {
+    let timer: NodeJS.Timeout | undefined;
+    const watcher = watch(path, { recursive: true }, () => {
+      timer ??= setTimeout(() => {
+        timer = undefined;
+        this.#again();
+      }, SETTLE_MS);
+    });
+    watcher.on("error", (error) => this.#log.warn({ path, err: error }, "watching failed; the path is still read every two seconds"));
+    return watcher;
+  }
+
+  #again(): void {
+    try {
+      this.readOnce();
+      this.#changed();
+    } catch (error) {
+      this.#log.error({ err: error }, "manifests cannot be read; the last good ones stay");
+    }
+  }
+
+  #counted(object: KubeObject): KubeObject {
+    if (object.metadata.generation !== 0 || !("spec" in object)) return object;
+    const last = this.#generations.get(object.key);
+    const generation = last === undefined ? 1 : isDeepStrictEqual(last.spec, object.spec) ? last.generation : last.generation + 1;
+    this.#generations.set(object.key, { spec: object.spec, generation });
+    return { ...object, metadata: { ...object.metadata, generation } } as KubeObject;
+  }
+
+  /** Each message once, however often the folder is read. */
+  #tell({ errors, skipped }: Reading): void {
+    const now = new Set<string>();
+    for (const [level, list] of [["error", errors], ["warn", skipped]] as const) {
+      for (const diagnostic of list) {
+        const text = formatDiagnostic(diagnostic);
+        now.add(text);
+        if (!this.#told.has(text)) this.#log[level]({ file: diagnostic.file }, text);
+      }
+    }
+    this.#told = now;
+  }
+}

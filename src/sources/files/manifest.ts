@@ -1,0 +1,146 @@
+import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { KINDS, apiVersionOf, isKind } from "../../api/kinds.ts";
+import { type KubeObject, parseObject } from "../../api/objects.ts";
+
+/** Something to tell about a place in a file; line and column count from 1. */
+export interface Diagnostic {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+  /** `Kind namespace/name`, where it is known. */
+  readonly object: string;
+  readonly message: string;
+}
+
+/** Where an object stands, to point at a field of it later. */
+export interface Location {
+  readonly file: string;
+  at(path: readonly PropertyKey[]): { readonly line: number; readonly column: number };
+}
+
+export interface Manifest {
+  readonly objects: readonly { readonly object: KubeObject; readonly location: Location }[];
+  /** Mistakes; a file that has one keeps its last good objects. */
+  readonly errors: readonly Diagnostic[];
+  /** Things that are left out on purpose, for instance kinds that we do not read. */
+  readonly skipped: readonly Diagnostic[];
+}
+
+const MAX_BYTES = 16 * 1024 * 1024;
+const MAX_ALIASES = 100;
+const NAMESPACE = "default";
+
+/** Gateway API routes look as if they should be served; others, such as Deployments, are expected beside ours. */
+const NOT_YET = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Ingress", "ListenerSet", "BackendTLSPolicy"];
+
+interface Raw {
+  readonly apiVersion?: unknown;
+  readonly kind?: unknown;
+  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown } | null;
+  readonly items?: unknown;
+}
+
+class ManifestReader {
+  readonly objects: { object: KubeObject; location: Location }[] = [];
+  readonly errors: Diagnostic[] = [];
+  readonly skipped: Diagnostic[] = [];
+  readonly #file: string;
+  readonly #lines = new LineCounter();
+
+  constructor(file: string) {
+    this.#file = file;
+  }
+
+  read(text: string): Manifest {
+    if (text.length > MAX_BYTES) {
+      this.errors.push({ file: this.#file, line: 1, column: 1, object: "", message: `larger than ${MAX_BYTES / 1024 / 1024} MiB` });
+      return this;
+    }
+    const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), { lineCounter: this.#lines, version: "1.2", merge: false });
+    if (!("empty" in documents)) for (const document of documents) this.#document(document);
+    return this;
+  }
+
+  #document(document: Document.Parsed): void {
+    const broken = [...document.errors, ...document.warnings];
+    for (const { pos, message } of broken) {
+      const { line, col } = this.#lines.linePos(pos[0]);
+      this.errors.push({ file: this.#file, line, column: col, object: "", message: message.split("\n")[0]?.replace(/ at line .*$/, "") ?? message });
+    }
+    if (broken.length > 0 || document.contents === null) return;
+    let value: unknown;
+    try {
+      value = document.toJS({ maxAliasCount: MAX_ALIASES });
+    } catch (error) {
+      this.errors.push({ file: this.#file, line: 1, column: 1, object: "", message: error instanceof Error ? error.message : String(error) });
+      return;
+    }
+    this.#object(value, document, []);
+  }
+
+  #object(value: unknown, document: Document.Parsed, path: readonly PropertyKey[]): void {
+    const location = this.#locate(document, path);
+    const fail = (message: string, at: readonly PropertyKey[] = [], object = ""): void => void this.errors.push({ file: this.#file, ...location.at(at), object, message });
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("not a Kubernetes object");
+    const raw = value as Raw;
+    if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string") return fail("apiVersion and kind are required");
+    if (raw.kind.endsWith("List") && Array.isArray(raw.items)) {
+      for (const [i, item] of raw.items.entries()) this.#object(item, document, [...path, "items", i]);
+      return;
+    }
+    const name = `${raw.kind} ${String(raw.metadata?.namespace ?? NAMESPACE)}/${String(raw.metadata?.name ?? "")}`;
+    const { kind } = raw;
+    if (!isKind(kind) || raw.apiVersion.split("/").slice(0, -1).join("/") !== KINDS[kind].group) {
+      if (NOT_YET.includes(kind)) this.skipped.push({ file: this.#file, ...location.at([]), object: name, message: `${kind} is not served yet` });
+      return;
+    }
+    if (raw.apiVersion !== apiVersionOf(kind) && kind !== "ReferenceGrant" && kind !== "Gateway" && kind !== "GatewayClass") {
+      return fail(`apiVersion must be ${apiVersionOf(kind)}`, ["apiVersion"], name);
+    }
+    const parsed = parseObject(kind, inNamespace(raw, KINDS[kind].namespaced));
+    if (parsed.ok) this.objects.push({ object: withStringData(parsed.object, raw), location });
+    else fail(`${parsed.path.join(".")}: ${parsed.message}`, parsed.path, name);
+  }
+
+  #locate(document: Document.Parsed, prefix: readonly PropertyKey[]): Location {
+    return {
+      file: this.#file,
+      at: (path) => {
+        const { line, col } = this.#lines.linePos(offsetOf(document, [...prefix, ...path]));
+        return { line, column: col };
+      },
+    };
+  }
+}
+
+/** The offset of the node at `path`, or of its nearest ancestor that exists. */
+function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
+  for (let length = path.length; length >= 0; length--) {
+    const node = document.getIn(path.slice(0, length), true) as { range?: readonly number[] | null } | undefined;
+    const offset = node?.range?.[0];
+    if (offset !== undefined) return offset;
+  }
+  return document.contents?.range?.[0] ?? 0;
+}
+
+function inNamespace(raw: Raw, namespaced: boolean): unknown {
+  const { namespace, ...metadata } = raw.metadata ?? {};
+  return { ...raw, metadata: namespaced ? { ...metadata, namespace: namespace ?? NAMESPACE } : metadata };
+}
+
+/** `stringData` of a Secret, which an API server would fold into `data`. */
+function withStringData(object: KubeObject, raw: object): KubeObject {
+  const { stringData } = raw as { stringData?: unknown };
+  if (object.kind !== "Secret" || typeof stringData !== "object" || stringData === null) return object;
+  const encoded = Object.entries(stringData).map(([name, value]) => [name, Buffer.from(String(value)).toString("base64")]);
+  return { ...object, data: { ...object.data, ...(Object.fromEntries(encoded) as Record<string, string>) } };
+}
+
+/** Every object of one file of YAML or JSON. Never throws: what is wrong is in `errors`. */
+export function readManifest(file: string, text: string): Manifest {
+  return new ManifestReader(file).read(text);
+}
+
+export function formatDiagnostic({ file, line, column, object, message }: Diagnostic): string {
+  return `${file}:${line}:${column}: ${object === "" ? "" : `${object}: `}${message}`;
+}

@@ -1,0 +1,77 @@
+import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
+import { keyOf } from "../api/keys.ts";
+import { endpointsKey } from "../routing/endpoints.ts";
+import type { Algorithm, BackendProtocol, ClusterRef, InvalidRef } from "../routing/rule.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { grantMessage, isPermitted } from "./grants.ts";
+import type { Problems } from "./problems.ts";
+
+export interface BackendObject {
+  readonly group?: string | undefined;
+  readonly kind?: string | undefined;
+  readonly name: string;
+  readonly namespace?: string | undefined;
+  readonly port?: number | undefined;
+}
+
+export interface BackendContext {
+  readonly snapshot: ClusterSnapshot;
+  /** The route's namespace: what a reference is judged by, whoever it points to (B16). */
+  readonly namespace: string;
+  readonly problems: Problems;
+  readonly algorithm: Algorithm;
+  /** What names the shared state besides the Service port, empty for plain defaults. */
+  readonly policyHash: string;
+  readonly defaultProtocol: "HTTP/1.1" | "h2c";
+}
+
+const SERVED_PROTOCOLS: readonly BackendProtocol[] = ["HTTP/1.1", "ws"];
+
+function protocolOf(appProtocol: string | undefined, fallback: "HTTP/1.1" | "h2c"): BackendProtocol {
+  switch (appProtocol) {
+    case undefined:
+      return fallback;
+    case "kubernetes.io/h2c":
+    case "grpc":
+      return "h2c";
+    case "kubernetes.io/ws":
+      return "ws";
+    case "kubernetes.io/wss":
+      return "wss";
+    case "https":
+      return "https";
+    default:
+      return "HTTP/1.1";
+  }
+}
+
+/** Guard clauses first; permission before existence, so that nobody learns what another namespace holds (S27). */
+export function resolveBackend(context: BackendContext, ref: BackendObject, field: string): ClusterRef | InvalidRef {
+  const { snapshot, problems } = context;
+  const invalid = (...error: Parameters<Problems["ref"]> extends [string, ...infer Rest] ? Rest : never): InvalidRef => ({
+    kind: "invalid",
+    error: problems.ref(field, ...error),
+  });
+
+  const { group = "", kind = "Service", port } = ref;
+  if (group !== "" || kind !== "Service") return invalid("InvalidKind", `${group === "" ? kind : `${group}/${kind}`} is not a supported backend; use a Service`);
+  const namespace = ref.namespace ?? context.namespace;
+  const from = { group: SERVICE_ROUTE_GROUP, kind: "ServiceRoute", namespace: context.namespace };
+  const to = { group, kind, namespace, name: ref.name };
+  if (!isPermitted(snapshot, from, to)) return invalid("RefNotPermitted", grantMessage(from, to));
+
+  const service = snapshot.get(keyOf("Service", namespace, ref.name));
+  if (service === undefined) return invalid("BackendNotFound", `Service ${namespace}/${ref.name} does not exist`);
+  if (service.spec?.type === "ExternalName") {
+    return invalid("BackendNotFound", `Service ${namespace}/${ref.name} is of type ExternalName, which is not allowed here`);
+  }
+  const found = service.spec?.ports?.find((p) => p.port === port);
+  if (found === undefined || port === undefined) return invalid("BackendNotFound", `Service ${namespace}/${ref.name} has no port ${port ?? ""}`);
+  if ((found.protocol ?? "TCP") !== "TCP") return invalid("UnsupportedProtocol", `port ${port} of Service ${namespace}/${ref.name} is ${found.protocol ?? ""}, not TCP`);
+  const protocol = protocolOf(found.appProtocol, context.defaultProtocol);
+  if (!SERVED_PROTOCOLS.includes(protocol)) return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
+
+  const endpoints = endpointsKey(namespace, ref.name, port);
+  const state = context.policyHash === "" ? endpoints : `${endpoints}#${context.policyHash}`;
+  return { kind: "cluster", endpoints, state, protocol, algorithm: context.algorithm };
+}

@@ -1,0 +1,179 @@
+import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
+import { type Key, keyOf } from "../api/keys.ts";
+import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
+import { hostnameProblem } from "../api/primitives.ts";
+import { ANY_HOST } from "../routing/hostname.ts";
+import { BUILTIN_GATEWAY, type ListenerId, listenerId } from "../routing/listener.ts";
+import { compareText } from "../routing/precedence.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { type AddressResult, assignAddresses } from "./gateway-addresses.ts";
+import type { TranslateOptions } from "./options.ts";
+
+/** Why a listener serves nobody. `type` is the condition that says so. */
+export interface Refusal {
+  readonly type: "Accepted" | "Conflicted";
+  readonly reason: "UnsupportedProtocol" | "UnsupportedValue" | "HostnameConflict" | "ProtocolConflict" | "PortUnavailable";
+  readonly message: string;
+}
+
+/** A listener as routes and statuses need it; certificates are looked up apart, because they change apart. */
+export interface ListenerView {
+  readonly id: ListenerId;
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly spec: ListenerSpec;
+  readonly allowsServiceRoute: boolean;
+  /** Entries of allowedRoutes.kinds that no listener of ours supports. */
+  readonly invalidKinds: readonly string[];
+  readonly from: string;
+  readonly selector: LabelSelector | undefined;
+  readonly refusal: Refusal | undefined;
+}
+
+export interface GatewayView {
+  readonly key: Key<"Gateway">;
+  readonly namespace: string;
+  readonly generation: number;
+  readonly isDefault: boolean;
+  readonly address: AddressResult;
+  readonly listeners: readonly ListenerView[];
+  /** Refused as a whole: parameters that nobody reads. */
+  readonly invalidParameters: string | undefined;
+}
+
+/** Oldest first, then by name: who came first keeps what it has. */
+export function byAge(a: KubeObject, b: KubeObject): number {
+  return compareText(a.metadata.creationTimestamp, b.metadata.creationTimestamp) || compareText(a.key, b.key);
+}
+
+export function isOurs(snapshot: ClusterSnapshot, gateway: KubeObject<"Gateway">, options: TranslateOptions): boolean {
+  const name = gateway.spec.gatewayClassName;
+  const found = snapshot.get(keyOf("GatewayClass", "", name));
+  if (found !== undefined) return found.spec.controllerName === CONTROLLER_NAME;
+  return options.classByName && name === options.gatewayClass;
+}
+
+const SERVED = ["HTTP", "HTTPS"];
+
+function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
+  const refuse = (reason: Refusal["reason"], message: string): Refusal => ({ type: "Accepted", reason, message });
+  if (!SERVED.includes(spec.protocol)) return refuse("UnsupportedProtocol", `listeners of protocol ${spec.protocol} are not served yet; use HTTP or HTTPS`);
+  if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
+    return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
+  }
+  const problem = spec.hostname === undefined ? undefined : hostnameProblem(spec.hostname);
+  return problem === undefined ? undefined : refuse("UnsupportedValue", `hostname ${problem}`);
+}
+
+const isServiceRoute = ({ group = GATEWAY_GROUP, kind }: { group?: string | undefined; kind: string }): boolean =>
+  group === SERVICE_ROUTE_GROUP && kind === "ServiceRoute";
+
+function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec): ListenerView {
+  const kinds = spec.allowedRoutes?.kinds ?? [];
+  return {
+    id: listenerId(gateway, spec.name),
+    name: spec.name,
+    port: spec.port,
+    protocol: spec.protocol,
+    hostname: spec.hostname?.toLowerCase() ?? ANY_HOST,
+    spec,
+    allowsServiceRoute: kinds.length === 0 || kinds.some(isServiceRoute),
+    invalidKinds: kinds.filter((kind) => !isServiceRoute(kind)).map(({ group = GATEWAY_GROUP, kind }) => `${group}/${kind}`),
+    from: spec.allowedRoutes?.namespaces?.from ?? "Same",
+    selector: spec.allowedRoutes?.namespaces?.selector,
+    refusal: protocolRefusal(spec),
+  };
+}
+
+/** Listeners of one Gateway that cannot be told apart are all refused: the specification forbids to pick a winner (B47). */
+function withConflicts(listeners: readonly ListenerView[]): ListenerView[] {
+  return listeners.map((one) => {
+    if (one.refusal !== undefined) return one;
+    const others = listeners.filter((other) => other !== one && other.port === one.port && other.refusal === undefined);
+    const refuse = (reason: "ProtocolConflict" | "HostnameConflict", message: string): ListenerView => ({ ...one, refusal: { type: "Conflicted", reason, message } });
+    const protocol = others.find((other) => other.protocol !== one.protocol);
+    if (protocol !== undefined) return refuse("ProtocolConflict", `listener "${protocol.name}" uses port ${one.port} with protocol ${protocol.protocol}`);
+    const same = others.find((other) => other.hostname === one.hostname);
+    return same === undefined ? one : refuse("HostnameConflict", `listener "${same.name}" has the same port and hostname`);
+  });
+}
+
+/** On a shared address the first Gateway keeps a port; another never shares its socket, and so never its traffic. */
+function withoutTakenPorts(view: GatewayView, taken: Map<string, Key<"Gateway">>): GatewayView {
+  const { address } = view;
+  if (!address.ok) return view;
+  const listeners = view.listeners.map((one): ListenerView => {
+    if (one.refusal !== undefined) return one;
+    const socket = `${address.address}:${one.port}`;
+    const owner = taken.get(socket) ?? view.key;
+    taken.set(socket, owner);
+    if (owner === view.key) return one;
+    return { ...one, refusal: { type: "Conflicted", reason: "PortUnavailable", message: `another Gateway listens on port ${one.port} of ${address.address}` } };
+  });
+  return { ...view, listeners };
+}
+
+function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): GatewayView {
+  const parameters = gateway.spec.infrastructure?.parametersRef;
+  return {
+    key: gateway.key,
+    namespace: gateway.metadata.namespace,
+    generation: gateway.metadata.generation,
+    isDefault: (gateway.spec.defaultScope ?? gateway.metadata.annotations[DEFAULT_SCOPE_ANNOTATION]) === "All",
+    address,
+    listeners: withConflicts(gateway.spec.listeners.map((spec) => viewOf(gateway.key, spec))),
+    invalidParameters: parameters === undefined ? undefined : `${parameters.group}/${parameters.kind} ${parameters.name} cannot be used as parameters`,
+  };
+}
+
+function builtinView({ builtin, bindAddress }: TranslateOptions): GatewayView | undefined {
+  if (builtin === undefined) return undefined;
+  const all = { allowedRoutes: { namespaces: { from: "All" } } };
+  const http: ListenerSpec = { name: "http", port: builtin.httpPort, protocol: "HTTP", ...all };
+  const https: ListenerSpec = { name: "https", port: builtin.httpsPort, protocol: "HTTPS", ...all };
+  return {
+    key: BUILTIN_GATEWAY,
+    namespace: "",
+    generation: 0,
+    isDefault: true,
+    address: { ok: true, address: bindAddress, own: false },
+    listeners: [http, ...(builtin.certificate === undefined ? [] : [https])].map((spec) => viewOf(BUILTIN_GATEWAY, spec)),
+    invalidParameters: undefined,
+  };
+}
+
+/** Addresses that Gateways had: what the last plan gave, else what their status says. */
+function lastAddresses(gateways: readonly KubeObject<"Gateway">[], last: GatewayPlan | undefined): Map<Key<"Gateway">, string> {
+  return new Map(
+    gateways.flatMap((gateway): [Key<"Gateway">, string][] => {
+      const planned = last?.get(gateway.key)?.address;
+      if (planned?.ok === true) return [[gateway.key, planned.address]];
+      const [published] = gateway.status?.addresses ?? [];
+      return published === undefined ? [] : [[gateway.key, published.value]];
+    }),
+  );
+}
+
+/** Gateways of ours as a route sees them: only those that it asks for concern it. */
+export interface GatewayLookup {
+  get(key: Key<"Gateway">): GatewayView | undefined;
+  defaults(): readonly GatewayView[];
+}
+
+export type GatewayPlan = ReadonlyMap<Key<"Gateway">, GatewayView>;
+
+/** Every Gateway of ours with its listeners: addresses, and who keeps which port. */
+export function planGateways(snapshot: ClusterSnapshot, options: TranslateOptions, last: GatewayPlan | undefined): GatewayPlan {
+  const ours = snapshot.gateways().filter((gateway) => isOurs(snapshot, gateway, options)).sort(byAge);
+  const addresses = assignAddresses(ours, lastAddresses(ours, last), options);
+  const taken = new Map<string, Key<"Gateway">>();
+  const builtin = builtinView(options);
+  const views = ours.flatMap((gateway) => {
+    const address = addresses.get(gateway.key);
+    return address === undefined ? [] : [gatewayView(gateway, address)];
+  });
+  const all = builtin === undefined ? views : [builtin, ...views];
+  return new Map(all.map((view) => [view.key, withoutTakenPorts(view, taken)]));
+}

@@ -1,0 +1,20 @@
+import type { Certificate } from "../routing/listener.ts";
+
+/** What the operator decides; the rest comes from objects. */
+export interface TranslateOptions {
+  readonly gatewayClass: string;
+  /** Whether a Gateway is ours by the class's name alone, as in a folder without GatewayClass objects. */
+  readonly classByName: boolean;
+  /** Where Gateways without an address of their own listen. */
+  readonly bindAddress: string;
+  /** What status.addresses says for `bindAddress`, which may be a wildcard. */
+  readonly advertisedAddress: string;
+  /** CIDR that Gateways get addresses from; each then has one of its own. */
+  readonly addressPool?: string;
+  readonly builtin?: {
+    readonly httpPort: number;
+    readonly httpsPort: number;
+    readonly certificate?: Certificate;
+  };
+  readonly allowLoopback: boolean;
+}

@@ -1,0 +1,110 @@
+import type { RouteRule as RuleSpec, RuleDefaults } from "../api/rule.ts";
+import type { RouteKey } from "../routing/routing-table.ts";
+import type { RequestMatch, RouteRule, RuleAction, WeightedBackend } from "../routing/rule.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { type BackendContext, resolveBackend } from "./backends.ts";
+import { type EffectiveRule, effectiveRule } from "./effective-rule.ts";
+import { NO_FILTERS, translateFilters } from "./filters.ts";
+import { translateMatch } from "./match.ts";
+import type { ParsedRule } from "./parse-route.ts";
+import { DEFAULT_POLICY, algorithmOf, policyHashOf, policyOf, refuseUnserved } from "./policies.ts";
+import { Problems } from "./problems.ts";
+
+export interface RouteIdentity {
+  readonly key: RouteKey;
+  readonly namespace: string;
+}
+
+export interface TranslatedRule {
+  readonly rule: RouteRule;
+  readonly matches: readonly RequestMatch[];
+  readonly problems: Problems;
+  /** Some match could not be understood, so that its traffic goes elsewhere. */
+  readonly droppedMatches: boolean;
+}
+
+const EVERYTHING = [{}];
+
+/** One rule, whatever is wrong with it: what cannot be built keeps the matches that can, and answers 500. */
+export function translateRule(snapshot: ClusterSnapshot, route: RouteIdentity, parsed: ParsedRule, defaults: RuleDefaults, index: number): TranslatedRule {
+  const problems = new Problems();
+  const field = `rules[${index}]`;
+  const spec = parsed.ok ? parsed.spec : undefined;
+  const written = spec?.matches ?? (parsed.ok ? undefined : parsed.matches);
+  const raw = parsed.ok && (written ?? []).length === 0 ? EVERYTHING : (written ?? []);
+  if (!parsed.ok) problems.specErrors.push(...parsed.errors);
+  const matches = raw.flatMap((match, i) => translateMatch(match, `${field}.matches[${i}]`, problems) ?? []);
+
+  const name = spec?.name ?? (parsed.ok ? undefined : parsed.name) ?? field;
+  const effective = spec === undefined ? undefined : effectiveRule(spec, defaults, field);
+  const built = effective === undefined ? undefined : build(snapshot, route, effective, field, problems);
+  const [first] = problems.specErrors;
+  const usable = built !== undefined && first === undefined;
+  const failed: RuleAction = { kind: "fail", reason: "InvalidRule", message: first === undefined ? "" : `${first.field}: ${first.message}` };
+  const rule: RouteRule = {
+    route: route.key,
+    name,
+    index,
+    action: usable ? built.action : failed,
+    filters: usable ? built.filters : NO_FILTERS,
+    policy: usable && effective !== undefined ? policyOf(effective.spec) : DEFAULT_POLICY,
+  };
+  return { rule, matches, problems, droppedMatches: matches.length < raw.length || (!parsed.ok && raw.length === 0) };
+}
+
+type Built = Pick<RouteRule, "action" | "filters">;
+
+function build(snapshot: ClusterSnapshot, route: RouteIdentity, effective: EffectiveRule, field: string, problems: Problems): Built {
+  const { spec } = effective;
+  refuseUnserved(effective, problems);
+  const context: BackendContext = {
+    snapshot,
+    namespace: route.namespace,
+    problems,
+    algorithm: algorithmOf(spec),
+    policyHash: policyHashOf(spec),
+    defaultProtocol: isGrpcOnly(spec) ? "h2c" : "HTTP/1.1",
+  };
+  const { filters, answer } = translateFilters(effective.filters, context);
+  const backends = backendsOf(spec, field, context);
+  if (answer !== undefined && backends.length > 0) {
+    problems.spec(`${field}.backendRefs`, "must be empty when a filter answers the request", "IncompatibleFilters");
+  }
+  requirePrefixMatches(effective, field, problems);
+  return { filters, action: answer ?? forward(spec, backends) };
+}
+
+function forward(spec: RuleSpec, backends: readonly WeightedBackend[]): RuleAction {
+  if (backends.every((backend) => backend.weight === 0)) {
+    const message = backends.length === 0 ? "the rule has no backendRefs" : "every backendRef has weight 0";
+    return { kind: "fail", reason: "NoBackends", message };
+  }
+  return { kind: "forward", backends, redistribute: spec.whenNoEndpoints === "Redistribute" };
+}
+
+function backendsOf(spec: RuleSpec, field: string, context: BackendContext): WeightedBackend[] {
+  return (spec.backendRefs ?? []).map((ref, i) => {
+    const at = `${field}.backendRefs[${i}]`;
+    const located = (ref.filters ?? []).map((filter, j) => ({ filter, field: `${at}.filters[${j}]` }));
+    const { filters, answer } = translateFilters(located, context);
+    if (answer !== undefined || filters.cors !== undefined) {
+      context.problems.spec(`${at}.filters`, "only header changes, rewrites and mirrors are served inside a backendRef");
+    }
+    const { name, namespace, kind, port, weight = 1 } = ref;
+    return {
+      ref: { name, ...(namespace === undefined ? {} : { namespace }), ...(kind === undefined ? {} : { kind }), ...(port === undefined ? {} : { port }) },
+      target: resolveBackend(context, ref, at),
+      weight,
+      filters,
+    };
+  });
+}
+
+const isGrpcOnly = ({ matches = [] }: RuleSpec): boolean => matches.length > 0 && matches.every((match) => match.grpc !== undefined);
+
+/** Checked again after defaults are merged: a default's rewrite meets this rule's matches only now. */
+function requirePrefixMatches({ filters, spec }: EffectiveRule, field: string, problems: Problems): void {
+  const replaces = filters.find(({ filter }) => (filter.requestRedirect ?? filter.urlRewrite)?.path?.type === "ReplacePrefixMatch");
+  const prefixOnly = (spec.matches ?? []).every((m) => m.grpc === undefined && (m.path?.type ?? "PathPrefix") === "PathPrefix");
+  if (replaces !== undefined && !prefixOnly) problems.spec(replaces.field, `ReplacePrefixMatch needs every match of ${field} to be a PathPrefix`, "IncompatibleFilters");
+}

@@ -1,0 +1,58 @@
+import type { RefError, SpecError } from "../api/condition.ts";
+import type { KubeObject } from "../api/objects.ts";
+import type { MatchEntry } from "../routing/precedence.ts";
+import type { RouteTable } from "../routing/routing-table.ts";
+import type { RouteRule } from "../routing/rule.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { type ParentOutcome, attach, mergePlacements } from "./attach.ts";
+import type { GatewayLookup } from "./gateways.ts";
+import { parseRoute } from "./parse-route.ts";
+import { translateRule } from "./rule.ts";
+
+/** One route, whole: what it puts into the table and what is to be said of it come from the same pass. */
+export interface RouteTranslation {
+  readonly generation: number;
+  /** What the API server's counter said when this generation was seen; tells replicas how far they are. */
+  readonly resourceVersion: string;
+  readonly hostnames: readonly string[];
+  readonly table: RouteTable | undefined;
+  readonly parents: readonly ParentOutcome[];
+  readonly rules: readonly RouteRule[];
+  readonly specErrors: readonly SpecError[];
+  readonly refErrors: readonly RefError[];
+  /** Names of rules that answer 500, and of those whose matches could not all be understood. */
+  readonly failedRules: readonly string[];
+  readonly droppedRules: readonly string[];
+}
+
+function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]): RouteTranslation {
+  const { generation, resourceVersion } = route.metadata;
+  return { generation, resourceVersion, hostnames: [], table: undefined, parents: [], rules: [], specErrors: errors, refErrors: [], failedRules: [], droppedRules: [] };
+}
+
+export function translateRoute(snapshot: ClusterSnapshot, gateways: GatewayLookup, route: KubeObject<"ServiceRoute">): RouteTranslation {
+  const parsed = parseRoute(route.spec);
+  if (!parsed.ok) return refused(route, parsed.errors);
+  const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;
+  const { namespace, generation, resourceVersion, creationTimestamp } = route.metadata;
+
+  const translated = raw.map((rule, i) => translateRule(snapshot, { key: route.key, namespace }, rule, defaults, i));
+  const rules = translated.map(({ rule }) => rule);
+  const entries = translated.flatMap(({ rule, matches }) =>
+    matches.map((match, index): MatchEntry => ({ match, rule, createdAt: creationTimestamp, index })),
+  );
+  const parents = attach({ snapshot, gateways, namespace, hostnames }, parentRefs, useDefaultGateways);
+  const placements = mergePlacements(parents);
+  return {
+    generation,
+    resourceVersion,
+    hostnames,
+    table: placements.length === 0 ? undefined : { entries, placements },
+    parents,
+    rules,
+    specErrors: translated.flatMap(({ problems }) => problems.specErrors),
+    refErrors: translated.flatMap(({ problems }) => problems.refErrors),
+    failedRules: translated.filter(({ problems }) => problems.count > 0).map(({ rule }) => rule.name),
+    droppedRules: translated.filter(({ droppedMatches }) => droppedMatches).map(({ rule }) => rule.name),
+  };
+}
