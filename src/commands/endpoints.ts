@@ -1,0 +1,78 @@
+import { partsOf } from "../api/keys.ts";
+import { apiVersionOf } from "../api/kinds.ts";
+import { explain } from "../routing/explain.ts";
+import { BUILTIN_GATEWAY } from "../routing/listener.ts";
+import { HttpEndpoint, type Handler, json, text } from "../telemetry/http-endpoint.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { CommandError } from "./exit.ts";
+import type { Engine } from "./engine.ts";
+import { explainRequest } from "./explain-request.ts";
+import type { GatewayFlags } from "./gateway-flags.ts";
+import { tableDump } from "./table-dump.ts";
+
+interface Health {
+  /** Why we are not ready; empty when we are. */
+  readonly notReady: () => string;
+}
+
+function objectOf(engine: Engine, key: Parameters<typeof partsOf>[0], status: unknown): object {
+  const { kind, namespace, name } = partsOf(key);
+  const object = key === BUILTIN_GATEWAY ? undefined : engine.store.peek(key);
+  const { creationTimestamp = "", generation = 0, resourceVersion = "" } = object?.metadata ?? {};
+  const metadata = { name, ...(namespace === "" ? {} : { namespace }), generation, ...(resourceVersion === "" ? {} : { resourceVersion }), ...(creationTimestamp === "" ? {} : { creationTimestamp }) };
+  return { apiVersion: apiVersionOf(kind), kind, metadata, spec: object !== undefined && "spec" in object ? object.spec : {}, status };
+}
+
+const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
+
+/** Everything but secrets; on loopback unless the operator says otherwise. */
+function adminRoutes(engine: Engine): Record<string, Handler> {
+  return {
+    "/v1/table": () => json(tableDump(engine.translator.table)),
+    "/v1/routes": () => listOf([...engine.book.routes].map(([key, status]) => objectOf(engine, key, status))),
+    "/v1/gateways": () => listOf([...engine.book.gateways].map(([key, status]) => objectOf(engine, key, status))),
+    "/v1/explain": (url) => {
+      try {
+        const request = explainRequest(url.searchParams.get("method") ?? "GET", url.searchParams.get("url") ?? "", url.searchParams.getAll("header"));
+        return json(explain(engine.translator.table, request));
+      } catch (error) {
+        if (error instanceof CommandError) return text(error.message, 400);
+        throw error;
+      }
+    },
+  };
+}
+
+function healthRoutes(metrics: Metrics, { notReady }: Health): Record<string, Handler> {
+  return {
+    "/healthz": () => text("ok"),
+    "/readyz": () => (notReady() === "" ? text("ok") : text(notReady(), 503)),
+    "/metrics": async () => ({ status: 200, type: metrics.registry.contentType, body: await metrics.text() }),
+  };
+}
+
+async function bind(endpoint: HttpEndpoint, flagName: string, host: string, port: number): Promise<HttpEndpoint> {
+  try {
+    await endpoint.listen();
+    return endpoint;
+  } catch (error) {
+    const { code = "" } = error as NodeJS.ErrnoException;
+    const why = code === "EADDRINUSE" ? "is in use" : `cannot be bound (${code})`;
+    throw new CommandError(`${host}:${port} ${why}; choose another ${flagName}, or "off"`);
+  }
+}
+
+/** Opens the two listeners beside the gateway's own. */
+export async function openEndpoints(engine: Engine, flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">, metrics: Metrics, health: Health): Promise<readonly HttpEndpoint[]> {
+  const open: HttpEndpoint[] = [];
+  const { adminAddress: admin, metricsAddress } = flags;
+  if (admin !== undefined) {
+    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(engine) });
+    open.push(await bind(endpoint, "--admin-address", admin.host, admin.port));
+  }
+  if (metricsAddress !== undefined) {
+    const endpoint = new HttpEndpoint(metricsAddress, healthRoutes(metrics, health));
+    open.push(await bind(endpoint, "--metrics-address", metricsAddress.host, metricsAddress.port));
+  }
+  return open;
+}

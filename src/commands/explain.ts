@@ -1,0 +1,74 @@
+import { Command } from "commander";
+import { displayName } from "../api/keys.ts";
+import { type ExplainedBackend, type Explanation, explain } from "../routing/explain.ts";
+import { adminOption, askAdmin } from "./admin-client.ts";
+import { explainRequest } from "./explain-request.ts";
+import { outputOption, paint, print, printData, type Format } from "./output.ts";
+import { readFolder, translateReading } from "./validate.ts";
+
+const MAX_LOSERS = 50;
+
+function printBackend({ name, weight, sharePercent, problem, endpoints, filters }: ExplainedBackend): void {
+  const state = endpoints === undefined ? paint("red", problem ?? "") : `${endpoints.ready} ready, ${endpoints.draining} draining of ${endpoints.total}`;
+  print(`    ${name}  weight ${weight}  share ${sharePercent} %  ${state}`);
+  for (const address of endpoints?.addresses ?? []) print(`      ${address}`);
+  for (const filter of filters) print(`      filter ${filter}`);
+}
+
+function printWinner({ winner }: Explanation): void {
+  if (winner === undefined) return;
+  print(`Rule      ${paint("green", `${displayName(winner.route)} ${winner.rule}`)}  (${winner.match})`);
+  print(`Action    ${winner.action}`);
+  for (const filter of winner.filters) print(`Filter    ${filter}`);
+  const { requestTimeoutMs, backendTimeoutMs, retry, maxRequestBody } = winner.policy;
+  const limit = (ms: number): string => (ms === 0 ? "none" : `${ms} ms`);
+  print(`Timeouts  request ${limit(requestTimeoutMs)}, backendRequest ${limit(backendTimeoutMs)}`);
+  print(`Retry     ${retry.connectFailureOnly ? "only a connection that cannot be opened, once" : `${retry.attempts} times, also on ${retry.codes.join(", ") || "no status"}`}`);
+  if (maxRequestBody > 0) print(`Body      at most ${maxRequestBody} bytes`);
+  if (winner.backends.length > 0) print("Backends");
+  for (const backend of winner.backends) printBackend(backend);
+}
+
+function printExplanation(explanation: Explanation): void {
+  print(`Listener  ${explanation.listener ?? "none"}`);
+  print(`Host      ${explanation.hostname ?? "none"}`);
+  printWinner(explanation);
+  if (explanation.answer !== undefined) print(`Answer    ${paint("red", explanation.answer)}`);
+  if (explanation.losers.length > 0) print("Others, in order of precedence");
+  for (const { route, rule, match, why } of explanation.losers.slice(0, MAX_LOSERS)) print(`    ${displayName(route)} ${rule}  (${match}): ${why}`);
+  const more = explanation.losers.length - MAX_LOSERS;
+  if (more > 0) print(`    and ${more} more; -o json shows all`);
+}
+
+interface ExplainFlags {
+  readonly header: readonly string[];
+  readonly admin: string;
+  readonly output: Format;
+}
+
+async function explanationOf(method: string, url: string, paths: readonly string[], { header, admin }: ExplainFlags): Promise<Explanation> {
+  if (paths.length > 0) {
+    const translator = translateReading(readFolder(paths));
+    translator.flush();
+    return explain(translator.table, explainRequest(method, url, header));
+  }
+  explainRequest(method, url, header);
+  const query = new URLSearchParams([["method", method], ["url", url], ...header.map((line) => ["header", line] as [string, string])]);
+  return (await askAdmin(admin, `/v1/explain?${query.toString()}`)) as Explanation;
+}
+
+export function explainCommand(): Command {
+  return new Command("explain")
+    .summary("show which rule takes a request, and why the others do not")
+    .argument("<method>", "HTTP method")
+    .argument("<url>", "the whole URL; a port selects the listeners on it")
+    .argument("[path...]", "manifests to ask instead of a running gateway")
+    .option("-H, --header <line>", "a request header, 'name: value'; may be repeated", (line: string, all: readonly string[]) => [...all, line], [])
+    .addOption(adminOption())
+    .addOption(outputOption(["table", "json", "yaml"], "table"))
+    .action(async (method: string, url: string, paths: string[], flags: ExplainFlags) => {
+      const explanation = await explanationOf(method, url, paths, flags);
+      if (flags.output === "table") printExplanation(explanation);
+      else printData(explanation, flags.output);
+    });
+}

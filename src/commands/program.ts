@@ -1,0 +1,26 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command } from "commander";
+import { completionCommand } from "./completion.ts";
+import { explainCommand } from "./explain.ts";
+import { gatewayCommand } from "./gateway.ts";
+import { getCommand } from "./get.ts";
+import { renderCommand } from "./render.ts";
+import { validateCommand } from "./validate.ts";
+
+function version(): string {
+  const { version: text } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as { version: string };
+  return text;
+}
+
+export function createProgram(): Command {
+  const program = new Command("serviceroute")
+    .description("A traffic controller for Kubernetes: ServiceRoutes in, weighted routing tables, traffic and truthful status out.")
+    .version(version())
+    .showHelpAfterError("(run with --help to see the flags)")
+    .configureOutput({ outputError: (text, write) => write(text) });
+  for (const command of [gatewayCommand(), validateCommand(), renderCommand(), getCommand(), explainCommand()]) program.addCommand(command);
+  program.addCommand(completionCommand(program));
+  for (const command of [program, ...program.commands]) command.exitOverride();
+  return program;
+}

@@ -1,0 +1,101 @@
+import type { Key } from "../api/keys.ts";
+import type { TableDiff, RouteKey } from "../routing/routing-table.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { DesiredGatewayStatus } from "../translate/gateway-status.ts";
+import type { DesiredRouteStatus } from "../translate/route-status.ts";
+import type { Output, Translator } from "../translate/translator.ts";
+import type { Liveness } from "./liveness.ts";
+
+/** Serves a table; declared here because data planes and the controller do not know each other. */
+export interface DataPlane {
+  publish(diff: TableDiff): void;
+}
+
+/** Where statuses go. Called with keys only: whoever writes them takes what is newest then. */
+export interface StatusSink {
+  routesChanged(keys: Iterable<RouteKey>): void;
+  gatewaysChanged(keys: Iterable<Key<"Gateway">>): void;
+}
+
+export interface ControllerObserver {
+  /** A pass that changed something, with its length in milliseconds. */
+  passed(milliseconds: number, changedRoutes: number): void;
+  failed(key: Key): void;
+}
+
+/** A status that leads to itself would loop; two rounds are what a change needs. */
+const MAX_ROUNDS = 10;
+
+/** Owner of the last published tables and statuses. Each pass takes everything that changed since the one before. */
+export class Controller {
+  readonly routeStatuses = new Map<RouteKey, DesiredRouteStatus>();
+  readonly gatewayStatuses = new Map<Key<"Gateway">, DesiredGatewayStatus>();
+  readonly #translator: Translator;
+  readonly #dataPlane: DataPlane;
+  readonly #liveness: Liveness;
+  readonly #sink: StatusSink;
+  readonly #observe: ControllerObserver;
+  readonly #log: Logger;
+  #open = false;
+  #passing = false;
+
+  constructor(parts: { translator: Translator; dataPlane: DataPlane; liveness: Liveness; sink: StatusSink; observe: ControllerObserver; log: Logger }) {
+    this.#translator = parts.translator;
+    this.#dataPlane = parts.dataPlane;
+    this.#liveness = parts.liveness;
+    this.#sink = parts.sink;
+    this.#observe = parts.observe;
+    this.#log = parts.log;
+  }
+
+  /** Whether the first table is live. */
+  get isLive(): boolean {
+    return this.#open;
+  }
+
+  /** Called when every source has listed once: nothing is published before (F10). */
+  open(): void {
+    this.#open = true;
+    this.changed();
+  }
+
+  /** Runs a pass now: the first change is never made to wait. What changes meanwhile is part of the same pass. */
+  changed(): void {
+    if (!this.#open || this.#passing) return;
+    this.#passing = true;
+    try {
+      for (let round = 0; round < MAX_ROUNDS; round++) {
+        const started = performance.now();
+        const output = this.#translator.flush();
+        if (output === undefined) break;
+        this.#publish(output);
+        this.#observe.passed(performance.now() - started, output.diff.routes.size);
+      }
+    } finally {
+      this.#passing = false;
+    }
+  }
+
+  #publish(output: Output): void {
+    this.#dataPlane.publish(output.diff);
+    for (const [key, translation] of output.translations) {
+      if (translation === undefined) this.#liveness.forget(key);
+      else this.#liveness.published(key, translation.generation, translation.resourceVersion);
+    }
+    record(this.routeStatuses, output.routeStatuses);
+    record(this.gatewayStatuses, output.gatewayStatuses);
+    this.#sink.routesChanged(output.routeStatuses.keys());
+    this.#sink.gatewaysChanged(output.gatewayStatuses.keys());
+    for (const { key, error } of output.failures) {
+      this.#observe.failed(key);
+      this.#log.error({ object: key, err: error }, "translation failed; the last good version stays");
+    }
+  }
+}
+
+function record<K, V>(all: Map<K, V>, changes: ReadonlyMap<K, V | undefined>): void {
+  for (const [key, value] of changes) {
+    if (value === undefined) all.delete(key);
+    else all.set(key, value);
+  }
+}

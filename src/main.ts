@@ -1,0 +1,21 @@
+#!/usr/bin/env node
+import { CommanderError } from "commander";
+import { CommandError } from "./commands/exit.ts";
+import { createProgram } from "./commands/program.ts";
+
+const USAGE = 2;
+
+/** The exit code: 0 done, 1 failed, 2 called wrongly. */
+async function run(argv: readonly string[]): Promise<number> {
+  try {
+    await createProgram().parseAsync([...argv]);
+    return Number(process.exitCode ?? 0);
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : USAGE;
+    if (!(error instanceof CommandError)) throw error;
+    process.stderr.write(`serviceroute: ${error.message}\n`);
+    return error.exitCode;
+  }
+}
+
+process.exitCode = await run(process.argv);

@@ -1,0 +1,99 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
+import type { ListenerState } from "../routing/programmed.ts";
+import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
+import { Clusters } from "./clusters.ts";
+import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
+import { serve } from "./serve.ts";
+import { SocketServer } from "./socket-server.ts";
+import { TlsContexts } from "./tls-contexts.ts";
+
+export interface GatewaySettings extends GatewayOptions {
+  readonly observe: GatewayObserver;
+  readonly random: () => number;
+  /** Told of what becomes of each listener. */
+  readonly onListenerState: (id: ListenerId, state: ListenerState | undefined) => void;
+}
+
+/** The data plane in this process: serves the table that it is given, which somebody else keeps up to date. */
+export class EmbeddedGateway {
+  readonly #table: RoutingTableView;
+  readonly #settings: GatewaySettings;
+  readonly #context: GatewayContext;
+  readonly #tls = new TlsContexts();
+  readonly #servers = new Map<string, { server: SocketServer; state: ListenerState | undefined }>();
+  readonly #known = new Map<ListenerId, string>();
+
+  constructor(table: RoutingTableView, settings: GatewaySettings) {
+    this.#table = table;
+    this.#settings = settings;
+    const { showReason, observe, random } = settings;
+    this.#context = { table, clusters: new Clusters(random), options: { showReason }, observe, random };
+  }
+
+  /** Follows a diff that the table already has. Open connections stay: only sockets without a listener are closed. */
+  publish(diff: TableDiff): void {
+    this.#context.clusters.update(diff.endpoints);
+    for (const [id, listener] of diff.listeners) this.#follow(id, listener);
+    for (const [name, { server }] of this.#servers) {
+      const [first] = this.#table.listenersOn(name);
+      if (first === undefined || first.protocol !== server.protocol) this.#close(name);
+    }
+    for (const listener of diff.listeners.values()) if (listener !== undefined) this.#open(listener);
+  }
+
+  /** Sockets that are bound now, as `address:port`. */
+  sockets(): readonly string[] {
+    return [...this.#servers].filter(([, { state }]) => state?.kind === "serving").map(([name]) => name);
+  }
+
+  /** Lets requests in flight end, for at most `limitMs`; then cuts what is left. */
+  async drain(limitMs: number): Promise<void> {
+    const servers = [...this.#servers.values()].map(({ server }) => server);
+    const limit = new AbortController();
+    await Promise.race([Promise.all(servers.map((server) => server.drain())), sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined)]);
+    limit.abort();
+    for (const server of servers) server.destroy();
+    this.#context.clusters.close();
+  }
+
+  #follow(id: ListenerId, listener: Listener | undefined): void {
+    if (listener === undefined) {
+      this.#known.delete(id);
+      this.#settings.onListenerState(id, undefined);
+      return;
+    }
+    this.#known.set(id, socketOf(listener));
+    const state = this.#servers.get(socketOf(listener))?.state;
+    if (state !== undefined) this.#settings.onListenerState(id, state);
+  }
+
+  #open(listener: Listener): void {
+    const name = socketOf(listener);
+    const [certificate] = this.#table.listenersOn(name)[0]?.certificates ?? [];
+    const open = this.#servers.get(name)?.server;
+    if (certificate !== undefined) open?.useDefault(certificate);
+    if (open !== undefined) return;
+    const server = new SocketServer(listener, this.#tls, {
+      serve: (arrival) => serve(this.#context, arrival),
+      listeners: () => this.#table.listenersOn(name),
+      changed: (state) => this.#changed(name, server, state),
+    });
+    this.#servers.set(name, { server, state: undefined });
+    if (certificate !== undefined) server.useDefault(certificate);
+    server.listen();
+  }
+
+  #changed(name: string, server: SocketServer, state: ListenerState): void {
+    const entry = this.#servers.get(name);
+    if (entry?.server !== server) return;
+    entry.state = state;
+    for (const [id, socket] of this.#known) if (socket === name) this.#settings.onListenerState(id, state);
+  }
+
+  #close(name: string): void {
+    const entry = this.#servers.get(name);
+    this.#servers.delete(name);
+    void entry?.server.drain();
+  }
+}

@@ -1,0 +1,28 @@
+import type { ServerResponse } from "node:http";
+import type { RoutingTableView } from "../routing/routing-table.ts";
+import type { ReasonWord } from "../routing/rule.ts";
+import type { Clusters } from "./clusters.ts";
+
+export interface GatewayOptions {
+  /** Whether answers of the gateway name their reason in a header. */
+  readonly showReason: boolean;
+}
+
+/** What the gateway tells of its work. Called on the request path, so it must be cheap. */
+export interface GatewayObserver {
+  failure(response: ServerResponse, reason: ReasonWord): void;
+  backendStatus(status: number): void;
+  retry(): void;
+  /** An answer has gone out whole or its connection is gone. */
+  answered(response: ServerResponse, route: string, startedMs: number): void;
+}
+
+/** What every request needs and none owns. */
+export interface GatewayContext {
+  readonly table: RoutingTableView;
+  readonly clusters: Clusters;
+  readonly options: GatewayOptions;
+  readonly observe: GatewayObserver;
+  /** Uniform in [0, 1). */
+  readonly random: () => number;
+}

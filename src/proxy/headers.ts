@@ -1,0 +1,87 @@
+import type { HeaderChanges } from "../routing/rule.ts";
+import type { GatewayRequest } from "./gateway-request.ts";
+import { REASON_HEADER } from "./answer.ts";
+
+type Values = Map<string, readonly string[]>;
+
+/** @source RFC 9110 section 7.6.1, and what is framing: rebuilt on each side, never copied. */
+const HOP_BY_HOP = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-connection",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+  "expect",
+  "http2-settings",
+]);
+/** Said by the gateway; what a client says of them is not believed (B54). */
+const OWN = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded", "x-real-ip", REASON_HEADER, "x-serviceroute-route"]);
+
+/** A client must not be able to strip these by naming them in Connection (B53). */
+const PROTECTED = new Set(["host", "authorization", "cookie", "content-length", "content-type"]);
+
+function namedByConnection(headers: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
+  const names = (headers.get("connection") ?? []).flatMap((line) => line.split(",")).map((name) => name.trim().toLowerCase());
+  return new Set(names.filter((name) => !PROTECTED.has(name)));
+}
+
+function applyChanges(values: Values, changes: HeaderChanges | undefined): void {
+  if (changes === undefined) return;
+  for (const [name, value] of changes.set) values.set(name, [value]);
+  for (const [name, value] of changes.add) values.set(name, [...(values.get(name) ?? []), value]);
+  for (const name of changes.remove) values.delete(name);
+}
+
+function flat(values: Values): string[] {
+  const out: string[] = [];
+  for (const [name, list] of values) for (const value of list) out.push(name, value);
+  return out;
+}
+
+export interface ForwardingFacts {
+  readonly clientAddress: string;
+  readonly scheme: "http" | "https";
+  readonly requestId: string;
+}
+
+/** Headers for the backend: end-to-end ones of the client, the gateway's own, then the changes in order. */
+export function backendHeaders(
+  request: GatewayRequest,
+  facts: ForwardingFacts,
+  host: string,
+  changes: readonly (HeaderChanges | undefined)[],
+): string[] {
+  const named = namedByConnection(request.headers);
+  const values: Values = new Map();
+  for (const [name, list] of request.headers) {
+    if (!HOP_BY_HOP.has(name) && !OWN.has(name) && !named.has(name)) values.set(name, list);
+  }
+  for (const change of changes) applyChanges(values, change);
+  values.set("host", [host]);
+  values.set("x-forwarded-for", [facts.clientAddress]);
+  values.set("x-forwarded-proto", [facts.scheme]);
+  values.set("x-forwarded-host", [request.authority]);
+  values.set("x-request-id", [facts.requestId]);
+  return flat(values);
+}
+
+/** Headers for the client: the backend's end-to-end ones, then the changes in order, then `extra`. */
+export function clientHeaders(
+  headers: Readonly<Record<string, string | readonly string[] | undefined>>,
+  changes: readonly (HeaderChanges | undefined)[],
+  extra: readonly (readonly [string, string])[],
+): string[] {
+  const values: Values = new Map();
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) values.set(name.toLowerCase(), typeof value === "string" ? [value] : value);
+  }
+  const named = namedByConnection(values);
+  for (const name of [...values.keys()]) if (HOP_BY_HOP.has(name) || name === REASON_HEADER || named.has(name)) values.delete(name);
+  for (const change of changes) applyChanges(values, change);
+  for (const [name, value] of extra) values.set(name, [value]);
+  return flat(values);
+}

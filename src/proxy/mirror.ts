@@ -1,0 +1,49 @@
+import type { Mirror } from "../routing/rule.ts";
+import { Attempt, type AnswerSink } from "./attempt.ts";
+import type { ExchangeParts } from "./exchange.ts";
+import type { GatewayContext } from "./gateway-context.ts";
+import { backendHeaders } from "./headers.ts";
+import type { RequestBody } from "./request-body.ts";
+
+const NOBODY: ReadonlySet<string> = new Set();
+const MIRROR_TIMEOUT_MS = 10_000;
+
+/** The answer of a mirror is read, so that its connection can be used again, and forgotten. */
+const IGNORE: AnswerSink = {
+  start: () => undefined,
+  data: () => true,
+  end: () => undefined,
+  upgraded: (_headers, socket) => void socket.destroy(),
+  failed: () => undefined,
+};
+
+/**
+ * Sends copies. A request with a body is copied once the body has come in whole and only if it is small enough to be
+ * kept (64 KiB), so that a mirror can never slow the request that it copies.
+ */
+export function sendMirrors(context: GatewayContext, parts: ExchangeParts, mirrors: readonly Mirror[], body: RequestBody | undefined): void {
+  const chosen = mirrors.filter(({ share }) => share > 0 && context.random() < share);
+  if (chosen.length === 0 || parts.upgrade !== undefined) return;
+  if (body === undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, null);
+  else
+    parts.incoming.once("end", () =>
+      setImmediate(() => {
+        const whole = body.whole;
+        if (whole !== undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, whole);
+      }),
+    );
+}
+
+function sendCopy(context: GatewayContext, { request, facts, entry }: ExchangeParts, { backend }: Mirror, body: Buffer | null): void {
+  if (backend.kind === "invalid") return;
+  const pool = context.clusters.get(backend).pick(context.table.endpoints.get(backend.endpoints), NOBODY, entry.rule.policy.connectTimeoutMs);
+  if (pool === undefined) return;
+  const lease = pool.lease();
+  const attempt = new Attempt(IGNORE, (reusable) => {
+    clearTimeout(timer);
+    pool.release(lease, reusable);
+  });
+  const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
+  const headers = backendHeaders(request, facts, request.authority, [entry.rule.filters.requestHeaders]);
+  attempt.send(lease, { method: request.method, path: `${request.path}${request.search}`, headers, body, upgrade: undefined });
+}

@@ -1,0 +1,126 @@
+import { type Server, ServerResponse, createServer } from "node:http";
+import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
+import type { Duplex } from "node:stream";
+import type { ListenerState } from "../routing/programmed.ts";
+import type { Certificate, Listener } from "../routing/listener.ts";
+import type { Arrival } from "./serve.ts";
+import type { TlsContexts } from "./tls-contexts.ts";
+
+export interface SocketHandlers {
+  readonly serve: (arrival: Arrival) => void;
+  readonly listeners: () => readonly Listener[];
+  readonly changed: (state: ListenerState) => void;
+}
+
+const SERVER_OPTIONS = {
+  insecureHTTPParser: false,
+  requireHostHeader: true,
+  headersTimeout: 10_000,
+  requestTimeout: 0,
+  keepAliveTimeout: 75_000,
+  connectionsCheckingInterval: 1000,
+  maxHeaderSize: 16 * 1024,
+  noDelay: true,
+} as const;
+const BACKLOG = 4096;
+const BIND_RETRY_MS = 2000;
+
+/** One bound address and port, with all listeners on it. */
+export class SocketServer {
+  readonly #address: string;
+  readonly #port: number;
+  readonly #scheme: "http" | "https";
+  readonly #handlers: SocketHandlers;
+  readonly #server: Server | TlsServer;
+  readonly #upgraded = new Set<Duplex>();
+  #retry: NodeJS.Timeout | undefined;
+  #draining = false;
+
+  constructor(first: Listener, tls: TlsContexts, handlers: SocketHandlers) {
+    this.#address = first.address;
+    this.#port = first.port;
+    this.#scheme = first.protocol === "HTTPS" ? "https" : "http";
+    this.#handlers = handlers;
+    this.#server = this.#scheme === "https" ? createTlsServer({ ...SERVER_OPTIONS, SNICallback: this.#chooser(tls), minVersion: "TLSv1.2" }) : createServer(SERVER_OPTIONS);
+    this.#wire();
+  }
+
+  get protocol(): Listener["protocol"] {
+    return this.#scheme === "https" ? "HTTPS" : "HTTP";
+  }
+
+  listen(): void {
+    this.#server.listen({ host: this.#address, port: this.#port, backlog: BACKLOG });
+  }
+
+  /** The certificate for clients that name no server. */
+  useDefault(certificate: Certificate): void {
+    if (this.#scheme === "https") (this.#server as TlsServer).setSecureContext({ cert: certificate.chain, key: certificate.key.reveal() });
+  }
+
+  /** Takes no new connections; those that are open end with their request. */
+  async drain(): Promise<void> {
+    this.#draining = true;
+    clearTimeout(this.#retry);
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeIdleConnections();
+    await closed;
+  }
+
+  /** Cuts what is still open. */
+  destroy(): void {
+    this.#server.closeAllConnections();
+    for (const socket of this.#upgraded) socket.destroy();
+  }
+
+  #wire(): void {
+    const server = this.#server;
+    server.on("listening", () => this.#handlers.changed({ kind: "serving" }));
+    server.on("error", (error: NodeJS.ErrnoException) => this.#bindFailed(error));
+    server.on("request", (incoming, response) => {
+      if (this.#draining) response.setHeader("connection", "close");
+      incoming.on("error", () => response.destroy());
+      response.on("error", () => incoming.destroy());
+      this.#handlers.serve({ incoming, response, socket: this.#name(), port: this.#port, scheme: this.#scheme });
+    });
+    server.on("upgrade", (incoming, socket, head) => {
+      this.#upgraded.add(socket);
+      socket.on("close", () => this.#upgraded.delete(socket));
+      socket.on("error", () => socket.destroy());
+      const response = new ServerResponse(incoming);
+      response.shouldKeepAlive = false;
+      response.assignSocket(incoming.socket);
+      response.on("finish", () => socket.end());
+      this.#handlers.serve({ incoming, response, socket: this.#name(), port: this.#port, scheme: this.#scheme, upgrade: { socket, head } });
+    });
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+      const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
+      if (socket.writable && error.code !== "ECONNRESET") socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      else socket.destroy();
+    });
+  }
+
+  /** A port that is taken may become free: it is tried again until the listener goes (F52). */
+  #bindFailed(error: NodeJS.ErrnoException): void {
+    const why = error.code === "EACCES" ? "needs privileges; use a port above 1023" : error.code === "EADDRINUSE" ? "is in use" : (error.code ?? error.message);
+    this.#handlers.changed({ kind: "failed", reason: "PortUnavailable", message: `port ${this.#port} of ${this.#address} cannot be bound: ${why}` });
+    if (!this.#draining) this.#retry = setTimeout(() => this.listen(), BIND_RETRY_MS);
+  }
+
+  #name(): string {
+    return this.#address.includes(":") ? `[${this.#address}]:${this.#port}` : `${this.#address}:${this.#port}`;
+  }
+
+  #chooser(tls: TlsContexts) {
+    return (serverName: string, done: (error: Error | null, context?: ReturnType<TlsContexts["select"]>) => void): void => {
+      // A throw in here would take the process down (CVE-2026-21637).
+      try {
+        const context = tls.select(this.#handlers.listeners(), serverName);
+        if (context === undefined) done(new Error("no listener for this name"));
+        else done(null, context);
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+      }
+    };
+  }
+}

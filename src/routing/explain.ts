@@ -1,0 +1,129 @@
+import type { Key } from "../api/keys.ts";
+import { effectiveWeights, sharePercents } from "./backend-choice.ts";
+import { listenerFor } from "./decide.ts";
+import type { Listener } from "./listener.ts";
+import { type RequestView, pathMatches, unmetCondition } from "./match.ts";
+import { type MatchEntry, decidingStep } from "./precedence.ts";
+import type { RoutingTableView } from "./routing-table.ts";
+import type { Filters, RequestMatch, RouteRule, RulePolicy } from "./rule.ts";
+
+export interface ExplainedBackend {
+  readonly name: string;
+  readonly weight: number;
+  readonly sharePercent: number;
+  readonly problem?: string;
+  readonly endpoints?: { readonly ready: number; readonly draining: number; readonly total: number; readonly addresses: readonly string[] };
+  readonly filters: readonly string[];
+}
+export interface ExplainedRule {
+  readonly route: Key<"ServiceRoute">;
+  readonly rule: string;
+  readonly match: string;
+  readonly why: string;
+}
+export interface Explanation {
+  readonly listener?: string;
+  readonly hostname?: string;
+  readonly winner?: ExplainedRule & {
+    readonly action: string;
+    readonly filters: readonly string[];
+    readonly policy: RulePolicy;
+    readonly backends: readonly ExplainedBackend[];
+  };
+  /** Every other match of the hostname, in order of precedence, with what it lost on. */
+  readonly losers: readonly ExplainedRule[];
+  /** What the gateway answers when no rule wins. */
+  readonly answer?: string;
+}
+
+export interface ExplainRequest extends RequestView {
+  readonly host: string;
+  readonly scheme: "http" | "https";
+  readonly port?: number;
+}
+
+/** A match as one line, for people. */
+export function describeMatch({ path, method, headers, cookies, queryParams }: RequestMatch): string {
+  const where = path.kind === "regex" ? `RegularExpression ${path.regex.source}` : path.kind === "exact" ? `Exact ${path.value}` : `PathPrefix ${path.value === "" ? "/" : path.value}`;
+  const values = (label: string, list: RequestMatch["headers"]): string[] => list.map((m) => `${label} ${m.name} ${m.kind === "exact" ? `= ${m.value}` : `~ ${m.regex.source}`}`);
+  return [where, ...(method === undefined ? [] : [`method ${method}`]), ...values("header", headers), ...values("cookie", cookies), ...values("query", queryParams)].join(", ");
+}
+
+function describeFilters(filters: Filters): string[] {
+  const out: string[] = [];
+  const changes = (label: string, h: Filters["requestHeaders"]): void => {
+    if (h === undefined) return;
+    const parts = [...h.set.map(([n, v]) => `set ${n}=${v}`), ...h.add.map(([n, v]) => `add ${n}=${v}`), ...h.remove.map((n) => `remove ${n}`)];
+    out.push(`${label}: ${parts.join(", ")}`);
+  };
+  changes("request headers", filters.requestHeaders);
+  changes("response headers", filters.responseHeaders);
+  if (filters.cors !== undefined) out.push(`CORS: origins ${filters.cors.allowOrigins.join(", ")}`);
+  if (filters.rewrite?.hostname !== undefined) out.push(`rewrite host to ${filters.rewrite.hostname}`);
+  const path = filters.rewrite?.path;
+  if (path !== undefined) out.push(path.kind === "regex" ? `rewrite path ${path.regex.source} to ${path.substitution}` : `rewrite path (${path.kind}) to ${path.value}`);
+  for (const mirror of filters.mirrors) out.push(`mirror ${mirror.share * 100} % to ${mirror.backend.kind === "cluster" ? mirror.backend.endpoints : "an invalid backend"}`);
+  return out;
+}
+
+function describeAction({ action }: RouteRule): string {
+  switch (action.kind) {
+    case "forward":
+      return action.redistribute ? "forward; shares of backends without endpoints go to the others" : "forward";
+    case "redirect":
+      return `redirect ${action.redirect.statusCode}`;
+    case "respond":
+      return `respond ${action.statusCode}`;
+    case "fail":
+      return `500 ${action.reason}: ${action.message}`;
+    default:
+      return action satisfies never;
+  }
+}
+
+function explainBackends(table: RoutingTableView, { action }: RouteRule): ExplainedBackend[] {
+  if (action.kind !== "forward") return [];
+  const lookup = (key: Parameters<typeof table.endpoints.get>[0]) => table.endpoints.get(key);
+  const shares = sharePercents(effectiveWeights(action.backends, action.redistribute, lookup));
+  return action.backends.map(({ ref, target, weight, filters }, i) => {
+    const base = { name: target.kind === "cluster" ? target.endpoints : ref.name, weight, sharePercent: shares[i] ?? 0, filters: describeFilters(filters) };
+    if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
+    const set = lookup(target.endpoints);
+    const addresses = (set?.usable ?? []).map(({ address, port }) => `${address}:${port}`);
+    return { ...base, endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses } };
+  });
+}
+
+function line(entry: MatchEntry, why: string): ExplainedRule {
+  return { route: entry.rule.route, rule: entry.rule.name, match: describeMatch(entry.match), why };
+}
+
+function lossOf(entry: MatchEntry, winner: MatchEntry | undefined, request: RequestView): string {
+  if (!pathMatches(entry.match.path, request.path)) return "path does not match";
+  const unmet = unmetCondition(entry.match, request);
+  if (unmet !== undefined) return `${unmet.is} ${unmet.name} does not match`;
+  return winner === undefined ? "" : `matches, but loses on ${decidingStep(winner, entry)}`;
+}
+
+function listenerOf(table: RoutingTableView, request: ExplainRequest): Listener | undefined {
+  const protocol = request.scheme === "https" ? "HTTPS" : "HTTP";
+  const candidates = [...table.listeners.values()].filter((one) => one.protocol === protocol && (request.port === undefined || one.port === request.port));
+  return listenerFor(candidates, request.host);
+}
+
+/** How the table decides a request, and on what every other match of its hostname lost. Cost grows with the host. */
+export function explain(table: RoutingTableView, request: ExplainRequest): Explanation {
+  const listener = listenerOf(table, request);
+  if (listener === undefined) return { losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
+  const found = table.virtualHost(listener.id, request.host);
+  if (found === undefined) return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
+  const winner = found.host.match(request);
+  const losers = found.host.entries().filter((entry) => entry !== winner).map((entry) => line(entry, lossOf(entry, winner, request)));
+  const base = { listener: listener.id, hostname: found.hostname, losers };
+  if (winner === undefined) return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };
+  const { rule } = winner;
+  return {
+    ...base,
+    winner: { ...line(winner, "first in precedence of all that match"), action: describeAction(rule), filters: describeFilters(rule.filters), policy: rule.policy, backends: explainBackends(table, rule) },
+  };
+}

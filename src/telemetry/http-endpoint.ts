@@ -1,0 +1,76 @@
+import { type Server, type ServerResponse, createServer } from "node:http";
+
+export type Handler = (url: URL) => Promise<Reply> | Reply;
+export interface Reply {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+export const json = (value: unknown, status = 200): Reply => ({ status, type: "application/json", body: `${JSON.stringify(value, replacer, 2)}\n` });
+export const text = (body: string, status = 200): Reply => ({ status, type: "text/plain; charset=utf-8", body: `${body}\n` });
+
+/** Maps become objects; classes with secrets show themselves redacted. */
+function replacer(_key: string, value: unknown): unknown {
+  return value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value;
+}
+
+export interface BoundAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** @returns undefined when `text` is no `host:port`. */
+export function parseAddress(address: string): BoundAddress | undefined {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]*)):([0-9]{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (match === null || port > 65_535) return undefined;
+  return { host: match[1] ?? (match[2] === "" ? "0.0.0.0" : (match[2] ?? "")), port };
+}
+
+/** A small server of exact paths that answers GET and nothing else (S7). */
+export class HttpEndpoint {
+  readonly #address: BoundAddress;
+  readonly #routes: ReadonlyMap<string, Handler>;
+  readonly #server: Server;
+
+  constructor(address: BoundAddress, routes: Readonly<Record<string, Handler>>) {
+    this.#address = address;
+    this.#routes = new Map(Object.entries(routes));
+    this.#server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 8192 }, (request, response) => {
+      request.resume();
+      void this.#answer(request.method ?? "", request.url ?? "", response);
+    });
+  }
+
+  /** @throws The system's error when the address cannot be bound. */
+  async listen(): Promise<BoundAddress> {
+    const { host, port } = this.#address;
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host, port }, resolve);
+    });
+    const bound = this.#server.address();
+    return { host, port: typeof bound === "object" && bound !== null ? bound.port : port };
+  }
+
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #answer(method: string, target: string, response: ServerResponse): Promise<void> {
+    const reply = await this.#reply(method, target).catch((error: unknown) => text(error instanceof Error ? error.message : "failed", 500));
+    response.writeHead(reply.status, { "content-type": reply.type, "content-length": Buffer.byteLength(reply.body), "cache-control": "no-store" });
+    response.end(method === "HEAD" ? undefined : reply.body);
+  }
+
+  async #reply(method: string, target: string): Promise<Reply> {
+    if (method !== "GET" && method !== "HEAD") return text("only GET is answered here", 405);
+    if (!URL.canParse(target, "http://endpoint")) return text("bad request", 400);
+    const url = new URL(target, "http://endpoint");
+    const handler = this.#routes.get(url.pathname);
+    return handler === undefined ? text("not found", 404) : handler(url);
+  }
+}

@@ -1,0 +1,58 @@
+import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+
+const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
+
+/** Every metric of the process. Labels come from closed sets only, so that no client can make series (F43). */
+export class Metrics {
+  readonly registry = new Registry();
+  readonly #requests = new Counter({ name: "serviceroute_http_requests_total", help: "Requests answered, by class of status.", labelNames: ["code"], registers: [this.registry] });
+  readonly #failures = new Counter({ name: "serviceroute_gateway_answers_total", help: "Answers that the gateway made itself, by reason.", labelNames: ["reason"], registers: [this.registry] });
+  readonly #duration = new Histogram({ name: "serviceroute_http_request_duration_seconds", help: "From a request's arrival to the end of its answer.", buckets: FAST, registers: [this.registry] });
+  readonly #retries = new Counter({ name: "serviceroute_retries_total", help: "Tries after the first.", registers: [this.registry] });
+  readonly #pass = new Histogram({ name: "serviceroute_translation_seconds", help: "Length of a pass that changed something.", buckets: FAST, registers: [this.registry] });
+  readonly #errors = new Counter({ name: "serviceroute_translation_errors_total", help: "Objects whose translation failed by a defect of ours.", registers: [this.registry] });
+  readonly #writes = new Counter({ name: "serviceroute_status_writes_total", help: "Status writes, by result.", labelNames: ["kind", "result"], registers: [this.registry] });
+  readonly #watches = new Counter({ name: "serviceroute_watch_restarts_total", help: "Watches that ended and were opened again.", labelNames: ["kind", "reason"], registers: [this.registry] });
+  readonly #sources = new Gauge({ name: "serviceroute_source_synced", help: "1 when a kind has been listed.", labelNames: ["kind"], registers: [this.registry] });
+
+  constructor() {
+    collectDefaultMetrics({ register: this.registry });
+  }
+
+  answered(status: number, seconds: number): void {
+    this.#requests.inc({ code: `${Math.floor(status / 100)}xx` });
+    this.#duration.observe(seconds);
+  }
+
+  gatewayAnswer(reason: string): void {
+    this.#failures.inc({ reason });
+  }
+
+  retried(): void {
+    this.#retries.inc();
+  }
+
+  translated(milliseconds: number): void {
+    this.#pass.observe(milliseconds / 1000);
+  }
+
+  translationFailed(): void {
+    this.#errors.inc();
+  }
+
+  statusWritten(kind: string, result: "written" | "conflict" | "error"): void {
+    this.#writes.inc({ kind, result });
+  }
+
+  watchRestarted(kind: string, reason: string): void {
+    this.#watches.inc({ kind, reason });
+  }
+
+  sourceSynced(kind: string, synced: boolean): void {
+    this.#sources.set({ kind }, synced ? 1 : 0);
+  }
+
+  async text(): Promise<string> {
+    return this.registry.metrics();
+  }
+}
