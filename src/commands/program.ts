@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Command } from "commander";
 import { completionCommand } from "./completion.ts";
+import { controllerCommand } from "./controller.ts";
 import { explainCommand } from "./explain.ts";
 import { gatewayCommand } from "./gateway.ts";
 import { getCommand } from "./get.ts";
@@ -19,7 +20,7 @@ export function createProgram(): Command {
     .version(version())
     .showHelpAfterError("(run with --help to see the flags)")
     .configureOutput({ outputError: (text, write) => write(text) });
-  for (const command of [gatewayCommand(), validateCommand(), renderCommand(), getCommand(), explainCommand()]) program.addCommand(command);
+  for (const command of [controllerCommand(), gatewayCommand(), validateCommand(), renderCommand(), getCommand(), explainCommand()]) program.addCommand(command);
   program.addCommand(completionCommand(program));
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;

@@ -1,8 +1,8 @@
 import type { Key } from "../api/keys.ts";
 import type { TableDiff, RouteKey } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import type { DesiredGatewayStatus } from "../translate/gateway-status.ts";
-import type { DesiredRouteStatus } from "../translate/route-status.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
+import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Output, Translator } from "../translate/translator.ts";
 import type { Liveness } from "./liveness.ts";
 

@@ -2,8 +2,8 @@ import { isDeepStrictEqual } from "node:util";
 import type { Condition, DesiredCondition } from "../api/condition.ts";
 import { CONTROLLER_NAME } from "../api/kinds.ts";
 import type { RouteParentStatus, ServiceRouteStatus } from "../api/service-route.ts";
-import type { DesiredGatewayStatus } from "../translate/gateway-status.ts";
-import type { DesiredRouteStatus } from "../translate/route-status.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
+import type { DesiredRouteStatus } from "../routing/status-report.ts";
 
 /** `desired` with transition times: kept from `live` unless the status of the condition flipped (F14). */
 export function mergeConditions(live: readonly Condition[], desired: readonly DesiredCondition[], now: string): Condition[] {

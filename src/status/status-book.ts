@@ -1,8 +1,8 @@
 import type { Key } from "../api/keys.ts";
 import type { ServiceRouteStatus } from "../api/service-route.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
-import type { DesiredGatewayStatus } from "../translate/gateway-status.ts";
-import type { DesiredRouteStatus } from "../translate/route-status.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
+import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import { type GatewayStatus, mergeGatewayStatus, mergeRouteStatus } from "./merge.ts";
 
 /** Statuses with their transition times, where no API server keeps them: for the admin endpoint. */

@@ -1,22 +1,10 @@
-import type { DesiredCondition } from "../api/condition.ts";
 import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { CertificateError, ListenerCertificates } from "./certificates.ts";
 import { type Verdict, condition, listErrors, verdict } from "./conditions.ts";
 import type { GatewayView, ListenerView } from "./gateways.ts";
-
-export interface DesiredGatewayStatus {
-  readonly generation: number;
-  readonly addresses: readonly { readonly type: "IPAddress"; readonly value: string }[];
-  readonly conditions: readonly DesiredCondition[];
-  readonly listeners: readonly {
-    readonly name: string;
-    readonly attachedRoutes: number;
-    readonly supportedKinds: readonly { readonly group: string; readonly kind: string }[];
-    readonly conditions: readonly DesiredCondition[];
-  }[];
-}
 
 export interface GatewayStatusContext {
   readonly certificates: (listener: ListenerView) => ListenerCertificates;

@@ -1,25 +1,17 @@
 import type { DesiredCondition } from "../api/condition.ts";
 import { displayName, partsOf } from "../api/keys.ts";
 import { CONTROLLER_NAME, GATEWAY_GROUP } from "../api/kinds.ts";
-import type { ParentRef, ServiceRouteStatus } from "../api/service-route.ts";
+import type { ParentRef } from "../api/service-route.ts";
 import { type EndpointLookup, effectiveWeights, sharePercents } from "../routing/backend-choice.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import { type MatchEntry, decidingStep } from "../routing/precedence.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { RouteRule, WeightedBackend } from "../routing/rule.ts";
 import type { Liveness } from "../routing/programmed.ts";
+import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { ParentOutcome } from "./attach.ts";
 import { type Verdict, condition, listErrors, resolvedRefs, verdict, worst } from "./conditions.ts";
 import type { RouteTranslation } from "./translate-route.ts";
-
-/** A status as it should be; the writer adds transition times. */
-export interface DesiredRouteStatus {
-  readonly generation: number;
-  readonly conditions: readonly DesiredCondition[];
-  readonly parents: readonly { readonly parentRef: ParentRef; readonly controllerName: string; readonly conditions: readonly DesiredCondition[] }[];
-  readonly rules: NonNullable<ServiceRouteStatus["rules"]>;
-  readonly summary: NonNullable<ServiceRouteStatus["summary"]>;
-}
 
 export interface Shadow {
   readonly entry: MatchEntry;

@@ -9,10 +9,11 @@ import { type RouteKey, RoutingTable, type TableDiff, emptyDiff } from "../routi
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
 import { type ListenerCertificates, type SecretProblem, listenerCertificates, referencedSecrets } from "./certificates.ts";
-import { type DesiredGatewayStatus, gatewayStatus } from "./gateway-status.ts";
+import type { DesiredGatewayStatus, DesiredRouteStatus } from "../routing/status-report.ts";
+import { gatewayStatus } from "./gateway-status.ts";
 import { type GatewayPlan, type GatewayView, type ListenerView, planGateways } from "./gateways.ts";
 import type { TranslateOptions } from "./options.ts";
-import { type DesiredRouteStatus, type Shadow, routeStatus } from "./route-status.ts";
+import { type Shadow, routeStatus } from "./route-status.ts";
 import { translateEndpoints } from "./endpoints.ts";
 import { type RouteTranslation, translateRoute } from "./translate-route.ts";
 

@@ -1,0 +1,108 @@
+import { type KubeConfig, RequestContext } from "@kubernetes/client-node";
+import { type Dispatcher, request } from "undici";
+import { KubeError, errorOfStatus } from "./kube-error.ts";
+
+const CREDENTIALS_MS = 60_000;
+const REQUEST_MS = 30_000;
+
+export interface ApiRequest {
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+  readonly contentType?: string;
+  readonly signal?: AbortSignal;
+}
+
+interface Credentials {
+  readonly headers: Record<string, string>;
+  readonly at: number;
+}
+
+/** Requests to one API server with what a kubeconfig says. Uses the client library for configuration and credentials only. */
+export class ApiClient {
+  readonly #config: KubeConfig;
+  readonly #server: string;
+  #dispatcher: Dispatcher | undefined;
+  #credentials: Credentials | undefined;
+
+  constructor(config: KubeConfig) {
+    this.#config = config;
+    this.#server = config.getCurrentCluster()?.server.replace(/\/$/, "") ?? "";
+  }
+
+  get server(): string {
+    return this.#server;
+  }
+
+  /**
+   * One request and its JSON answer.
+   *
+   * @throws KubeError
+   */
+  async json<T>(call: ApiRequest): Promise<T> {
+    const limit = AbortSignal.timeout(REQUEST_MS);
+    const response = await this.#send(call, call.signal === undefined ? limit : AbortSignal.any([call.signal, limit]));
+    const text = await response.body.text().catch((cause: unknown) => {
+      throw new KubeError("unreachable", `the answer of ${this.#server} broke off`, { cause });
+    });
+    if (response.statusCode >= 400) throw this.#refused(response, text);
+    return JSON.parse(text) as T;
+  }
+
+  /**
+   * A stream of bytes, for watches.
+   *
+   * @throws KubeError when the answer is not 200.
+   */
+  async stream(call: ApiRequest & { readonly signal: AbortSignal }): Promise<AsyncIterable<Buffer>> {
+    const response = await this.#send(call, call.signal);
+    if (response.statusCode !== 200) throw this.#refused(response, await response.body.text());
+    return response.body as AsyncIterable<Buffer>;
+  }
+
+  async #send(call: ApiRequest, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const url = new URL(this.#server + call.path);
+    for (const [name, value] of Object.entries(call.query ?? {})) url.searchParams.set(name, value);
+    const headers: Record<string, string> = { ...(await this.#headers()), accept: "application/json" };
+    if (call.body !== undefined) headers["content-type"] = call.contentType ?? "application/json";
+    try {
+      return await request(url, {
+        method: call.method,
+        headers,
+        signal,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+        ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
+        ...(this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher }),
+      });
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new KubeError("unreachable", `${this.#server} cannot be reached: ${why}`, { cause });
+    }
+  }
+
+  #refused(response: Dispatcher.ResponseData, text: string): KubeError {
+    if (response.statusCode === 401) this.#credentials = undefined;
+    let message = text.slice(0, 500);
+    try {
+      message = (JSON.parse(text) as { message?: string }).message ?? message;
+    } catch {
+      // An answer of something in between: its text says more than nothing.
+    }
+    const after = Number(response.headers["retry-after"] ?? 0);
+    return errorOfStatus(response.statusCode, message, Number.isFinite(after) ? after * 1000 : 0);
+  }
+
+  /** Tokens change and plugins cost time, so what the library gives is kept for a minute; connections are kept for good. */
+  async #headers(): Promise<Record<string, string>> {
+    const now = performance.now();
+    if (this.#credentials === undefined || now - this.#credentials.at > CREDENTIALS_MS) {
+      const context = new RequestContext(`${this.#server}/`, "GET");
+      await this.#config.applySecurityAuthentication(context);
+      this.#dispatcher ??= context.getDispatcher();
+      this.#credentials = { headers: context.getHeaders(), at: now };
+    }
+    return this.#credentials.headers;
+  }
+}

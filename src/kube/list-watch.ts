@@ -1,0 +1,192 @@
+import type { Logger } from "../telemetry/logger.ts";
+import type { ApiClient } from "./api-client.ts";
+import { Backoff, pause } from "./backoff.ts";
+import { KubeError } from "./kube-error.ts";
+
+const PAGE = "500";
+/** Bookmarks come once a minute: a watch that is silent for longer is dead, whatever its connection says (F2). */
+const SILENCE_MS = 75_000;
+const MIN_RESTART_MS = 1000;
+const ABSENT_RETRY_MS = 5000;
+
+export interface RawObject {
+  readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly resourceVersion?: string };
+}
+export type WatchEvent = { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: RawObject };
+
+/** What a list-watch feeds. Calls are made in order; each stands for one change of everything it brings. */
+export interface Feed {
+  /** All that there is: what is missing is gone. */
+  replace(items: readonly RawObject[]): void;
+  events(events: readonly WatchEvent[]): void;
+  /** Up to here everything has been handed over. */
+  progress?(resourceVersion: string): void;
+  /** Listed once, or known not to exist: nobody needs to wait. */
+  synced(): void;
+  /** Why there is no list, undefined when there is one again. */
+  failed(error: KubeError | undefined): void;
+  restarted(reason: string): void;
+}
+
+export interface ListWatchParts {
+  readonly client: ApiClient;
+  readonly path: string;
+  readonly selector?: Readonly<Record<string, string>>;
+  readonly feed: Feed;
+  readonly log: Logger;
+  readonly random: () => number;
+  /** The resource may not exist: that counts as an empty list at first, and is asked again. */
+  readonly optional: boolean;
+  readonly silenceMs?: number;
+}
+
+/** Raised inside to start over with a list. */
+class Relist extends Error {}
+
+interface RawEvent {
+  readonly type?: string;
+  readonly object?: RawObject & { readonly code?: number; readonly message?: string };
+}
+
+/**
+ * Lists a resource page by page, then watches it, for ever. A list replaces everything at once and only when it is
+ * complete; a watch that ends is opened again where it stopped; a version that is gone leads to a new list.
+ */
+export class ListWatch {
+  readonly #parts: ListWatchParts;
+  readonly #backoff: Backoff;
+  #resourceVersion = "";
+  #watchesWithoutProgress = 0;
+  #hasListed = false;
+
+  constructor(parts: ListWatchParts) {
+    this.#parts = parts;
+    this.#backoff = new Backoff(parts.random);
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      try {
+        await this.#list(signal);
+        await this.#watchOn(signal);
+      } catch (error) {
+        if (!signal.aborted) await this.#recover(error, signal);
+      }
+    }
+  }
+
+  async #list(signal: AbortSignal): Promise<void> {
+    const { client, path, selector, feed } = this.#parts;
+    const items: RawObject[] = [];
+    let next = "";
+    do {
+      const query = { ...selector, limit: PAGE, ...(next === "" ? {} : { continue: next }) };
+      const page = await client.json<{ metadata?: { resourceVersion?: string; continue?: string }; items?: RawObject[] }>({ method: "GET", path, query, signal });
+      items.push(...(page.items ?? []));
+      next = page.metadata?.continue ?? "";
+      this.#resourceVersion = page.metadata?.resourceVersion ?? "";
+    } while (next !== "");
+    feed.failed(undefined);
+    feed.replace(items);
+    feed.progress?.(this.#resourceVersion);
+    feed.synced();
+    this.#hasListed = true;
+    this.#watchesWithoutProgress = 0;
+    this.#backoff.reset();
+  }
+
+  async #watchOn(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      const before = this.#resourceVersion;
+      const started = performance.now();
+      const reason = await this.#watchOnce(signal);
+      if (signal.aborted) return;
+      this.#parts.feed.restarted(reason);
+      // Two watches that bring nothing may mean that the version is gone and nobody says so (F3).
+      this.#watchesWithoutProgress = before === this.#resourceVersion ? this.#watchesWithoutProgress + 1 : 0;
+      if (reason !== "ended" && this.#watchesWithoutProgress >= 2) throw new Relist(reason);
+      const lasted = performance.now() - started;
+      if (lasted < MIN_RESTART_MS) await pause(MIN_RESTART_MS * (0.5 + this.#parts.random()), signal);
+    }
+  }
+
+  /** @returns Why the watch ended. */
+  async #watchOnce(signal: AbortSignal): Promise<string> {
+    const { client, path, selector, random, silenceMs = SILENCE_MS } = this.#parts;
+    const silence = new AbortController();
+    const timer = setTimeout(() => silence.abort(), silenceMs);
+    const timeoutSeconds = String(Math.round(300 + random() * 300));
+    const query = { ...selector, watch: "true", allowWatchBookmarks: "true", resourceVersion: this.#resourceVersion, timeoutSeconds };
+    try {
+      const stream = await client.stream({ method: "GET", path, query, signal: AbortSignal.any([signal, silence.signal]) });
+      let rest = "";
+      const decoder = new TextDecoder();
+      for await (const chunk of stream) {
+        timer.refresh();
+        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+        rest = lines.pop() ?? "";
+        this.#handle(lines);
+      }
+      return "ended";
+    } catch (error) {
+      if (error instanceof Relist) throw error;
+      if (error instanceof KubeError && error.code !== "unreachable") throw error;
+      return silence.signal.aborted ? "silent" : "broken";
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #handle(lines: readonly string[]): void {
+    const { feed, log, path } = this.#parts;
+    const events: WatchEvent[] = [];
+    let last = "";
+    for (const line of lines) {
+      if (line === "") continue;
+      const event = parse(line);
+      const version = event?.object?.metadata?.resourceVersion;
+      if (event?.type === "ERROR") {
+        if (events.length > 0) feed.events(events);
+        throw event.object?.code === 410 ? new Relist("expired") : new KubeError("server", event.object?.message ?? "watch error");
+      }
+      if (event === undefined || version === undefined) log.warn({ path }, "a watch event without an object was ignored");
+      else {
+        last = version;
+        if (event.type === "ADDED" || event.type === "MODIFIED" || event.type === "DELETED") events.push({ type: event.type, object: event.object ?? {} });
+        else if (event.type !== "BOOKMARK") log.warn({ path, type: event.type }, "a watch event of unknown type was ignored");
+      }
+    }
+    if (events.length > 0) feed.events(events);
+    if (last === "") return;
+    this.#resourceVersion = last;
+    this.#backoff.reset();
+    feed.progress?.(last);
+  }
+
+  async #recover(error: unknown, signal: AbortSignal): Promise<void> {
+    const { feed, log, path, optional } = this.#parts;
+    if (error instanceof Relist) {
+      log.info({ path, reason: error.message }, "listing again");
+      feed.restarted(error.message === "expired" ? "expired" : "stalled");
+      return;
+    }
+    if (!(error instanceof KubeError)) throw error;
+    if (error.code === "expired") return this.#backoff.wait(signal);
+    feed.failed(error);
+    const absent = optional && (error.code === "notFound" || error.code === "forbidden");
+    if (absent && !this.#hasListed) {
+      feed.synced();
+      return pause(ABSENT_RETRY_MS * (0.5 + this.#parts.random() / 2), signal);
+    }
+    log.warn({ path, code: error.code, err: error.message }, absent ? "the resource is gone; its last objects stay" : "listing failed; trying again");
+    return this.#backoff.wait(signal, error.retryAfterMs);
+  }
+}
+
+function parse(line: string): RawEvent | undefined {
+  try {
+    return JSON.parse(line) as RawEvent;
+  } catch {
+    return undefined;
+  }
+}

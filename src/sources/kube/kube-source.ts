@@ -1,0 +1,131 @@
+import { type Key, keyOf } from "../../api/keys.ts";
+import { KINDS, type Kind } from "../../api/kinds.ts";
+import { parseObject } from "../../api/objects.ts";
+import type { ApiClient } from "../../kube/api-client.ts";
+import type { KubeError } from "../../kube/kube-error.ts";
+import { type Feed, ListWatch, type RawObject, type WatchEvent } from "../../kube/list-watch.ts";
+import type { Store } from "../../snapshot/store.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import type { Metrics } from "../../telemetry/metrics.ts";
+
+/** Endpoints come as slices through the mirroring controller; Secrets come one by one (secrets-source). */
+export const WATCHED_KINDS = ["ServiceRoute", "Gateway", "GatewayClass", "ReferenceGrant", "Service", "EndpointSlice", "Namespace"] as const satisfies readonly Kind[];
+type WatchedKind = (typeof WATCHED_KINDS)[number];
+
+export interface KubeSourceParts {
+  readonly client: ApiClient;
+  readonly store: Store;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** One namespace to look at, or all. */
+  readonly namespace: string | undefined;
+  readonly random: () => number;
+  /** Called after each change. */
+  readonly changed: () => void;
+  /** Sees every object as the API server sent it, status included; undefined = deleted. */
+  readonly onRaw: (kind: Kind, key: Key, raw: RawObject | undefined) => void;
+  /** How far the ServiceRoutes that we have go. */
+  readonly onProgress: (resourceVersion: string) => void;
+}
+
+export function pathOf(kind: Kind, namespace: string | undefined): string {
+  const { group, version, plural, namespaced } = KINDS[kind];
+  const prefix = group === "" ? `/api/${version}` : `/apis/${group}/${version}`;
+  return namespaced && namespace !== undefined ? `${prefix}/namespaces/${namespace}/${plural}` : `${prefix}/${plural}`;
+}
+
+/** Keeps a store equal to what an API server has, kind by kind, each on its own watch. */
+export class KubeSource {
+  readonly #parts: KubeSourceParts;
+  readonly #unsynced = new Set<WatchedKind>(WATCHED_KINDS);
+  readonly #failures = new Map<WatchedKind, string>();
+  readonly #synced: Promise<void>;
+  #resolve: () => void = () => undefined;
+
+  constructor(parts: KubeSourceParts) {
+    this.#parts = parts;
+    this.#synced = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  /** Why we are not synced yet; empty when we are. */
+  waitingFor(): string {
+    if (this.#unsynced.size === 0) return "";
+    return [...this.#unsynced].map((kind) => `${kind}: ${this.#failures.get(kind) ?? "listing"}`).join("; ");
+  }
+
+  /** Resolves when every kind has been listed once. */
+  async synced(): Promise<void> {
+    await this.#synced;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { client, namespace, log, random } = this.#parts;
+    await Promise.all(
+      WATCHED_KINDS.map((kind) =>
+        new ListWatch({ client, path: pathOf(kind, namespace), feed: this.#feed(kind), log, random, optional: KINDS[kind].optional || namespace !== undefined }).start(signal),
+      ),
+    );
+  }
+
+  #feed(kind: WatchedKind): Feed {
+    const { store, metrics, changed, onProgress, log } = this.#parts;
+    return {
+      replace: (items) => {
+        const objects = items.flatMap((raw) => this.#parse(kind, raw) ?? []);
+        const present = new Set<Key>(objects.map(({ key }) => key));
+        for (const key of store.keys(kind)) if (!present.has(key)) this.#parts.onRaw(kind, key, undefined);
+        store.replace(kind, objects);
+        changed();
+      },
+      events: (events) => {
+        store.transaction(() => {
+          for (const event of events) this.#event(kind, event);
+        });
+        changed();
+      },
+      ...(kind === "ServiceRoute" ? { progress: onProgress } : {}),
+      synced: () => {
+        metrics.sourceSynced(kind, true);
+        if (this.#unsynced.delete(kind) && this.#unsynced.size === 0) this.#resolve();
+      },
+      failed: (error) => this.#failed(kind, error, log),
+      restarted: (reason) => metrics.watchRestarted(kind, reason),
+    };
+  }
+
+  #failed(kind: WatchedKind, error: KubeError | undefined, log: Logger): void {
+    const last = this.#failures.get(kind);
+    if (error === undefined) this.#failures.delete(kind);
+    else this.#failures.set(kind, error.message);
+    if (error === undefined || last === error.message) return;
+    if (error.code === "notFound") log.info({ kind }, `${kind} is not installed in this cluster; it is looked for again`);
+    if (error.code === "forbidden") {
+      const { plural, group } = KINDS[kind];
+      log.error({ kind }, `reading ${kind}s is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`);
+    }
+  }
+
+  #event(kind: WatchedKind, { type, object }: WatchEvent): void {
+    const { store } = this.#parts;
+    if (type === "DELETED") {
+      const key = keyOf(kind, object.metadata?.namespace ?? "", object.metadata?.name ?? "");
+      this.#parts.onRaw(kind, key, undefined);
+      store.remove(key);
+      return;
+    }
+    const parsed = this.#parse(kind, object);
+    if (parsed !== undefined) store.apply(parsed);
+  }
+
+  /** An object that cannot be used is told of and skipped; all others go on (F6). */
+  #parse(kind: WatchedKind, raw: RawObject) {
+    const parsed = parseObject(kind, raw);
+    if (parsed.ok) {
+      this.#parts.onRaw(kind, parsed.object.key, raw);
+      return parsed.object;
+    }
+    const { namespace = "", name = "" } = raw.metadata ?? {};
+    this.#parts.log.error({ kind, namespace, name, field: parsed.path.join(".") }, `the object is ignored: ${parsed.message}`);
+    return undefined;
+  }
+}

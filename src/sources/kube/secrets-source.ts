@@ -1,0 +1,90 @@
+import { type Key, partsOf } from "../../api/keys.ts";
+import { parseObject } from "../../api/objects.ts";
+import type { ApiClient } from "../../kube/api-client.ts";
+import { type Feed, ListWatch, type RawObject } from "../../kube/list-watch.ts";
+import type { Store } from "../../snapshot/store.ts";
+import type { Logger } from "../../telemetry/logger.ts";
+import { pathOf } from "./kube-source.ts";
+
+export interface SecretsSourceParts {
+  readonly client: ApiClient;
+  readonly store: Store;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly changed: () => void;
+  /** Who to grant rights to, in the hint for a Secret that may not be read. */
+  readonly serviceAccount: string;
+  readonly problemChanged: (namespace: string, name: string) => void;
+}
+
+/** Watches the Secrets that Gateways refer to, each by its name, and no other (S25). */
+export class SecretsSource {
+  readonly #parts: SecretsSourceParts;
+  readonly #watches = new Map<Key<"Secret">, AbortController>();
+  readonly #problems = new Map<string, string>();
+
+  constructor(parts: SecretsSourceParts) {
+    this.#parts = parts;
+  }
+
+  /** Why a Secret cannot be seen; undefined when it can, or is simply not there. */
+  problem(namespace: string, name: string): string | undefined {
+    return this.#problems.get(`${namespace}/${name}`);
+  }
+
+  /** Makes the watches those of `wanted`. Bytes of a Secret that is no longer wanted are forgotten. */
+  follow(wanted: ReadonlySet<Key<"Secret">>, signal: AbortSignal): void {
+    for (const [key, watch] of this.#watches) {
+      if (wanted.has(key)) continue;
+      watch.abort();
+      this.#watches.delete(key);
+      this.#parts.store.remove(key);
+    }
+    for (const key of wanted) if (!this.#watches.has(key)) this.#watch(key, signal);
+  }
+
+  #watch(key: Key<"Secret">, signal: AbortSignal): void {
+    const { client, log, random } = this.#parts;
+    const { namespace, name } = partsOf(key);
+    const stop = new AbortController();
+    this.#watches.set(key, stop);
+    const watch = new ListWatch({ client, path: pathOf("Secret", namespace), selector: { fieldSelector: `metadata.name=${name}` }, feed: this.#feed(key, namespace, name), log, random, optional: true });
+    void watch.start(AbortSignal.any([stop.signal, signal]));
+  }
+
+  #feed(key: Key<"Secret">, namespace: string, name: string): Feed {
+    const { store, changed } = this.#parts;
+    const apply = (raw: RawObject | undefined): void => {
+      const parsed = raw === undefined ? undefined : parseObject("Secret", raw);
+      if (parsed?.ok === true) store.apply(parsed.object);
+      else store.remove(key);
+    };
+    return {
+      replace: (items) => {
+        apply(items[0]);
+        changed();
+      },
+      events: (events) => {
+        for (const { type, object } of events) apply(type === "DELETED" ? undefined : object);
+        changed();
+      },
+      synced: () => undefined,
+      failed: (error) => this.#setProblem(namespace, name, error?.code === "forbidden" ? this.#hint(namespace, name) : undefined),
+      restarted: () => undefined,
+    };
+  }
+
+  #hint(namespace: string, name: string): string {
+    const { serviceAccount } = this.#parts;
+    return `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`;
+  }
+
+  #setProblem(namespace: string, name: string, problem: string | undefined): void {
+    const id = `${namespace}/${name}`;
+    if (this.#problems.get(id) === problem) return;
+    if (problem === undefined) this.#problems.delete(id);
+    else this.#problems.set(id, problem);
+    this.#parts.problemChanged(namespace, name);
+    this.#parts.changed();
+  }
+}

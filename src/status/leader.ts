@@ -1,0 +1,131 @@
+import type { ApiClient } from "../kube/api-client.ts";
+import { pause } from "../kube/backoff.ts";
+import { KubeError } from "../kube/kube-error.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+/** Client-go's defaults: a lease lasts 15 s, its holder gives up after 10 s without renewal, everybody asks each 2 s. */
+const LEASE_SECONDS = 15;
+const RENEW_DEADLINE_MS = 10_000;
+const RETRY_MS = 2000;
+const JITTER = 0.2;
+
+interface Lease {
+  readonly metadata: { readonly resourceVersion?: string; readonly name: string; readonly namespace: string };
+  readonly spec?: { readonly holderIdentity?: string; readonly leaseDurationSeconds?: number; readonly renewTime?: string; readonly acquireTime?: string; readonly leaseTransitions?: number };
+}
+
+export interface LeaderParts {
+  readonly client: ApiClient;
+  readonly namespace: string;
+  readonly name: string;
+  readonly identity: string;
+  readonly log: Logger;
+  readonly random: () => number;
+  /** Milliseconds of a clock that never goes back. Wall time plays no part in who leads (F14). */
+  readonly monotonic: () => number;
+  readonly changed: (leading: boolean) => void;
+}
+
+/**
+ * Leader election over one Lease. Who holds it is judged by changes seen from here on the monotonic clock, and our own
+ * hold ends by that clock too: after a stall or a lost connection `isLeader` is false before anything can be written.
+ */
+export class Leader {
+  readonly #parts: LeaderParts;
+  #renewedAt = Number.NEGATIVE_INFINITY;
+  #seen: { version: string; at: number } = { version: "", at: 0 };
+  #held: Lease | undefined;
+  #told = false;
+
+  constructor(parts: LeaderParts) {
+    this.#parts = parts;
+  }
+
+  get isLeader(): boolean {
+    return this.#parts.monotonic() - this.#renewedAt < RENEW_DEADLINE_MS;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.#round(signal);
+      this.#tell();
+      await pause(RETRY_MS * (1 + JITTER * this.#parts.random()), signal);
+    }
+    await this.#release();
+  }
+
+  async #round(signal: AbortSignal): Promise<void> {
+    const started = this.#parts.monotonic();
+    try {
+      const lease = await this.#read(signal);
+      if (lease === undefined) this.#held = await this.#create(signal);
+      else if (this.#mayTake(lease)) this.#held = await this.#write(lease, this.#parts.identity, signal);
+      else return;
+      this.#renewedAt = started;
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      if (error.code !== "conflict" && !signal.aborted) this.#parts.log.warn({ err: error.message, code: error.code }, "leader election could not ask the API server");
+    }
+  }
+
+  #mayTake(lease: Lease): boolean {
+    const holder = lease.spec?.holderIdentity ?? "";
+    const version = lease.metadata.resourceVersion ?? "";
+    const now = this.#parts.monotonic();
+    if (this.#seen.version !== version) this.#seen = { version, at: now };
+    if (holder === this.#parts.identity || holder === "") return true;
+    return now - this.#seen.at > (lease.spec?.leaseDurationSeconds ?? LEASE_SECONDS) * 1000;
+  }
+
+  get #path(): string {
+    return `/apis/coordination.k8s.io/v1/namespaces/${this.#parts.namespace}/leases`;
+  }
+
+  async #read(signal: AbortSignal): Promise<Lease | undefined> {
+    try {
+      return await this.#parts.client.json<Lease>({ method: "GET", path: `${this.#path}/${this.#parts.name}`, signal });
+    } catch (error) {
+      if (error instanceof KubeError && error.code === "notFound") return undefined;
+      throw error;
+    }
+  }
+
+  #spec(lease: Lease | undefined, holder: string): NonNullable<Lease["spec"]> {
+    const now = new Date().toISOString().replace("Z", "000Z");
+    const same = lease?.spec?.holderIdentity === holder;
+    return {
+      holderIdentity: holder,
+      leaseDurationSeconds: holder === "" ? 1 : LEASE_SECONDS,
+      renewTime: now,
+      acquireTime: same ? (lease.spec?.acquireTime ?? now) : now,
+      leaseTransitions: (lease?.spec?.leaseTransitions ?? 0) + (same || lease === undefined ? 0 : 1),
+    };
+  }
+
+  async #create(signal: AbortSignal): Promise<Lease> {
+    const { client, namespace, name, identity } = this.#parts;
+    const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name, namespace }, spec: this.#spec(undefined, identity) };
+    return client.json<Lease>({ method: "POST", path: this.#path, body, signal });
+  }
+
+  /** A PUT with the version that was read: of two that try, one gets a conflict. */
+  async #write(lease: Lease, holder: string, signal?: AbortSignal): Promise<Lease> {
+    const body = { ...lease, spec: this.#spec(lease, holder) };
+    return this.#parts.client.json<Lease>({ method: "PUT", path: `${this.#path}/${this.#parts.name}`, body, ...(signal === undefined ? {} : { signal }) });
+  }
+
+  /** On the way out the next leader need not wait. */
+  async #release(): Promise<void> {
+    if (!this.isLeader || this.#held === undefined) return;
+    this.#renewedAt = Number.NEGATIVE_INFINITY;
+    await this.#write(this.#held, "").catch((error: unknown) => this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"));
+    this.#tell();
+  }
+
+  #tell(): void {
+    if (this.#told === this.isLeader) return;
+    this.#told = this.isLeader;
+    this.#parts.log.info({ leading: this.#told }, this.#told ? "leading: writing statuses" : "not leading");
+    this.#parts.changed(this.#told);
+  }
+}

@@ -1,0 +1,150 @@
+import type { ApiClient } from "../kube/api-client.ts";
+import { pause } from "../kube/backoff.ts";
+import { KubeError } from "../kube/kube-error.ts";
+import { ListWatch, type RawObject } from "../kube/list-watch.ts";
+import type { Logger } from "../telemetry/logger.ts";
+
+const LABEL = "serviceroute.dev/replica";
+const SERVED_THROUGH = "serviceroute.dev/served-through";
+const COALESCE_MS = 200;
+const HEARTBEAT_MS = 5000;
+/** A replica that has not been heard of for this long serves nobody that we know of. */
+const LIFETIME_MS = 15_000;
+
+interface ReplicaLease extends RawObject {
+  readonly metadata?: RawObject["metadata"] & { readonly annotations?: Readonly<Record<string, string>> };
+  readonly spec?: { readonly holderIdentity?: string };
+}
+
+export interface ReplicaReport {
+  readonly replica: string;
+  readonly servedThrough: bigint;
+}
+
+export interface ReplicasParts {
+  readonly client: ApiClient;
+  readonly namespace: string;
+  readonly identity: string;
+  readonly log: Logger;
+  readonly random: () => number;
+  readonly monotonic: () => number;
+  /** The reports of all other replicas that are alive, whenever they change. */
+  readonly reported: (others: readonly ReplicaReport[]) => void;
+}
+
+/**
+ * Tells the other replicas how far this one's live table goes, and hears the same of them. Each replica has a Lease of
+ * its own: one small object for a whole table, whose resourceVersion compares with that of any route.
+ */
+export class Replicas {
+  readonly #parts: ReplicasParts;
+  readonly #others = new Map<string, { report: ReplicaReport; version: string; seenAt: number }>();
+  #servedThrough = "0";
+  #ready = false;
+  #publishNow: () => void = () => undefined;
+
+  constructor(parts: ReplicasParts) {
+    this.#parts = parts;
+  }
+
+  /** The live table has everything up to here. Published with the next heartbeat, or soon when `urgent`. */
+  served(resourceVersion: string, urgent: boolean): void {
+    this.#servedThrough = resourceVersion;
+    if (urgent) this.#publishNow();
+  }
+
+  /** From now on this replica serves traffic and counts. */
+  ready(): void {
+    this.#ready = true;
+    this.#publishNow();
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    const { client, log, random } = this.#parts;
+    const watch = new ListWatch({
+      client,
+      path: this.#path,
+      selector: { labelSelector: `${LABEL}=true` },
+      log,
+      random,
+      optional: false,
+      feed: {
+        replace: (items) => {
+          this.#others.clear();
+          for (const item of items) this.#see(item);
+          this.#report();
+        },
+        events: (events) => {
+          for (const { type, object } of events) {
+            if (type === "DELETED") this.#others.delete(object.metadata?.name ?? "");
+            else this.#see(object);
+          }
+          this.#report();
+        },
+        synced: () => undefined,
+        failed: () => undefined,
+        restarted: () => undefined,
+      },
+    });
+    const expiry = setInterval(() => this.#report(), HEARTBEAT_MS);
+    await Promise.all([watch.start(signal), this.#publishLoop(signal)]);
+    clearInterval(expiry);
+    await this.#withdraw();
+  }
+
+  get #path(): string {
+    return `/apis/coordination.k8s.io/v1/namespaces/${this.#parts.namespace}/leases`;
+  }
+
+  get #name(): string {
+    return `serviceroute-replica-${this.#parts.identity}`.slice(0, 253);
+  }
+
+  #see(raw: RawObject): void {
+    const { metadata, spec } = raw as ReplicaLease;
+    const replica = spec?.holderIdentity ?? "";
+    const through = metadata?.annotations?.[SERVED_THROUGH] ?? "";
+    if (replica === "" || replica === this.#parts.identity || !/^[0-9]+$/.test(through)) return;
+    const report = { replica, servedThrough: BigInt(through) };
+    this.#others.set(metadata?.name ?? "", { report, version: metadata?.resourceVersion ?? "", seenAt: this.#parts.monotonic() });
+  }
+
+  #report(): void {
+    const now = this.#parts.monotonic();
+    for (const [name, { seenAt }] of this.#others) if (now - seenAt > LIFETIME_MS) this.#others.delete(name);
+    this.#parts.reported([...this.#others.values()].map(({ report }) => report));
+  }
+
+  async #publishLoop(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const called = new AbortController();
+      this.#publishNow = () => called.abort();
+      if (this.#ready) await this.#publish(signal);
+      await pause(HEARTBEAT_MS, AbortSignal.any([signal, called.signal]));
+      if (called.signal.aborted) await pause(COALESCE_MS, signal);
+    }
+  }
+
+  async #publish(signal: AbortSignal): Promise<void> {
+    const { client, namespace, identity, log } = this.#parts;
+    const body = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name: this.#name, namespace, labels: { [LABEL]: "true" }, annotations: { [SERVED_THROUGH]: this.#servedThrough } },
+      spec: { holderIdentity: identity, leaseDurationSeconds: LIFETIME_MS / 1000, renewTime: new Date().toISOString().replace("Z", "000Z") },
+    };
+    try {
+      await client.json({ method: "PATCH", path: `${this.#path}/${this.#name}`, contentType: "application/merge-patch+json", body, signal });
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      if (signal.aborted) return;
+      if (error.code === "notFound") await client.json({ method: "POST", path: this.#path, body, signal }).catch((cause: unknown) => log.warn({ err: cause }, "this replica could not be announced"));
+      else log.warn({ err: error.message }, "this replica could not report how far it is");
+    }
+  }
+
+  async #withdraw(): Promise<void> {
+    if (!this.#ready) return;
+    await this.#parts.client.json({ method: "DELETE", path: `${this.#path}/${this.#name}` }).catch((error: unknown) => this.#parts.log.warn({ err: error }, "this replica's report could not be removed; it runs out by itself"));
+  }
+}
