@@ -19,7 +19,8 @@ function structural(node: unknown): unknown {
   const out: Json = {};
   for (const [name, value] of Object.entries(schema)) {
     if (DROPPED.includes(name)) continue;
-    out[name] = name === "properties" ? mapValues(value as Json, structural) : name === "items" ? structural(value) : value;
+    out[name] =
+      name === "properties" ? mapValues(value as Json, structural) : name === "items" ? structural(value) : value;
   }
   return out["type"] === "integer" ? integer(out) : out;
 }

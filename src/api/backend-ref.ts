@@ -19,7 +19,8 @@ interface PortedRef {
 export const portRule = {
   rule: "(has(self.group) && size(self.group) > 0) || (has(self.kind) && self.kind != 'Service') || has(self.port)",
   message: "port is required for a Service",
-  ok: (ref: PortedRef): boolean => (ref.group ?? "") !== "" || (ref.kind ?? "Service") !== "Service" || ref.port !== undefined,
+  ok: (ref: PortedRef): boolean =>
+    (ref.group ?? "") !== "" || (ref.kind ?? "Service") !== "Service" || ref.port !== undefined,
 };
 
 /** A reference to a backend without a weight, as mirrors and fallbacks make it. */

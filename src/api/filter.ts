@@ -63,11 +63,7 @@ const RequestRedirect = z.strictObject({
   hostname: PreciseHostname.optional().describe("Default: the request's host."),
   path: RedirectPath.optional().describe("Default: the request's path."),
   port: Port.optional().describe("Default: the scheme's own port if scheme is set, else the listener's."),
-  statusCode: z
-    .literal([301, 302, 303, 307, 308])
-    .optional()
-    .meta({ type: "integer" })
-    .describe("Default: 302."),
+  statusCode: z.literal([301, 302, 303, 307, 308]).optional().meta({ type: "integer" }).describe("Default: 302."),
 });
 
 const UrlRewrite = z.strictObject({
@@ -86,7 +82,10 @@ const RequestMirror = constrain(
     backendRef: BackendObjectRef.describe("Where the copy goes. Its answer is ignored."),
     percent: Percent.optional().describe("Share of requests to copy. Default: 100."),
     fraction: constrain(
-      z.strictObject({ numerator: z.int().min(0).max(2_147_483_647), denominator: z.int().min(1).max(2_147_483_647).optional() }),
+      z.strictObject({
+        numerator: z.int().min(0).max(2_147_483_647),
+        denominator: z.int().min(1).max(2_147_483_647).optional(),
+      }),
       {
         rule: "self.numerator <= (has(self.denominator) ? self.denominator : 100)",
         message: "numerator must be at most denominator",
@@ -126,9 +125,13 @@ const Cors = z.strictObject({
   )
     .optional()
     .meta(listSet)
-    .describe("Origins that may read the answer: *, or scheme://host[:port], where host may start with *. as a wildcard."),
+    .describe(
+      "Origins that may read the answer: *, or scheme://host[:port], where host may start with *. as a wildcard.",
+    ),
   allowCredentials: z.boolean().optional().describe("Whether credentials may be sent. Default: false."),
-  allowMethods: constrain(z.array(z.enum(CORS_METHODS)).max(9), loneStar("allowMethods")).optional().meta(listSet),
+  allowMethods: constrain(z.array(z.enum(CORS_METHODS)).max(9), loneStar("allowMethods"))
+    .optional()
+    .meta(listSet),
   allowHeaders: constrain(z.array(HeaderName).max(64), loneStar("allowHeaders")).optional().meta(listSet),
   exposeHeaders: z.array(HeaderName).max(64).optional().meta(listSet),
   maxAge: z.int().min(1).max(2_147_483_647).optional().describe("Seconds a preflight may be cached. Default: 5."),
@@ -145,15 +148,15 @@ const ExternalAuth = constrain(
         allowedResponseHeaders: z.array(z.string().max(256)).max(64).optional().meta(listSet),
       })
       .optional(),
-    grpc: z
-      .strictObject({ allowedHeaders: z.array(z.string().max(256)).max(64).optional().meta(listSet) })
-      .optional(),
+    grpc: z.strictObject({ allowedHeaders: z.array(z.string().max(256)).max(64).optional().meta(listSet) }).optional(),
     forwardBody: z.strictObject({ maxSize: z.int().min(0).max(65_535).optional() }).optional(),
   }),
   {
     rule: "(self.protocol == 'HTTP') == has(self.http) && (self.protocol == 'GRPC') == has(self.grpc)",
     message: "exactly the member that protocol names must be present",
-    ok: (auth) => (auth.protocol === "HTTP") === (auth.http !== undefined) && (auth.protocol === "GRPC") === (auth.grpc !== undefined),
+    ok: (auth) =>
+      (auth.protocol === "HTTP") === (auth.http !== undefined) &&
+      (auth.protocol === "GRPC") === (auth.grpc !== undefined),
   },
 );
 
@@ -190,7 +193,15 @@ export const RouteFilter = constrain(
 );
 export type RouteFilter = z.output<typeof RouteFilter>;
 
-const ONCE = ["CORS", "RequestHeaderModifier", "ResponseHeaderModifier", "RequestRedirect", "URLRewrite", "DirectResponse", "ExternalAuth"];
+const ONCE = [
+  "CORS",
+  "RequestHeaderModifier",
+  "ResponseHeaderModifier",
+  "RequestRedirect",
+  "URLRewrite",
+  "DirectResponse",
+  "ExternalAuth",
+];
 
 /** A rule's or a backendRef's filters: each kind at most once but mirrors and extensions, and one kind of terminal change. */
 export const RouteFilters = constrain(

@@ -91,7 +91,8 @@ const GrpcMatch = constrain(
     message: "service and method must be gRPC names when type is Exact",
     ok: (grpc) =>
       grpc.type === "RegularExpression" ||
-      (/^([A-Za-z_][A-Za-z0-9_.]*)?$/.test(grpc.service ?? "") && /^([A-Za-z_][A-Za-z0-9_]*)?$/.test(grpc.method ?? "")),
+      (/^([A-Za-z_][A-Za-z0-9_.]*)?$/.test(grpc.service ?? "") &&
+        /^([A-Za-z_][A-Za-z0-9_]*)?$/.test(grpc.method ?? "")),
   },
 );
 

@@ -131,7 +131,9 @@ const Endpoints = z.object({
       z.object({
         addresses: z.array(EndpointAddress).nullish(),
         notReadyAddresses: z.array(EndpointAddress).nullish(),
-        ports: z.array(z.object({ name: z.string().optional(), port: z.int(), protocol: z.string().optional() })).nullish(),
+        ports: z
+          .array(z.object({ name: z.string().optional(), port: z.int(), protocol: z.string().optional() }))
+          .nullish(),
       }),
     )
     .nullish(),

@@ -1,7 +1,17 @@
 import { z } from "zod";
 import { BackendObjectRef } from "./backend-ref.ts";
 import { constrain, unionRules } from "./constraint.ts";
-import { ByteQuantity, Duration, HeaderName, ObjectName, Percent, SectionName, durationMs, listMap, listSet } from "./primitives.ts";
+import {
+  ByteQuantity,
+  Duration,
+  HeaderName,
+  ObjectName,
+  Percent,
+  SectionName,
+  durationMs,
+  listMap,
+  listSet,
+} from "./primitives.ts";
 
 export const Timeouts = constrain(
   z.strictObject({
@@ -30,7 +40,9 @@ export const Retry = z.strictObject({
     .max(32)
     .optional()
     .meta(listSet)
-    .describe("Statuses of a backend that are tried again. Connect failures, resets before the response headers and backendRequest timeouts always are."),
+    .describe(
+      "Statuses of a backend that are tried again. Connect failures, resets before the response headers and backendRequest timeouts always are.",
+    ),
   attempts: z.int().min(0).max(10).optional().describe("Tries after the first one. Default: 1."),
   backoff: Duration.optional().describe("Wait before the first retry; doubles each time, with jitter. Default: 25ms."),
   budget: z
@@ -43,7 +55,12 @@ export const Retry = z.strictObject({
 });
 export type Retry = z.output<typeof Retry>;
 
-const requestKeyMembers = { Header: "header", Cookie: "cookie", QueryParam: "queryParam", SourceIP: "sourceIP" } as const;
+const requestKeyMembers = {
+  Header: "header",
+  Cookie: "cookie",
+  QueryParam: "queryParam",
+  SourceIP: "sourceIP",
+} as const;
 
 export const RequestKey = constrain(
   z.strictObject({
@@ -164,7 +181,9 @@ export const Authorization = z.strictObject({
         action: z.enum(["Allow", "Deny"]),
         sourceCIDRs: z.array(z.string().min(1).max(64)).max(64).optional(),
         claims: z
-          .array(z.strictObject({ name: z.string().min(1).max(256), values: z.array(z.string().max(1024)).min(1).max(64) }))
+          .array(
+            z.strictObject({ name: z.string().min(1).max(256), values: z.array(z.string().max(1024)).min(1).max(64) }),
+          )
           .max(16)
           .optional(),
       }),
@@ -174,7 +193,10 @@ export const Authorization = z.strictObject({
 });
 
 export const Compression = z.strictObject({
-  algorithms: z.array(z.enum(["Gzip", "Brotli"])).max(2).optional(),
+  algorithms: z
+    .array(z.enum(["Gzip", "Brotli"]))
+    .max(2)
+    .optional(),
   minSize: ByteQuantity.optional(),
   contentTypes: z.array(z.string().min(1).max(128)).max(32).optional(),
 });

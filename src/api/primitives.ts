@@ -1,6 +1,5 @@
 import { z } from "zod";
 
-
 export const Namespace = z
   .string()
   .min(1)
@@ -72,7 +71,6 @@ export function hostnameProblem(hostname: string): string | undefined {
 /** CEL's form of {@link hostnameProblem}, over a list. */
 export const HOSTNAMES_RULE =
   "self.all(h, !h.matches('^[0-9]+([.][0-9]+)*$') && !h.matches('^0x[0-9a-f]*([.]|$)') && !h.matches('[^.]{64}'))";
-
 
 /** An optional list whose entries the API server merges by one field. */
 export const listMap = { "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] } as const;

@@ -51,7 +51,9 @@ const policyShape = {
   whenNoEndpoints: z
     .enum(["Fail", "Redistribute"])
     .optional()
-    .describe("What becomes of the share of a valid backend without usable endpoints: 503 (Fail) or given to the others. Default: Fail."),
+    .describe(
+      "What becomes of the share of a valid backend without usable endpoints: 503 (Fail) or given to the others. Default: Fail.",
+    ),
   rateLimits: RateLimits.optional().describe("Limits on requests per time."),
   fault: Fault.optional().describe("Injects delays and errors, to test clients."),
   authentication: Authentication.optional().describe("Who the client is."),
@@ -64,7 +66,10 @@ const policyShape = {
   })
     .optional()
     .describe("Longest request body, 1 to 1Gi; a longer one gets 413. Absent: no limit."),
-  fallback: z.strictObject({ backendRef: BackendObjectRef }).optional().describe("Serves what would have been 503 for want of endpoints."),
+  fallback: z
+    .strictObject({ backendRef: BackendObjectRef })
+    .optional()
+    .describe("Serves what would have been 503 for want of endpoints."),
 };
 
 export const RuleDefaults = z.strictObject(policyShape);
@@ -88,7 +93,8 @@ export const RouteRule = constrain(
   {
     rule: "!has(self.backendRefs) || size(self.backendRefs) == 0 || !has(self.filters) || !self.filters.exists(f, f.type in ['RequestRedirect', 'DirectResponse'])",
     message: "RequestRedirect and DirectResponse must not be used together with backendRefs",
-    ok: (rule) => (rule.backendRefs ?? []).length === 0 || !hasType(rule.filters, ["RequestRedirect", "DirectResponse"]),
+    ok: (rule) =>
+      (rule.backendRefs ?? []).length === 0 || !hasType(rule.filters, ["RequestRedirect", "DirectResponse"]),
   },
   {
     rule: "!has(self.filters) || !self.filters.exists(f, (has(f.requestRedirect) && has(f.requestRedirect.path) && f.requestRedirect.path.type == 'ReplacePrefixMatch') || (has(f.urlRewrite) && has(f.urlRewrite.path) && f.urlRewrite.path.type == 'ReplacePrefixMatch')) || !has(self.matches) || self.matches.all(m, !has(m.grpc) && (!has(m.path) || !has(m.path.type) || m.path.type == 'PathPrefix'))",

@@ -18,10 +18,14 @@ import { RouteRule, RuleDefaults } from "./rule.ts";
 
 export const ParentRef = z.strictObject({
   group: Group.optional().describe("Default: gateway.networking.k8s.io."),
-  kind: KindName.optional().describe("Gateway, ListenerSet or (group serviceroute.dev) BuiltinGateway. Default: Gateway."),
+  kind: KindName.optional().describe(
+    "Gateway, ListenerSet or (group serviceroute.dev) BuiltinGateway. Default: Gateway.",
+  ),
   name: ObjectName.describe("Name of the parent."),
   namespace: Namespace.optional().describe("Default: the route's namespace."),
-  sectionName: SectionName.optional().describe("One listener of the parent. Default: every listener that accepts the route."),
+  sectionName: SectionName.optional().describe(
+    "One listener of the parent. Default: every listener that accepts the route.",
+  ),
   port: Port.optional().describe("Only listeners on this port."),
 });
 export type ParentRef = z.output<typeof ParentRef>;
@@ -52,7 +56,9 @@ export const routeShape = {
   })
     .optional()
     .meta(listAtomic)
-    .describe("Hosts to serve, lower-case; *.example.com matches one label or more. Default: every host of the listener."),
+    .describe(
+      "Hosts to serve, lower-case; *.example.com matches one label or more. Default: every host of the listener.",
+    ),
 };
 
 export const ServiceRouteSpec = z.strictObject({
@@ -110,7 +116,10 @@ export const RouteParentStatus = z.object({
     port: z.int().optional(),
   }),
   controllerName: z.string().max(253),
-  conditions: z.array(Condition).max(8).meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] }),
+  conditions: z
+    .array(Condition)
+    .max(8)
+    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] }),
 });
 export type RouteParentStatus = z.output<typeof RouteParentStatus>;
 
@@ -121,10 +130,14 @@ export const ServiceRouteStatus = z.object({
     .max(16)
     .optional()
     .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
-    .describe("Accepted, ResolvedRefs, Programmed and Ready; PartiallyInvalid, Shadowed, Stalled and OverridesDefaults while they hold."),
+    .describe(
+      "Accepted, ResolvedRefs, Programmed and Ready; PartiallyInvalid, Shadowed, Stalled and OverridesDefaults while they hold.",
+    ),
   parents: z.array(RouteParentStatus).max(64).optional().meta(listAtomic).describe("One entry for each parent."),
   rules: z
-    .array(z.object({ name: z.string().max(253), backends: z.array(BackendStatus).max(16).optional().meta(listAtomic) }))
+    .array(
+      z.object({ name: z.string().max(253), backends: z.array(BackendStatus).max(16).optional().meta(listAtomic) }),
+    )
     .max(64)
     .optional()
     .meta(listMap)

@@ -96,12 +96,19 @@ export class ClusterStatus {
       type: "Accepted",
       status: accepted ? ("True" as const) : ("False" as const),
       reason: accepted ? "Accepted" : "InvalidParameters",
-      message: accepted ? "Gateways of this class are served." : `${parametersRef.kind} ${parametersRef.name} cannot be used as parameters`,
+      message: accepted
+        ? "Gateways of this class are served."
+        : `${parametersRef.kind} ${parametersRef.name} cannot be used as parameters`,
       observedGeneration: live.generation,
     };
     const [merged] = mergeConditions(before, [condition], now());
     const old = before.find((c) => c.type === "Accepted");
-    const same = old !== undefined && merged !== undefined && old.status === merged.status && old.reason === merged.reason && old.observedGeneration === live.generation;
+    const same =
+      old !== undefined &&
+      merged !== undefined &&
+      old.status === merged.status &&
+      old.reason === merged.reason &&
+      old.observedGeneration === live.generation;
     return same ? undefined : { conditions: [...before.filter((c) => c.type !== "Accepted"), merged] };
   }
 }

@@ -1,7 +1,8 @@
 import { Argument, Command } from "commander";
 import { print } from "./output.ts";
 
-const words = (command: Command): string => [...command.commands.map((c) => c.name()), ...command.options.flatMap((o) => o.long ?? [])].join(" ");
+const words = (command: Command): string =>
+  [...command.commands.map((c) => c.name()), ...command.options.flatMap((o) => o.long ?? [])].join(" ");
 
 function bash(program: Command): string {
   const cases = program.commands.map((c) => `    ${c.name()}) words="${words(c)}" ;;`).join("\n");
@@ -17,12 +18,20 @@ complete -o default -F _serviceroute serviceroute`;
 }
 
 function fish(program: Command): string {
-  const top = program.commands.map((c) => `complete -c serviceroute -n __fish_use_subcommand -a ${c.name()} -d '${c.summary()}'`);
-  const flags = program.commands.flatMap((c) => c.options.map((o) => `complete -c serviceroute -n '__fish_seen_subcommand_from ${c.name()}' -l ${(o.long ?? "").replace(/^--/, "")} -d '${o.description.replaceAll("'", "")}'`));
+  const top = program.commands.map(
+    (c) => `complete -c serviceroute -n __fish_use_subcommand -a ${c.name()} -d '${c.summary()}'`,
+  );
+  const flags = program.commands.flatMap((c) =>
+    c.options.map(
+      (o) =>
+        `complete -c serviceroute -n '__fish_seen_subcommand_from ${c.name()}' -l ${(o.long ?? "").replace(/^--/, "")} -d '${o.description.replaceAll("'", "")}'`,
+    ),
+  );
   return [...top, ...flags].join("\n");
 }
 
-const zsh = (program: Command): string => `#compdef serviceroute\nautoload -U +X bashcompinit && bashcompinit\n${bash(program)}`;
+const zsh = (program: Command): string =>
+  `#compdef serviceroute\nautoload -U +X bashcompinit && bashcompinit\n${bash(program)}`;
 
 export function completionCommand(program: Command): Command {
   return new Command("completion")

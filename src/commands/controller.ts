@@ -44,9 +44,12 @@ function loadConfig(file: string | undefined): KubeConfig {
     if (file === undefined) config.loadFromDefault();
     else config.loadFromFile(file);
   } catch (error) {
-    throw new CommandError(`the kubeconfig cannot be read: ${(error as Error).message}; give another with --kubeconfig`);
+    throw new CommandError(
+      `the kubeconfig cannot be read: ${(error as Error).message}; give another with --kubeconfig`,
+    );
   }
-  if (config.getCurrentCluster() === null) throw new CommandError("the kubeconfig has no current context; choose one with kubectl config use-context");
+  if (config.getCurrentCluster() === null)
+    throw new CommandError("the kubeconfig has no current context; choose one with kubectl config use-context");
   return config;
 }
 
@@ -70,14 +73,35 @@ interface Cluster {
   readonly replicas: Replicas | undefined;
 }
 
-async function assemble(flags: ControllerFlags, client: ApiClient, log: Logger, metrics: Metrics, signal: AbortSignal): Promise<Cluster> {
+async function assemble(
+  flags: ControllerFlags,
+  client: ApiClient,
+  log: Logger,
+  metrics: Metrics,
+  signal: AbortSignal,
+): Promise<Cluster> {
   const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log));
   const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
   const { systemNamespace: namespace, replicaName: identity } = flags;
   const monotonic = (): number => performance.now();
   const common = { client, log, random: Math.random };
-  const leader = new Leader({ ...common, namespace, name: "serviceroute-leader", identity, monotonic, changed: () => undefined });
-  const status = new ClusterStatus({ client, log, metrics, identity, isLeader: () => !flags.leaderElect || leader.isLeader, store: () => engine.store, controller: () => engine.controller });
+  const leader = new Leader({
+    ...common,
+    namespace,
+    name: "serviceroute-leader",
+    identity,
+    monotonic,
+    changed: () => undefined,
+  });
+  const status = new ClusterStatus({
+    client,
+    log,
+    metrics,
+    identity,
+    isLeader: () => !flags.leaderElect || leader.isLeader,
+    store: () => engine.store,
+    controller: () => engine.controller,
+  });
   const engine: Engine = createEngine({
     options,
     reasonHeader: flags.reasonHeader,
@@ -100,7 +124,13 @@ async function assemble(flags: ControllerFlags, client: ApiClient, log: Logger, 
   });
   engine.translator.onReferencedSecrets((keys) => secrets.follow(keys, signal));
   const replicas = flags.leaderElect
-    ? new Replicas({ ...common, namespace, identity, monotonic, reported: (others) => (engine.liveness.reported(others), changed()) })
+    ? new Replicas({
+        ...common,
+        namespace,
+        identity,
+        monotonic,
+        reported: (others) => (engine.liveness.reported(others), changed()),
+      })
     : undefined;
   const source = new KubeSource({
     ...common,
@@ -124,10 +154,20 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const stop = new AbortController();
   const cluster = await assemble(flags, client, log, metrics, stop.signal);
   const { engine, source, leader, status, replicas } = cluster;
-  const notReady = (): string => (signal.aborted ? "shutting down" : engine.controller.isLive ? "" : `waiting for the first list of ${source.waitingFor()}`);
+  const notReady = (): string =>
+    signal.aborted
+      ? "shutting down"
+      : engine.controller.isLive
+        ? ""
+        : `waiting for the first list of ${source.waitingFor()}`;
   const endpoints = await openEndpoints(engine, flags, metrics, { notReady });
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
-  const running = Promise.all([source.start(stop.signal), ...(flags.leaderElect ? [leader.start(stop.signal)] : []), ...(replicas === undefined ? [] : [replicas.start(stop.signal)]), status.writer.start(stop.signal)]);
+  const running = Promise.all([
+    source.start(stop.signal),
+    ...(flags.leaderElect ? [leader.start(stop.signal)] : []),
+    ...(replicas === undefined ? [] : [replicas.start(stop.signal)]),
+    status.writer.start(stop.signal),
+  ]);
   const stopped = new Promise<"stopped">((resolve) => {
     if (signal.aborted) resolve("stopped");
     signal.addEventListener("abort", () => resolve("stopped"), { once: true });
@@ -149,13 +189,25 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
 export function controllerCommand(): Command {
   const command = new Command("controller")
     .summary("serve what a cluster says, and write its statuses")
-    .description("Watches ServiceRoutes, Gateways, Services and EndpointSlices of a Kubernetes API server, serves them, and writes status back.");
+    .description(
+      "Watches ServiceRoutes, Gateways, Services and EndpointSlices of a Kubernetes API server, serves them, and writes status back.",
+    );
   addGatewayFlags(command, { metricsAddress: "off", builtin: "on where Gateway API is not installed" })
-    .addOption(flag("--kubeconfig <file>", "kubeconfig to use (default: as kubectl finds it, or the pod's service account)"))
+    .addOption(
+      flag("--kubeconfig <file>", "kubeconfig to use (default: as kubectl finds it, or the pod's service account)"),
+    )
     .addOption(flag("--namespace <name>", "look at one namespace only"))
     .addOption(flag("--leader-elect", "choose one of several replicas to write statuses").default(false))
-    .addOption(flag("--system-namespace <name>", "namespace of the leader's and the replicas' Leases").default(ownNamespace()))
-    .addOption(flag("--service-account <namespace:name>", "named in hints about missing rights").default(`${ownNamespace()}:serviceroute`))
-    .addOption(new Option("--replica-name <name>", "this replica's name").env("SERVICEROUTE_REPLICA_NAME").default(hostname()));
+    .addOption(
+      flag("--system-namespace <name>", "namespace of the leader's and the replicas' Leases").default(ownNamespace()),
+    )
+    .addOption(
+      flag("--service-account <namespace:name>", "named in hints about missing rights").default(
+        `${ownNamespace()}:serviceroute`,
+      ),
+    )
+    .addOption(
+      new Option("--replica-name <name>", "this replica's name").env("SERVICEROUTE_REPLICA_NAME").default(hostname()),
+    );
   return command.action(async (flags: ControllerFlags) => runController(flags, stopSignal()));
 }

@@ -19,8 +19,20 @@ function objectOf(engine: Engine, key: Parameters<typeof partsOf>[0], status: un
   const { kind, namespace, name } = partsOf(key);
   const object = key === BUILTIN_GATEWAY ? undefined : engine.store.peek(key);
   const { creationTimestamp = "", generation = 0, resourceVersion = "" } = object?.metadata ?? {};
-  const metadata = { name, ...(namespace === "" ? {} : { namespace }), generation, ...(resourceVersion === "" ? {} : { resourceVersion }), ...(creationTimestamp === "" ? {} : { creationTimestamp }) };
-  return { apiVersion: apiVersionOf(kind), kind, metadata, spec: object !== undefined && "spec" in object ? object.spec : {}, status };
+  const metadata = {
+    name,
+    ...(namespace === "" ? {} : { namespace }),
+    generation,
+    ...(resourceVersion === "" ? {} : { resourceVersion }),
+    ...(creationTimestamp === "" ? {} : { creationTimestamp }),
+  };
+  return {
+    apiVersion: apiVersionOf(kind),
+    kind,
+    metadata,
+    spec: object !== undefined && "spec" in object ? object.spec : {},
+    status,
+  };
 }
 
 const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
@@ -33,7 +45,11 @@ function adminRoutes(engine: Engine): Record<string, Handler> {
     "/v1/gateways": () => listOf([...engine.book.gateways].map(([key, status]) => objectOf(engine, key, status))),
     "/v1/explain": (url) => {
       try {
-        const request = explainRequest(url.searchParams.get("method") ?? "GET", url.searchParams.get("url") ?? "", url.searchParams.getAll("header"));
+        const request = explainRequest(
+          url.searchParams.get("method") ?? "GET",
+          url.searchParams.get("url") ?? "",
+          url.searchParams.getAll("header"),
+        );
         return json(explain(engine.translator.table, request));
       } catch (error) {
         if (error instanceof CommandError) return text(error.message, 400);
@@ -63,7 +79,12 @@ async function bind(endpoint: HttpEndpoint, flagName: string, host: string, port
 }
 
 /** Opens the two listeners beside the gateway's own. */
-export async function openEndpoints(engine: Engine, flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">, metrics: Metrics, health: Health): Promise<readonly HttpEndpoint[]> {
+export async function openEndpoints(
+  engine: Engine,
+  flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">,
+  metrics: Metrics,
+  health: Health,
+): Promise<readonly HttpEndpoint[]> {
   const open: HttpEndpoint[] = [];
   const { adminAddress: admin, metricsAddress } = flags;
   if (admin !== undefined) {

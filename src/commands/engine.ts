@@ -38,11 +38,20 @@ function observer(metrics: Metrics): GatewayObserver {
     failure: (_response, reason) => metrics.gatewayAnswer(reason),
     backendStatus: () => undefined,
     retry: () => metrics.retried(),
-    answered: (response, _route, started) => metrics.answered(response.statusCode, (performance.now() - started) / 1000),
+    answered: (response, _route, started) =>
+      metrics.answered(response.statusCode, (performance.now() - started) / 1000),
   };
 }
 
-export function createEngine({ options, reasonHeader, log, metrics, replicas, sink, secretProblem }: EngineParts): Engine {
+export function createEngine({
+  options,
+  reasonHeader,
+  log,
+  metrics,
+  replicas,
+  sink,
+  secretProblem,
+}: EngineParts): Engine {
   const store = new Store();
   const translator = new Translator(store, options, secretProblem);
   const book = new StatusBook(() => new Date().toISOString());

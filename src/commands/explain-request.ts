@@ -21,7 +21,8 @@ function cookieOf(headers: ReadonlyMap<string, string>, name: string): string | 
 export function explainRequest(method: string, url: string, headerLines: readonly string[]): ExplainRequest {
   const parts = URL_PARTS.exec(url);
   const host = parts === null ? undefined : hostOf(parts[2] ?? "");
-  if (parts === null || host === undefined) throw new CommandError(`"${url}" is no URL; write it whole, such as http://shop.example.com/cart`, 2);
+  if (parts === null || host === undefined)
+    throw new CommandError(`"${url}" is no URL; write it whole, such as http://shop.example.com/cart`, 2);
   const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
   if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
   const headers = new Map<string, string>();

@@ -9,7 +9,10 @@ import { readFolder, translateReading } from "./validate.ts";
 const MAX_LOSERS = 50;
 
 function printBackend({ name, weight, sharePercent, problem, endpoints, filters }: ExplainedBackend): void {
-  const state = endpoints === undefined ? paint("red", problem ?? "") : `${endpoints.ready} ready, ${endpoints.draining} draining of ${endpoints.total}`;
+  const state =
+    endpoints === undefined
+      ? paint("red", problem ?? "")
+      : `${endpoints.ready} ready, ${endpoints.draining} draining of ${endpoints.total}`;
   print(`    ${name}  weight ${weight}  share ${sharePercent} %  ${state}`);
   for (const address of endpoints?.addresses ?? []) print(`      ${address}`);
   for (const filter of filters) print(`      filter ${filter}`);
@@ -23,7 +26,9 @@ function printWinner({ winner }: Explanation): void {
   const { requestTimeoutMs, backendTimeoutMs, retry, maxRequestBody } = winner.policy;
   const limit = (ms: number): string => (ms === 0 ? "none" : `${ms} ms`);
   print(`Timeouts  request ${limit(requestTimeoutMs)}, backendRequest ${limit(backendTimeoutMs)}`);
-  print(`Retry     ${retry.connectFailureOnly ? "only a connection that cannot be opened, once" : `${retry.attempts} times, also on ${retry.codes.join(", ") || "no status"}`}`);
+  print(
+    `Retry     ${retry.connectFailureOnly ? "only a connection that cannot be opened, once" : `${retry.attempts} times, also on ${retry.codes.join(", ") || "no status"}`}`,
+  );
   if (maxRequestBody > 0) print(`Body      at most ${maxRequestBody} bytes`);
   if (winner.backends.length > 0) print("Backends");
   for (const backend of winner.backends) printBackend(backend);
@@ -35,7 +40,8 @@ function printExplanation(explanation: Explanation): void {
   printWinner(explanation);
   if (explanation.answer !== undefined) print(`Answer    ${paint("red", explanation.answer)}`);
   if (explanation.losers.length > 0) print("Others, in order of precedence");
-  for (const { route, rule, match, why } of explanation.losers.slice(0, MAX_LOSERS)) print(`    ${displayName(route)} ${rule}  (${match}): ${why}`);
+  for (const { route, rule, match, why } of explanation.losers.slice(0, MAX_LOSERS))
+    print(`    ${displayName(route)} ${rule}  (${match}): ${why}`);
   const more = explanation.losers.length - MAX_LOSERS;
   if (more > 0) print(`    and ${more} more; -o json shows all`);
 }
@@ -46,14 +52,23 @@ interface ExplainFlags {
   readonly output: Format;
 }
 
-async function explanationOf(method: string, url: string, paths: readonly string[], { header, admin }: ExplainFlags): Promise<Explanation> {
+async function explanationOf(
+  method: string,
+  url: string,
+  paths: readonly string[],
+  { header, admin }: ExplainFlags,
+): Promise<Explanation> {
   if (paths.length > 0) {
     const translator = translateReading(readFolder(paths));
     translator.flush();
     return explain(translator.table, explainRequest(method, url, header));
   }
   explainRequest(method, url, header);
-  const query = new URLSearchParams([["method", method], ["url", url], ...header.map((line) => ["header", line] as [string, string])]);
+  const query = new URLSearchParams([
+    ["method", method],
+    ["url", url],
+    ...header.map((line) => ["header", line] as [string, string]),
+  ]);
   return (await askAdmin(admin, `/v1/explain?${query.toString()}`)) as Explanation;
 }
 
@@ -63,7 +78,12 @@ export function explainCommand(): Command {
     .argument("<method>", "HTTP method")
     .argument("<url>", "the whole URL; a port selects the listeners on it")
     .argument("[path...]", "manifests to ask instead of a running gateway")
-    .option("-H, --header <line>", "a request header, 'name: value'; may be repeated", (line: string, all: readonly string[]) => [...all, line], [])
+    .option(
+      "-H, --header <line>",
+      "a request header, 'name: value'; may be repeated",
+      (line: string, all: readonly string[]) => [...all, line],
+      [],
+    )
     .addOption(adminOption())
     .addOption(outputOption(["table", "json", "yaml"], "table"))
     .action(async (method: string, url: string, paths: string[], flags: ExplainFlags) => {

@@ -27,13 +27,18 @@ export interface GatewayFlags {
 
 export function flag(flags: string, description: string): Option {
   const option = new Option(flags, description);
-  const name = option.long?.replace(/^--(no-)?/, "").replaceAll("-", "_").toUpperCase() ?? "";
+  const name =
+    option.long
+      ?.replace(/^--(no-)?/, "")
+      .replaceAll("-", "_")
+      .toUpperCase() ?? "";
   return option.env(`SERVICEROUTE_${name}`);
 }
 
 export function parsePort(value: string): number {
   const port = Number(value);
-  if (!/^[0-9]+$/.test(value) || port < 1 || port > 65_535) throw new InvalidArgumentError("a port is a number from 1 to 65535.");
+  if (!/^[0-9]+$/.test(value) || port < 1 || port > 65_535)
+    throw new InvalidArgumentError("a port is a number from 1 to 65535.");
   return port;
 }
 
@@ -54,31 +59,67 @@ function parseEndpoint(value: string): BoundAddress | undefined {
 export function parseSeconds(value: string): number {
   const match = /^([0-9]{1,6})(s|m|h)?$/.exec(value);
   if (match === null) throw new InvalidArgumentError("a time is a number of seconds, or a duration such as 30s or 2m.");
-  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[match[2] as "s" | "m" | "h" | undefined ?? "s"];
+  return Number(match[1]) * { s: 1, m: 60, h: 3600 }[(match[2] as "s" | "m" | "h" | undefined) ?? "s"];
 }
 
-export function addGatewayFlags(command: Command, defaults: { readonly metricsAddress: string; readonly builtin: string }): Command {
+export function addGatewayFlags(
+  command: Command,
+  defaults: { readonly metricsAddress: string; readonly builtin: string },
+): Command {
   return command
     .addOption(flag("--gateway-class <name>", "GatewayClass whose Gateways are served").default("serviceroute"))
     .addOption(flag("--builtin-gateway", `serve the built-in gateway as well (default: ${defaults.builtin})`))
     .addOption(new Option("--no-builtin-gateway", "do not serve the built-in gateway"))
     .addOption(flag("--http-port <port>", "HTTP port of the built-in gateway").default(8080).argParser(parsePort))
-    .addOption(flag("--https-port <port>", "HTTPS port of the built-in gateway; open when a certificate is given").default(8443).argParser(parsePort))
+    .addOption(
+      flag("--https-port <port>", "HTTPS port of the built-in gateway; open when a certificate is given")
+        .default(8443)
+        .argParser(parsePort),
+    )
     .addOption(flag("--tls-cert-file <file>", "certificate chain of the built-in gateway, PEM"))
     .addOption(flag("--tls-key-file <file>", "private key of the built-in gateway, PEM"))
-    .addOption(flag("--bind-address <ip>", "address of the built-in gateway and of Gateways without one of their own").default("0.0.0.0"))
-    .addOption(flag("--gateway-address-pool <cidr>", "range that Gateways get addresses from, one each").argParser(parsePool))
-    .addOption(flag("--admin-address <host:port>", "tables, statuses and explain; off closes it").default(parseEndpoint("127.0.0.1:9090"), "127.0.0.1:9090").argParser(parseEndpoint))
-    .addOption(flag("--metrics-address <host:port>", "health and metrics; off closes it").default(parseEndpoint(defaults.metricsAddress), defaults.metricsAddress).argParser(parseEndpoint))
-    .addOption(flag("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason").default(false))
-    .addOption(flag("--drain-timeout <time>", "how long requests may go on after SIGTERM").default(30, "30s").argParser(parseSeconds))
-    .addOption(flag("--log-level <level>", "least important messages to log").choices([...LOG_LEVELS]).default("info"));
+    .addOption(
+      flag("--bind-address <ip>", "address of the built-in gateway and of Gateways without one of their own").default(
+        "0.0.0.0",
+      ),
+    )
+    .addOption(
+      flag("--gateway-address-pool <cidr>", "range that Gateways get addresses from, one each").argParser(parsePool),
+    )
+    .addOption(
+      flag("--admin-address <host:port>", "tables, statuses and explain; off closes it")
+        .default(parseEndpoint("127.0.0.1:9090"), "127.0.0.1:9090")
+        .argParser(parseEndpoint),
+    )
+    .addOption(
+      flag("--metrics-address <host:port>", "health and metrics; off closes it")
+        .default(parseEndpoint(defaults.metricsAddress), defaults.metricsAddress)
+        .argParser(parseEndpoint),
+    )
+    .addOption(
+      flag("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason").default(false),
+    )
+    .addOption(
+      flag("--drain-timeout <time>", "how long requests may go on after SIGTERM")
+        .default(30, "30s")
+        .argParser(parseSeconds),
+    )
+    .addOption(
+      flag("--log-level <level>", "least important messages to log")
+        .choices([...LOG_LEVELS])
+        .default("info"),
+    );
 }
 
 function builtinCertificate({ tlsCertFile, tlsKeyFile }: GatewayFlags) {
   if (tlsCertFile === undefined && tlsKeyFile === undefined) return undefined;
-  if (tlsCertFile === undefined || tlsKeyFile === undefined) throw new CommandError("--tls-cert-file and --tls-key-file belong together; give both", 2);
-  const parsed = parseCertificate("the built-in gateway", readFileSync(tlsCertFile, "latin1"), readFileSync(tlsKeyFile, "latin1"));
+  if (tlsCertFile === undefined || tlsKeyFile === undefined)
+    throw new CommandError("--tls-cert-file and --tls-key-file belong together; give both", 2);
+  const parsed = parseCertificate(
+    "the built-in gateway",
+    readFileSync(tlsCertFile, "latin1"),
+    readFileSync(tlsKeyFile, "latin1"),
+  );
   if (!parsed.ok) throw new CommandError(`${parsed.message}; check --tls-cert-file and --tls-key-file`);
   return parsed.certificate;
 }
@@ -92,7 +133,10 @@ function advertised(bindAddress: string): string {
   return all.find(({ family, internal }) => family === "IPv4" && !internal)?.address ?? "127.0.0.1";
 }
 
-export function translateOptions(flags: GatewayFlags, mode: { builtin: boolean; classByName: boolean; allowLoopback: boolean }): TranslateOptions {
+export function translateOptions(
+  flags: GatewayFlags,
+  mode: { builtin: boolean; classByName: boolean; allowLoopback: boolean },
+): TranslateOptions {
   const certificate = builtinCertificate(flags);
   const { gatewayClass, bindAddress, gatewayAddressPool, httpPort, httpsPort } = flags;
   return {
@@ -102,6 +146,8 @@ export function translateOptions(flags: GatewayFlags, mode: { builtin: boolean; 
     advertisedAddress: advertised(bindAddress),
     allowLoopback: mode.allowLoopback,
     ...(gatewayAddressPool === undefined ? {} : { addressPool: gatewayAddressPool }),
-    ...(mode.builtin ? { builtin: { httpPort, httpsPort, ...(certificate === undefined ? {} : { certificate }) } } : {}),
+    ...(mode.builtin
+      ? { builtin: { httpPort, httpsPort, ...(certificate === undefined ? {} : { certificate }) } }
+      : {}),
   };
 }

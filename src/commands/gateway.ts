@@ -12,18 +12,27 @@ import { stopSignal } from "./stop-signal.ts";
 export async function runGateway(paths: readonly string[], flags: GatewayFlags, signal: AbortSignal): Promise<void> {
   const log = createLogger(flags.logLevel);
   const metrics = new Metrics();
-  const options = translateOptions(flags, { builtin: flags.builtinGateway ?? true, classByName: true, allowLoopback: true });
+  const options = translateOptions(flags, {
+    builtin: flags.builtinGateway ?? true,
+    classByName: true,
+    allowLoopback: true,
+  });
   const engine = createEngine({ options, reasonHeader: flags.reasonHeader, log, metrics, replicas: false });
   const source = new FilesSource(paths, engine.store, log, () => engine.controller.changed());
   try {
     source.readOnce();
   } catch (error) {
-    throw new CommandError(`cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`);
+    throw new CommandError(
+      `cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`,
+    );
   }
   let stopping = false;
   const endpoints = await openEndpoints(engine, flags, metrics, { notReady: () => (stopping ? "shutting down" : "") });
   engine.controller.open();
-  log.info({ paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] }, "serving");
+  log.info(
+    { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },
+    "serving",
+  );
   await source.start(signal);
   stopping = true;
   log.info({ limitSeconds: flags.drainTimeout }, "draining");
@@ -34,7 +43,9 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
 export function gatewayCommand(): Command {
   const command = new Command("gateway")
     .summary("serve a folder of manifests, without a cluster")
-    .description("Serves ServiceRoutes, Gateways, Services and EndpointSlices out of folders, files or - (stdin), and follows their changes.")
+    .description(
+      "Serves ServiceRoutes, Gateways, Services and EndpointSlices out of folders, files or - (stdin), and follows their changes.",
+    )
     .argument("<path...>", "folders, files, or - for stdin");
   addGatewayFlags(command, { metricsAddress: "off", builtin: "on" });
   return command.action(async (paths: string[], flags: GatewayFlags) => runGateway(paths, flags, stopSignal()));

@@ -18,7 +18,8 @@ interface GetFlags {
   readonly output: Format;
 }
 
-const statusOf = (conditions: readonly Condition[] | undefined, type: string): string => conditions?.find((c) => c.type === type)?.status ?? "";
+const statusOf = (conditions: readonly Condition[] | undefined, type: string): string =>
+  conditions?.find((c) => c.type === type)?.status ?? "";
 
 /** As kubectl prints an age: the largest unit or two. */
 function ageOf(created: string | undefined, now: number): string {
@@ -31,14 +32,32 @@ function ageOf(created: string | undefined, now: number): string {
 
 function routeRow({ metadata, status }: Listed<ServiceRouteStatus>, wide: boolean): string[] {
   const { summary, conditions } = status ?? {};
-  const row = [metadata.name, summary?.hostnames ?? "", statusOf(conditions, "Accepted"), statusOf(conditions, "Programmed"), summary?.endpoints ?? "", ageOf(metadata.creationTimestamp, Date.now())];
+  const row = [
+    metadata.name,
+    summary?.hostnames ?? "",
+    statusOf(conditions, "Accepted"),
+    statusOf(conditions, "Programmed"),
+    summary?.endpoints ?? "",
+    ageOf(metadata.creationTimestamp, Date.now()),
+  ];
   if (!wide) return row;
-  return [...row, summary?.proxies ?? "", statusOf(conditions, "ResolvedRefs"), conditions?.find((c) => c.type === "Ready")?.reason ?? ""];
+  return [
+    ...row,
+    summary?.proxies ?? "",
+    statusOf(conditions, "ResolvedRefs"),
+    conditions?.find((c) => c.type === "Ready")?.reason ?? "",
+  ];
 }
 
 function gatewayRow({ metadata, spec, status }: Listed<GatewayStatus>): string[] {
   const addresses = (status?.addresses ?? []).map((address) => address.value).join(",");
-  return [metadata.name, spec.gatewayClassName ?? "", addresses, statusOf(status?.conditions, "Programmed"), ageOf(metadata.creationTimestamp, Date.now())];
+  return [
+    metadata.name,
+    spec.gatewayClassName ?? "",
+    addresses,
+    statusOf(status?.conditions, "Programmed"),
+    ageOf(metadata.creationTimestamp, Date.now()),
+  ];
 }
 
 const ROUTE_HEAD = ["NAME", "HOSTNAMES", "ACCEPTED", "PROGRAMMED", "ENDPOINTS", "AGE"];
@@ -52,7 +71,11 @@ function show(what: string, items: readonly Listed<never>[], flags: GetFlags): v
   const row = (item: Listed<never>): string[] => (routes ? routeRow(item, wide) : gatewayRow(item));
   const all = flags.allNamespaces === true;
   const rows = items.map((item) => (all ? [item.metadata.namespace ?? "", ...row(item)] : row(item)));
-  printTable(all ? ["NAMESPACE", ...head] : head, rows, all ? "No resources found." : `No resources found in ${flags.namespace} namespace.`);
+  printTable(
+    all ? ["NAMESPACE", ...head] : head,
+    rows,
+    all ? "No resources found." : `No resources found in ${flags.namespace} namespace.`,
+  );
 }
 
 export function getCommand(): Command {
@@ -66,10 +89,17 @@ export function getCommand(): Command {
     .addOption(outputOption(["table", "wide", "json", "yaml"], "table"))
     .action(async (what: string, name: string | undefined, flags: GetFlags) => {
       const { items } = (await askAdmin(flags.admin, `/v1/${what}`)) as { items: readonly Listed<never>[] };
-      const inNamespace = items.filter(({ metadata }) => flags.allNamespaces === true || metadata.namespace === undefined || metadata.namespace === flags.namespace);
+      const inNamespace = items.filter(
+        ({ metadata }) =>
+          flags.allNamespaces === true || metadata.namespace === undefined || metadata.namespace === flags.namespace,
+      );
       const chosen = inNamespace.filter(({ metadata }) => name === undefined || metadata.name === name);
       if (name !== undefined && chosen.length === 0) throw new CommandError(`${what.slice(0, -1)} "${name}" not found`);
-      if (flags.output === "json" || flags.output === "yaml") return printData(name === undefined ? { apiVersion: "v1", kind: "List", items: chosen } : chosen[0], flags.output);
+      if (flags.output === "json" || flags.output === "yaml")
+        return printData(
+          name === undefined ? { apiVersion: "v1", kind: "List", items: chosen } : chosen[0],
+          flags.output,
+        );
       show(what, chosen, flags);
     });
 }

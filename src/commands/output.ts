@@ -17,7 +17,8 @@ export function paint(style: Style, text: string): string {
   return styleText(style, text, { stream: process.stdout });
 }
 
-const printable = (_key: string, value: unknown): unknown => (value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value);
+const printable = (_key: string, value: unknown): unknown =>
+  value instanceof Map ? Object.fromEntries(value as Map<string, unknown>) : value;
 
 export function printData(value: unknown, format: Format): void {
   const plain: unknown = JSON.parse(JSON.stringify(value, printable));
@@ -28,7 +29,11 @@ export function printData(value: unknown, format: Format): void {
 export function printTable(head: readonly string[], rows: readonly (readonly string[])[], emptyText: string): void {
   if (rows.length === 0) return print(emptyText);
   const widths = head.map((name, i) => Math.max(name.length, ...rows.map((row) => row[i]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => cells.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("   ").trimEnd();
+  const line = (cells: readonly string[]): string =>
+    cells
+      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
+      .join("   ")
+      .trimEnd();
   print(line(head));
   for (const row of rows) print(line(row));
 }

@@ -10,17 +10,29 @@ import { renderCommand } from "./render.ts";
 import { validateCommand } from "./validate.ts";
 
 function version(): string {
-  const { version: text } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as { version: string };
+  const { version: text } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
+    version: string;
+  };
   return text;
 }
 
 export function createProgram(): Command {
   const program = new Command("serviceroute")
-    .description("A traffic controller for Kubernetes: ServiceRoutes in, weighted routing tables, traffic and truthful status out.")
+    .description(
+      "A traffic controller for Kubernetes: ServiceRoutes in, weighted routing tables, traffic and truthful status out.",
+    )
     .version(version())
     .showHelpAfterError("(run with --help to see the flags)")
     .configureOutput({ outputError: (text, write) => write(text) });
-  for (const command of [controllerCommand(), gatewayCommand(), validateCommand(), renderCommand(), getCommand(), explainCommand()]) program.addCommand(command);
+  for (const command of [
+    controllerCommand(),
+    gatewayCommand(),
+    validateCommand(),
+    renderCommand(),
+    getCommand(),
+    explainCommand(),
+  ])
+    program.addCommand(command);
   program.addCommand(completionCommand(program));
   for (const command of [program, ...program.commands]) command.exitOverride();
   return program;

@@ -12,21 +12,40 @@ export function tableDump(table: RoutingTableView): object {
       socket: `${address}:${port}`,
       protocol,
       hostname,
-      ...(certificates.length === 0 ? {} : { certificates: certificates.map(({ secret, names }) => ({ secret, names })) }),
+      ...(certificates.length === 0
+        ? {}
+        : { certificates: certificates.map(({ secret, names }) => ({ secret, names })) }),
     })),
     hosts: Object.fromEntries(listeners.map(({ id }) => [id, hostsOf(table, id)])),
     endpoints: Object.fromEntries(
-      [...table.endpoints.values()].sort((a, b) => compareText(a.key, b.key)).map(({ key, usable, ready, draining, total }) => [key, { usable: usable.map(({ address, port }) => `${address}:${port}`), ready, draining, total }]),
+      [...table.endpoints.values()]
+        .sort((a, b) => compareText(a.key, b.key))
+        .map(({ key, usable, ready, draining, total }) => [
+          key,
+          { usable: usable.map(({ address, port }) => `${address}:${port}`), ready, draining, total },
+        ]),
     ),
   };
 }
 
 function hostsOf(table: RoutingTableView, listener: Parameters<RoutingTableView["virtualHost"]>[0]): object {
-  const names = new Set([...table.routes.values()].flatMap(({ placements }) => placements.filter((p) => p.listener === listener).flatMap((p) => p.hostnames)));
+  const names = new Set(
+    [...table.routes.values()].flatMap(({ placements }) =>
+      placements.filter((p) => p.listener === listener).flatMap((p) => p.hostnames),
+    ),
+  );
   return Object.fromEntries(
     [...names].sort(compareText).map((hostname) => {
       const entries = table.virtualHost(listener, hostname)?.host.entries() ?? [];
-      return [hostname, entries.map(({ match, rule }) => ({ match: describeMatch(match), route: rule.route, rule: rule.name, action: actionOf(rule.action) }))];
+      return [
+        hostname,
+        entries.map(({ match, rule }) => ({
+          match: describeMatch(match),
+          route: rule.route,
+          rule: rule.name,
+          action: actionOf(rule.action),
+        })),
+      ];
     }),
   );
 }
@@ -39,7 +58,9 @@ function actionOf(action: RuleAction): unknown {
     backends: action.backends.map(({ target, weight, filters }) => ({
       weight,
       ...(target.kind === "cluster" ? { endpoints: target.endpoints } : { invalid: target.error }),
-      ...(filters.requestHeaders === undefined && filters.responseHeaders === undefined && filters.rewrite === undefined ? {} : { filters }),
+      ...(filters.requestHeaders === undefined && filters.responseHeaders === undefined && filters.rewrite === undefined
+        ? {}
+        : { filters }),
     })),
   };
 }

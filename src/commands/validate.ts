@@ -22,7 +22,9 @@ export function readFolder(paths: readonly string[]): Reading {
   try {
     return new Folder(paths).read();
   } catch (error) {
-    throw new CommandError(`cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`);
+    throw new CommandError(
+      `cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`,
+    );
   }
 }
 
@@ -50,20 +52,33 @@ export function diagnose(reading: Reading): Diagnostic[] {
     if (translation === undefined || found === undefined) continue;
     const add = (field: string, message: string): void => {
       const object = `ServiceRoute ${displayName(key)}`;
-      out.push({ file: found.location.file, ...found.location.at(pathOf(field)), object, message: field === "" ? message : `${field}: ${message}` });
+      out.push({
+        file: found.location.file,
+        ...found.location.at(pathOf(field)),
+        object,
+        message: field === "" ? message : `${field}: ${message}`,
+      });
     };
     const errors: readonly FieldError[] = [...translation.specErrors, ...translation.refErrors];
     for (const { field, message } of errors) add(field, message);
-    for (const { parentRef, accepted, message } of translation.parents) if (!accepted) add("parentRefs", `${parentRef.name}: ${message}`);
+    for (const { parentRef, accepted, message } of translation.parents)
+      if (!accepted) add("parentRefs", `${parentRef.name}: ${message}`);
     for (const message of shadowsOf(output?.routeStatuses.get(key)?.conditions)) add("rules", message);
   }
   for (const [key, status] of output?.gatewayStatuses ?? []) {
     const found = reading.objects.get(key);
     for (const listener of status?.listeners ?? []) {
-      const bad = listener.conditions.find((c) => (c.type === "Conflicted" ? c.status === "True" : c.status === "False" && c.type !== "Programmed"));
+      const bad = listener.conditions.find((c) =>
+        c.type === "Conflicted" ? c.status === "True" : c.status === "False" && c.type !== "Programmed",
+      );
       if (bad === undefined || found === undefined) continue;
       const index = status?.listeners.indexOf(listener) ?? 0;
-      out.push({ file: found.location.file, ...found.location.at(["spec", "listeners", index]), object: `Gateway ${displayName(key)}`, message: `listeners[${index}]: ${bad.message}` });
+      out.push({
+        file: found.location.file,
+        ...found.location.at(["spec", "listeners", index]),
+        object: `Gateway ${displayName(key)}`,
+        message: `listeners[${index}]: ${bad.message}`,
+      });
     }
   }
   return out.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column));
@@ -72,11 +87,12 @@ export function diagnose(reading: Reading): Diagnostic[] {
 const shadowsOf = (conditions: readonly { type: string; message: string }[] | undefined): string[] =>
   (conditions ?? []).filter((c) => c.type === "Shadowed").map((c) => c.message);
 
-
 export function validateCommand(): Command {
   return new Command("validate")
     .summary("check manifests before they are applied")
-    .description("Checks every object by itself and against the others. Exit code 1 when something is wrong, 2 when the command itself is.")
+    .description(
+      "Checks every object by itself and against the others. Exit code 1 when something is wrong, 2 when the command itself is.",
+    )
     .argument("<path...>", "folders, files, or - for stdin")
     .addOption(outputOption(["table", "json", "yaml"], "table"))
     .action((paths: string[], { output }: { output: Format }) => {

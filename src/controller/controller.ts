@@ -39,7 +39,14 @@ export class Controller {
   #open = false;
   #passing = false;
 
-  constructor(parts: { translator: Translator; dataPlane: DataPlane; liveness: Liveness; sink: StatusSink; observe: ControllerObserver; log: Logger }) {
+  constructor(parts: {
+    translator: Translator;
+    dataPlane: DataPlane;
+    liveness: Liveness;
+    sink: StatusSink;
+    observe: ControllerObserver;
+    log: Logger;
+  }) {
     this.#translator = parts.translator;
     this.#dataPlane = parts.dataPlane;
     this.#liveness = parts.liveness;

@@ -34,7 +34,10 @@ export class Liveness {
     if (this.#settled.get(key) === generation) return;
     const waiting = this.#waiting.get(key);
     if (waiting?.generation === generation) return;
-    this.#waiting.set(key, { generation, resourceVersion: /^[0-9]+$/.test(resourceVersion) ? BigInt(resourceVersion) : 0n });
+    this.#waiting.set(key, {
+      generation,
+      resourceVersion: /^[0-9]+$/.test(resourceVersion) ? BigInt(resourceVersion) : 0n,
+    });
     this.#check(key);
   }
 

@@ -1,4 +1,13 @@
-export type KubeErrorCode = "unreachable" | "unauthorized" | "forbidden" | "notFound" | "conflict" | "expired" | "invalid" | "throttled" | "server";
+export type KubeErrorCode =
+  | "unreachable"
+  | "unauthorized"
+  | "forbidden"
+  | "notFound"
+  | "conflict"
+  | "expired"
+  | "invalid"
+  | "throttled"
+  | "server";
 
 /** The API server or the way to it failed, not the user. */
 export class KubeError extends Error {

@@ -81,7 +81,10 @@ export class ListWatch {
     let next = "";
     do {
       const query = { ...selector, limit: PAGE, ...(next === "" ? {} : { continue: next }) };
-      const page = await client.json<{ metadata?: { resourceVersion?: string; continue?: string }; items?: RawObject[] }>({ method: "GET", path, query, signal });
+      const page = await client.json<{
+        metadata?: { resourceVersion?: string; continue?: string };
+        items?: RawObject[];
+      }>({ method: "GET", path, query, signal });
       items.push(...(page.items ?? []));
       next = page.metadata?.continue ?? "";
       this.#resourceVersion = page.metadata?.resourceVersion ?? "";
@@ -116,9 +119,20 @@ export class ListWatch {
     const silence = new AbortController();
     const timer = setTimeout(() => silence.abort(), silenceMs);
     const timeoutSeconds = String(Math.round(300 + random() * 300));
-    const query = { ...selector, watch: "true", allowWatchBookmarks: "true", resourceVersion: this.#resourceVersion, timeoutSeconds };
+    const query = {
+      ...selector,
+      watch: "true",
+      allowWatchBookmarks: "true",
+      resourceVersion: this.#resourceVersion,
+      timeoutSeconds,
+    };
     try {
-      const stream = await client.stream({ method: "GET", path, query, signal: AbortSignal.any([signal, silence.signal]) });
+      const stream = await client.stream({
+        method: "GET",
+        path,
+        query,
+        signal: AbortSignal.any([signal, silence.signal]),
+      });
       let rest = "";
       const decoder = new TextDecoder();
       for await (const chunk of stream) {
@@ -147,13 +161,18 @@ export class ListWatch {
       const version = event?.object?.metadata?.resourceVersion;
       if (event?.type === "ERROR") {
         if (events.length > 0) feed.events(events);
-        throw event.object?.code === 410 ? new Relist("expired") : new KubeError("server", event.object?.message ?? "watch error");
+        throw event.object?.code === 410
+          ? new Relist("expired")
+          : new KubeError("server", event.object?.message ?? "watch error");
       }
-      if (event === undefined || version === undefined) log.warn({ path }, "a watch event without an object was ignored");
+      if (event === undefined || version === undefined)
+        log.warn({ path }, "a watch event without an object was ignored");
       else {
         last = version;
-        if (event.type === "ADDED" || event.type === "MODIFIED" || event.type === "DELETED") events.push({ type: event.type, object: event.object ?? {} });
-        else if (event.type !== "BOOKMARK") log.warn({ path, type: event.type }, "a watch event of unknown type was ignored");
+        if (event.type === "ADDED" || event.type === "MODIFIED" || event.type === "DELETED")
+          events.push({ type: event.type, object: event.object ?? {} });
+        else if (event.type !== "BOOKMARK")
+          log.warn({ path, type: event.type }, "a watch event of unknown type was ignored");
       }
     }
     if (events.length > 0) feed.events(events);
@@ -178,7 +197,10 @@ export class ListWatch {
       feed.synced();
       return pause(ABSENT_RETRY_MS * (0.5 + this.#parts.random() / 2), signal);
     }
-    log.warn({ path, code: error.code, err: error.message }, absent ? "the resource is gone; its last objects stay" : "listing failed; trying again");
+    log.warn(
+      { path, code: error.code, err: error.message },
+      absent ? "the resource is gone; its last objects stay" : "listing failed; trying again",
+    );
     return this.#backoff.wait(signal, error.retryAfterMs);
   }
 }

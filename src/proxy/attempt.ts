@@ -28,13 +28,25 @@ export interface AnswerSink {
   failed(failure: AttemptFailure): void;
 }
 
-const CONNECT_CODES = new Set(["ECONNREFUSED", "UND_ERR_CONNECT_TIMEOUT", "EHOSTUNREACH", "ENETUNREACH", "EADDRNOTAVAIL", "ENOTFOUND"]);
+const CONNECT_CODES = new Set([
+  "ECONNREFUSED",
+  "UND_ERR_CONNECT_TIMEOUT",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "EADDRNOTAVAIL",
+  "ENOTFOUND",
+]);
 
 function classify(error: Error & { code?: string; syscall?: string }, sent: boolean): AttemptFailure {
   const code = error.code ?? "";
   if (error instanceof BodyTooLarge) return { reason: "BodyTooLarge", unsent: false };
-  if (!sent || CONNECT_CODES.has(code) || error.syscall === "connect") return { reason: "ConnectFailure", unsent: true };
-  const malformed = error instanceof errors.HTTPParserError || code.startsWith("HPE_") || code === "UND_ERR_HEADERS_OVERFLOW" || code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
+  if (!sent || CONNECT_CODES.has(code) || error.syscall === "connect")
+    return { reason: "ConnectFailure", unsent: true };
+  const malformed =
+    error instanceof errors.HTTPParserError ||
+    code.startsWith("HPE_") ||
+    code === "UND_ERR_HEADERS_OVERFLOW" ||
+    code === "UND_ERR_RES_CONTENT_LENGTH_MISMATCH";
   return { reason: malformed ? "BadResponse" : "Reset", unsent: false };
 }
 
@@ -89,7 +101,12 @@ export class Attempt implements Dispatcher.DispatchHandler {
     if (this.#abandoned !== undefined) controller.abort(this.#abandoned);
   }
 
-  onRequestUpgrade(_controller: Dispatcher.DispatchController, _status: number, headers: IncomingHttpHeaders, socket: Duplex): void {
+  onRequestUpgrade(
+    _controller: Dispatcher.DispatchController,
+    _status: number,
+    headers: IncomingHttpHeaders,
+    socket: Duplex,
+  ): void {
     if (!this.#finish(false)) return;
     this.#sink.upgraded(headers, socket);
   }
@@ -109,7 +126,9 @@ export class Attempt implements Dispatcher.DispatchHandler {
   onResponseError(_controller: unknown, error: Error): void {
     const cause = this.#abandoned ?? error;
     if (!this.#finish(false)) return;
-    this.#sink.failed(cause instanceof Abandoned ? { reason: cause.reason, unsent: false } : classify(cause, this.#sent));
+    this.#sink.failed(
+      cause instanceof Abandoned ? { reason: cause.reason, unsent: false } : classify(cause, this.#sent),
+    );
   }
 
   #finish(reusable: boolean): boolean {

@@ -8,13 +8,23 @@ function originMatches(pattern: string, origin: string): boolean {
   const star = pattern.indexOf("*");
   if (star < 0) return false;
   const [head, tail] = [pattern.slice(0, star), pattern.slice(star + 1)];
-  return origin.length > head.length + tail.length && origin.startsWith(head) && origin.endsWith(tail) && !origin.slice(head.length, origin.length - tail.length).includes("/");
+  return (
+    origin.length > head.length + tail.length &&
+    origin.startsWith(head) &&
+    origin.endsWith(tail) &&
+    !origin.slice(head.length, origin.length - tail.length).includes("/")
+  );
 }
 
-const isAllowed = (cors: Cors, origin: string): boolean => cors.allowOrigins.some((pattern) => originMatches(pattern, origin.toLowerCase()));
+const isAllowed = (cors: Cors, origin: string): boolean =>
+  cors.allowOrigins.some((pattern) => originMatches(pattern, origin.toLowerCase()));
 
 export function isPreflight(request: GatewayRequest): boolean {
-  return request.method === "OPTIONS" && request.headers.has("origin") && request.headers.has("access-control-request-method");
+  return (
+    request.method === "OPTIONS" &&
+    request.headers.has("origin") &&
+    request.headers.has("access-control-request-method")
+  );
 }
 
 /** With credentials a browser takes `*` literally, so what it asked for is said back to it instead. */
@@ -31,7 +41,8 @@ export function corsHeaders(cors: Cors, request: GatewayRequest): Pairs {
   const any = cors.allowOrigins.includes("*") && !cors.allowCredentials;
   const pairs: Pairs = [["access-control-allow-origin", any ? "*" : origin]];
   if (cors.allowCredentials) pairs.push(["access-control-allow-credentials", "true"]);
-  if (!isPreflight(request) && cors.exposeHeaders.length > 0) pairs.push(["access-control-expose-headers", cors.exposeHeaders.join(", ")]);
+  if (!isPreflight(request) && cors.exposeHeaders.length > 0)
+    pairs.push(["access-control-expose-headers", cors.exposeHeaders.join(", ")]);
   if (!any) pairs.push(["vary", "origin"]);
   return pairs;
 }

@@ -51,7 +51,10 @@ export class EmbeddedGateway {
   async drain(limitMs: number): Promise<void> {
     const servers = [...this.#servers.values()].map(({ server }) => server);
     const limit = new AbortController();
-    await Promise.race([Promise.all(servers.map((server) => server.drain())), sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined)]);
+    await Promise.race([
+      Promise.all(servers.map((server) => server.drain())),
+      sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined),
+    ]);
     limit.abort();
     for (const server of servers) server.destroy();
     this.#context.clusters.close();

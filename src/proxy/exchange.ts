@@ -52,8 +52,12 @@ export class Exchange {
     this.#parts = parts;
     this.#rule = parts.entry.rule;
     const { incoming, request } = parts;
-    const hasBody = parts.upgrade === undefined && (request.headers.has("transfer-encoding") || Number(request.header("content-length") ?? 0) > 0);
-    this.#body = hasBody ? new RequestBody(incoming, this.#rule.policy.maxRequestBody, () => this.#idleTimer?.refresh()) : undefined;
+    const hasBody =
+      parts.upgrade === undefined &&
+      (request.headers.has("transfer-encoding") || Number(request.header("content-length") ?? 0) > 0);
+    this.#body = hasBody
+      ? new RequestBody(incoming, this.#rule.policy.maxRequestBody, () => this.#idleTimer?.refresh())
+      : undefined;
   }
 
   /** Ends when the answer has been handed over, one way or the other. */
@@ -61,8 +65,14 @@ export class Exchange {
     const { response, request } = this.#parts;
     const { action, policy } = this.#rule;
     if (action.kind !== "forward") return;
-    if (policy.maxRequestBody > 0 && Number(request.header("content-length") ?? 0) > policy.maxRequestBody) return this.#fail("BodyTooLarge");
-    const choice = chooseBackend(action.backends, action.redistribute, (key) => this.#context.table.endpoints.get(key), this.#context.random());
+    if (policy.maxRequestBody > 0 && Number(request.header("content-length") ?? 0) > policy.maxRequestBody)
+      return this.#fail("BodyTooLarge");
+    const choice = chooseBackend(
+      action.backends,
+      action.redistribute,
+      (key) => this.#context.table.endpoints.get(key),
+      this.#context.random(),
+    );
     if (choice.kind === "none") return this.#fail(choice.reason);
     this.#backend = choice.backend;
     if (choice.backend.target.kind === "invalid") return this.#fail("InvalidBackend");
@@ -72,14 +82,20 @@ export class Exchange {
     response.on("drain", () => this.#attempt?.resume());
     this.#armTimers();
     this.#try(choice.backend.target);
-    sendMirrors(this.#context, this.#parts, [...this.#rule.filters.mirrors, ...choice.backend.filters.mirrors], this.#body);
+    sendMirrors(
+      this.#context,
+      this.#parts,
+      [...this.#rule.filters.mirrors, ...choice.backend.filters.mirrors],
+      this.#body,
+    );
   }
 
   #armTimers(): void {
     const { requestTimeoutMs, idleTimeoutMs } = this.#rule.policy;
     if (idleTimeoutMs > 0) this.#idleTimer = setTimeout(() => this.#timeUp("IdleTimeout"), idleTimeoutMs);
     if (requestTimeoutMs === 0) return;
-    const arm = (): void => void (this.#requestTimer = setTimeout(() => this.#timeUp("RequestTimeout"), requestTimeoutMs));
+    const arm = (): void =>
+      void (this.#requestTimer = setTimeout(() => this.#timeUp("RequestTimeout"), requestTimeoutMs));
     if (this.#body === undefined || this.#parts.incoming.complete) arm();
     else this.#parts.incoming.once("end", arm);
   }
@@ -91,7 +107,11 @@ export class Exchange {
 
   #try(target: ClusterRef): void {
     const { policy } = this.#rule;
-    const pool = this.#cluster?.pick(this.#context.table.endpoints.get(target.endpoints), this.#tried, policy.connectTimeoutMs);
+    const pool = this.#cluster?.pick(
+      this.#context.table.endpoints.get(target.endpoints),
+      this.#tried,
+      policy.connectTimeoutMs,
+    );
     if (pool === undefined) return this.#fail("NoEndpoints");
     const call = this.#call();
     if (call === undefined) return this.#fail("InvalidRule");
@@ -102,7 +122,8 @@ export class Exchange {
       pool.release(lease, reusable);
     });
     this.#attempt = attempt;
-    if (policy.backendTimeoutMs > 0) this.#tryTimer = setTimeout(() => attempt.abandon("BackendTimeout"), policy.backendTimeoutMs);
+    if (policy.backendTimeoutMs > 0)
+      this.#tryTimer = setTimeout(() => attempt.abandon("BackendTimeout"), policy.backendTimeoutMs);
     attempt.send(lease, call);
   }
 
@@ -111,10 +132,14 @@ export class Exchange {
     const { request, facts, entry, upgrade } = this.#parts;
     const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
     let path: string | undefined = request.path;
-    for (const { path: change } of rewrites) if (change !== undefined && path !== undefined) path = changedPath(path, change, entry.match.path);
+    for (const { path: change } of rewrites)
+      if (change !== undefined && path !== undefined) path = changedPath(path, change, entry.match.path);
     if (path === undefined) return undefined;
     const host = rewrites.reduce((name: string, rewrite: Rewrite) => rewrite.hostname ?? name, request.authority);
-    const headers = backendHeaders(request, facts, host, [this.#rule.filters.requestHeaders, this.#backend?.filters.requestHeaders]);
+    const headers = backendHeaders(request, facts, host, [
+      this.#rule.filters.requestHeaders,
+      this.#backend?.filters.requestHeaders,
+    ]);
     return {
       method: request.method,
       path: `${path}${request.search}`,
@@ -176,9 +201,13 @@ export class Exchange {
 
   #attemptFailed(target: ClusterRef, failure: AttemptFailure, reused: boolean): void {
     if (this.#done) return;
-    const staleConnection = reused && failure.reason === "Reset" && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
+    const staleConnection =
+      reused && failure.reason === "Reset" && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
     const { connectFailureOnly } = this.#rule.policy.retry;
-    const eligible = failure.unsent || staleConnection || (!connectFailureOnly && ["Reset", "BackendTimeout"].includes(failure.reason));
+    const eligible =
+      failure.unsent ||
+      staleConnection ||
+      (!connectFailureOnly && ["Reset", "BackendTimeout"].includes(failure.reason));
     if (this.#started || !eligible || !this.#mayRetry()) return this.#fail(failure.reason);
     this.#retry(target);
   }
@@ -193,7 +222,9 @@ export class Exchange {
 
   #retry(target: ClusterRef): void {
     const { backoffMs, connectFailureOnly } = this.#rule.policy.retry;
-    const wait = connectFailureOnly ? 0 : Math.min(backoffMs * 2 ** this.#retries, backoffMs * MAX_BACKOFF_FACTOR) * (0.5 + this.#context.random() / 2);
+    const wait = connectFailureOnly
+      ? 0
+      : Math.min(backoffMs * 2 ** this.#retries, backoffMs * MAX_BACKOFF_FACTOR) * (0.5 + this.#context.random() / 2);
     this.#retries++;
     this.#context.observe.retry();
     setTimeout(() => {

@@ -38,7 +38,14 @@ export class GatewayRequest implements RequestView {
   #params: ReadonlyMap<string, string> | undefined;
   #cookies: ReadonlyMap<string, string> | undefined;
 
-  constructor(parts: { method: string; path: string; query: string; authority: string; host: string; headers: Map<string, string[]> }) {
+  constructor(parts: {
+    method: string;
+    path: string;
+    query: string;
+    authority: string;
+    host: string;
+    headers: Map<string, string[]>;
+  }) {
     this.method = parts.method;
     this.path = parts.path;
     this.search = parts.query;
@@ -78,7 +85,9 @@ export class GatewayRequest implements RequestView {
   }
 }
 
-export type Admission = { readonly ok: true; readonly request: GatewayRequest } | { readonly ok: false; readonly status: number; readonly problem: string };
+export type Admission =
+  | { readonly ok: true; readonly request: GatewayRequest }
+  | { readonly ok: false; readonly status: number; readonly problem: string };
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
 
@@ -86,7 +95,8 @@ const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PAT
 export function admit(incoming: IncomingMessage): Admission {
   const refuse = (status: number, problem: string): Admission => ({ ok: false, status, problem });
   const method = incoming.method ?? "";
-  if (!METHODS.has(method)) return refuse(method === "TRACE" || method === "CONNECT" ? 405 : 400, `method ${method} is not allowed`);
+  if (!METHODS.has(method))
+    return refuse(method === "TRACE" || method === "CONNECT" ? 405 : 400, `method ${method} is not allowed`);
   const headers = collectHeaders(incoming.rawHeaders);
   const hosts = headers.get("host") ?? [];
   const [authority = ""] = hosts;
@@ -99,5 +109,8 @@ export function admit(incoming: IncomingMessage): Admission {
   const path = normalisePath(raw);
   if (!path.ok) return refuse(400, `the path has ${path.problem}`);
   if (query.includes("#")) return refuse(400, "the target has a fragment");
-  return { ok: true, request: new GatewayRequest({ method, path: path.path, query, authority, host: host.host, headers }) };
+  return {
+    ok: true,
+    request: new GatewayRequest({ method, path: path.path, query, authority, host: host.host, headers }),
+  };
 }

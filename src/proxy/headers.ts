@@ -19,13 +19,24 @@ const HOP_BY_HOP = new Set([
   "http2-settings",
 ]);
 /** Said by the gateway; what a client says of them is not believed (B54). */
-const OWN = new Set(["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "forwarded", "x-real-ip", REASON_HEADER, "x-serviceroute-route"]);
+const OWN = new Set([
+  "x-forwarded-for",
+  "x-forwarded-proto",
+  "x-forwarded-host",
+  "x-forwarded-port",
+  "forwarded",
+  "x-real-ip",
+  REASON_HEADER,
+  "x-serviceroute-route",
+]);
 
 /** A client must not be able to strip these by naming them in Connection (B53). */
 const PROTECTED = new Set(["host", "authorization", "cookie", "content-length", "content-type"]);
 
 function namedByConnection(headers: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
-  const names = (headers.get("connection") ?? []).flatMap((line) => line.split(",")).map((name) => name.trim().toLowerCase());
+  const names = (headers.get("connection") ?? [])
+    .flatMap((line) => line.split(","))
+    .map((name) => name.trim().toLowerCase());
   return new Set(names.filter((name) => !PROTECTED.has(name)));
 }
 
@@ -80,7 +91,8 @@ export function clientHeaders(
     if (value !== undefined) values.set(name.toLowerCase(), typeof value === "string" ? [value] : value);
   }
   const named = namedByConnection(values);
-  for (const name of [...values.keys()]) if (HOP_BY_HOP.has(name) || name === REASON_HEADER || named.has(name)) values.delete(name);
+  for (const name of [...values.keys()])
+    if (HOP_BY_HOP.has(name) || name === REASON_HEADER || named.has(name)) values.delete(name);
   for (const change of changes) applyChanges(values, change);
   for (const [name, value] of extra) values.set(name, [value]);
   return flat(values);

@@ -21,7 +21,12 @@ const IGNORE: AnswerSink = {
  * Sends copies. A request with a body is copied once the body has come in whole and only if it is small enough to be
  * kept (64 KiB), so that a mirror can never slow the request that it copies.
  */
-export function sendMirrors(context: GatewayContext, parts: ExchangeParts, mirrors: readonly Mirror[], body: RequestBody | undefined): void {
+export function sendMirrors(
+  context: GatewayContext,
+  parts: ExchangeParts,
+  mirrors: readonly Mirror[],
+  body: RequestBody | undefined,
+): void {
   const chosen = mirrors.filter(({ share }) => share > 0 && context.random() < share);
   if (chosen.length === 0 || parts.upgrade !== undefined) return;
   if (body === undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, null);
@@ -34,9 +39,16 @@ export function sendMirrors(context: GatewayContext, parts: ExchangeParts, mirro
     );
 }
 
-function sendCopy(context: GatewayContext, { request, facts, entry }: ExchangeParts, { backend }: Mirror, body: Buffer | null): void {
+function sendCopy(
+  context: GatewayContext,
+  { request, facts, entry }: ExchangeParts,
+  { backend }: Mirror,
+  body: Buffer | null,
+): void {
   if (backend.kind === "invalid") return;
-  const pool = context.clusters.get(backend).pick(context.table.endpoints.get(backend.endpoints), NOBODY, entry.rule.policy.connectTimeoutMs);
+  const pool = context.clusters
+    .get(backend)
+    .pick(context.table.endpoints.get(backend.endpoints), NOBODY, entry.rule.policy.connectTimeoutMs);
   if (pool === undefined) return;
   const lease = pool.lease();
   const attempt = new Attempt(IGNORE, (reusable) => {
@@ -45,5 +57,11 @@ function sendCopy(context: GatewayContext, { request, facts, entry }: ExchangePa
   });
   const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
   const headers = backendHeaders(request, facts, request.authority, [entry.rule.filters.requestHeaders]);
-  attempt.send(lease, { method: request.method, path: `${request.path}${request.search}`, headers, body, upgrade: undefined });
+  attempt.send(lease, {
+    method: request.method,
+    path: `${request.path}${request.search}`,
+    headers,
+    body,
+    upgrade: undefined,
+  });
 }

@@ -59,10 +59,17 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   respond(context, arrival, request, decision.entry, fail);
 }
 
-function respond(context: GatewayContext, arrival: Arrival, request: GatewayRequest, entry: MatchEntry, fail: (failure: Failure) => void): void {
+function respond(
+  context: GatewayContext,
+  arrival: Arrival,
+  request: GatewayRequest,
+  entry: MatchEntry,
+  fail: (failure: Failure) => void,
+): void {
   const { rule } = entry;
   const { cors } = rule.filters;
-  if (cors !== undefined && isPreflight(request)) return answer(arrival.response, 204, preflightHeaders(cors, request), "");
+  if (cors !== undefined && isPreflight(request))
+    return answer(arrival.response, 204, preflightHeaders(cors, request), "");
   const { action } = rule;
   switch (action.kind) {
     case "fail":
@@ -70,9 +77,24 @@ function respond(context: GatewayContext, arrival: Arrival, request: GatewayRequ
     case "respond":
       return direct(arrival, request, rule, action);
     case "redirect": {
-      const location = redirectLocation({ scheme: arrival.scheme, host: request.host, path: request.path, query: request.search, listenerPort: arrival.port }, action.redirect, entry.match.path);
+      const location = redirectLocation(
+        {
+          scheme: arrival.scheme,
+          host: request.host,
+          path: request.path,
+          query: request.search,
+          listenerPort: arrival.port,
+        },
+        action.redirect,
+        entry.match.path,
+      );
       if (location === undefined) return fail({ reason: "InvalidRule" });
-      return answer(arrival.response, action.redirect.statusCode, [...localHeaders(request, rule), ["location", location]], "");
+      return answer(
+        arrival.response,
+        action.redirect.statusCode,
+        [...localHeaders(request, rule), ["location", location]],
+        "",
+      );
     }
     case "forward":
       return new Exchange(context, exchangeParts(arrival, request, entry)).start();
@@ -91,14 +113,27 @@ function exchangeParts(arrival: Arrival, request: GatewayRequest, entry: MatchEn
 type Pairs = (readonly [string, string])[];
 
 /** Header changes of the rule hold for answers of the gateway that a rule asks for. */
-function localHeaders(request: GatewayRequest, { filters }: RouteRule, own: Readonly<Record<string, string>> = {}): Pairs {
-  const flat = clientHeaders(own, [filters.responseHeaders], filters.cors === undefined ? [] : corsHeaders(filters.cors, request));
+function localHeaders(
+  request: GatewayRequest,
+  { filters }: RouteRule,
+  own: Readonly<Record<string, string>> = {},
+): Pairs {
+  const flat = clientHeaders(
+    own,
+    [filters.responseHeaders],
+    filters.cors === undefined ? [] : corsHeaders(filters.cors, request),
+  );
   const pairs: Pairs = [];
   for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([flat[i] ?? "", flat[i + 1] ?? ""]);
   return pairs;
 }
 
-function direct({ response }: Arrival, request: GatewayRequest, rule: RouteRule, action: Extract<RouteRule["action"], { kind: "respond" }>): void {
+function direct(
+  { response }: Arrival,
+  request: GatewayRequest,
+  rule: RouteRule,
+  action: Extract<RouteRule["action"], { kind: "respond" }>,
+): void {
   const type = action.contentType === "" ? {} : { "content-type": action.contentType };
   answer(response, action.statusCode, localHeaders(request, rule, type), action.body);
 }
@@ -109,4 +144,3 @@ function answer(response: ServerResponse, status: number, headers: Pairs, body: 
   response.writeHead(status, [...headers, ...length].flat());
   response.end(bodyless ? undefined : body);
 }
-

@@ -41,7 +41,10 @@ export class SocketServer {
     this.#port = first.port;
     this.#scheme = first.protocol === "HTTPS" ? "https" : "http";
     this.#handlers = handlers;
-    this.#server = this.#scheme === "https" ? createTlsServer({ ...SERVER_OPTIONS, SNICallback: this.#chooser(tls), minVersion: "TLSv1.2" }) : createServer(SERVER_OPTIONS);
+    this.#server =
+      this.#scheme === "https"
+        ? createTlsServer({ ...SERVER_OPTIONS, SNICallback: this.#chooser(tls), minVersion: "TLSv1.2" })
+        : createServer(SERVER_OPTIONS);
     this.#wire();
   }
 
@@ -55,7 +58,8 @@ export class SocketServer {
 
   /** The certificate for clients that name no server. */
   useDefault(certificate: Certificate): void {
-    if (this.#scheme === "https") (this.#server as TlsServer).setSecureContext({ cert: certificate.chain, key: certificate.key.reveal() });
+    if (this.#scheme === "https")
+      (this.#server as TlsServer).setSecureContext({ cert: certificate.chain, key: certificate.key.reveal() });
   }
 
   /** Takes no new connections; those that are open end with their request. */
@@ -91,19 +95,36 @@ export class SocketServer {
       response.shouldKeepAlive = false;
       response.assignSocket(incoming.socket);
       response.on("finish", () => socket.end());
-      this.#handlers.serve({ incoming, response, socket: this.#name(), port: this.#port, scheme: this.#scheme, upgrade: { socket, head } });
+      this.#handlers.serve({
+        incoming,
+        response,
+        socket: this.#name(),
+        port: this.#port,
+        scheme: this.#scheme,
+        upgrade: { socket, head },
+      });
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      if (socket.writable && error.code !== "ECONNRESET") socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      if (socket.writable && error.code !== "ECONNRESET")
+        socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
       else socket.destroy();
     });
   }
 
   /** A port that is taken may become free: it is tried again until the listener goes (F52). */
   #bindFailed(error: NodeJS.ErrnoException): void {
-    const why = error.code === "EACCES" ? "needs privileges; use a port above 1023" : error.code === "EADDRINUSE" ? "is in use" : (error.code ?? error.message);
-    this.#handlers.changed({ kind: "failed", reason: "PortUnavailable", message: `port ${this.#port} of ${this.#address} cannot be bound: ${why}` });
+    const why =
+      error.code === "EACCES"
+        ? "needs privileges; use a port above 1023"
+        : error.code === "EADDRINUSE"
+          ? "is in use"
+          : (error.code ?? error.message);
+    this.#handlers.changed({
+      kind: "failed",
+      reason: "PortUnavailable",
+      message: `port ${this.#port} of ${this.#address} cannot be bound: ${why}`,
+    });
     if (!this.#draining) this.#retry = setTimeout(() => this.listen(), BIND_RETRY_MS);
   }
 
@@ -112,7 +133,10 @@ export class SocketServer {
   }
 
   #chooser(tls: TlsContexts) {
-    return (serverName: string, done: (error: Error | null, context?: ReturnType<TlsContexts["select"]>) => void): void => {
+    return (
+      serverName: string,
+      done: (error: Error | null, context?: ReturnType<TlsContexts["select"]>) => void,
+    ): void => {
       // A throw in here would take the process down (CVE-2026-21637).
       try {
         const context = tls.select(this.#handlers.listeners(), serverName);

@@ -46,7 +46,8 @@ export function chooseBackend(
   unit: number,
 ): Choice {
   const [only] = backends;
-  if (backends.length === 1 && only !== undefined && only.weight > 0) return { kind: "backend", backend: only, index: 0 };
+  if (backends.length === 1 && only !== undefined && only.weight > 0)
+    return { kind: "backend", backend: only, index: 0 };
   const index = pickWeighted(effectiveWeights(backends, redistribute, lookup), unit);
   const backend = backends[index];
   if (backend !== undefined) return { kind: "backend", backend, index };
@@ -64,7 +65,9 @@ export function sharePercents(weights: readonly number[]): readonly number[] {
   const exact = weights.map((weight) => (weight * 100) / sum);
   const floors = exact.map(Math.floor);
   const missing = 100 - floors.reduce((total, share) => total + share, 0);
-  const byRemainder = exact.map((share, i) => ({ i, rest: share - Math.floor(share) })).sort((a, b) => b.rest - a.rest || a.i - b.i);
+  const byRemainder = exact
+    .map((share, i) => ({ i, rest: share - Math.floor(share) }))
+    .sort((a, b) => b.rest - a.rest || a.i - b.i);
   for (const { i } of byRemainder.slice(0, missing)) floors[i] = (floors[i] ?? 0) + 1;
   return floors;
 }

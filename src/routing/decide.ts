@@ -28,7 +28,13 @@ export function listenerFor(listeners: readonly Listener[], host: string): Liste
  * @param host        The request's host as {@link hostOf} gives it.
  * @source Gateway API v1 Listener.hostname and HTTPRouteRule.matches.
  */
-export function decide(table: RoutingTableView, socket: string, serverName: string, host: string, request: RequestView): Decision {
+export function decide(
+  table: RoutingTableView,
+  socket: string,
+  serverName: string,
+  host: string,
+  request: RequestView,
+): Decision {
   const listeners = table.listenersOn(socket);
   const listener = listenerFor(listeners, host);
   const handshake = serverName === "" ? listener : listenerFor(listeners, serverName);

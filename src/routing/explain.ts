@@ -12,7 +12,12 @@ export interface ExplainedBackend {
   readonly weight: number;
   readonly sharePercent: number;
   readonly problem?: string;
-  readonly endpoints?: { readonly ready: number; readonly draining: number; readonly total: number; readonly addresses: readonly string[] };
+  readonly endpoints?: {
+    readonly ready: number;
+    readonly draining: number;
+    readonly total: number;
+    readonly addresses: readonly string[];
+  };
   readonly filters: readonly string[];
 }
 export interface ExplainedRule {
@@ -44,16 +49,32 @@ export interface ExplainRequest extends RequestView {
 
 /** A match as one line, for people. */
 export function describeMatch({ path, method, headers, cookies, queryParams }: RequestMatch): string {
-  const where = path.kind === "regex" ? `RegularExpression ${path.regex.source}` : path.kind === "exact" ? `Exact ${path.value}` : `PathPrefix ${path.value === "" ? "/" : path.value}`;
-  const values = (label: string, list: RequestMatch["headers"]): string[] => list.map((m) => `${label} ${m.name} ${m.kind === "exact" ? `= ${m.value}` : `~ ${m.regex.source}`}`);
-  return [where, ...(method === undefined ? [] : [`method ${method}`]), ...values("header", headers), ...values("cookie", cookies), ...values("query", queryParams)].join(", ");
+  const where =
+    path.kind === "regex"
+      ? `RegularExpression ${path.regex.source}`
+      : path.kind === "exact"
+        ? `Exact ${path.value}`
+        : `PathPrefix ${path.value === "" ? "/" : path.value}`;
+  const values = (label: string, list: RequestMatch["headers"]): string[] =>
+    list.map((m) => `${label} ${m.name} ${m.kind === "exact" ? `= ${m.value}` : `~ ${m.regex.source}`}`);
+  return [
+    where,
+    ...(method === undefined ? [] : [`method ${method}`]),
+    ...values("header", headers),
+    ...values("cookie", cookies),
+    ...values("query", queryParams),
+  ].join(", ");
 }
 
 function describeFilters(filters: Filters): string[] {
   const out: string[] = [];
   const changes = (label: string, h: Filters["requestHeaders"]): void => {
     if (h === undefined) return;
-    const parts = [...h.set.map(([n, v]) => `set ${n}=${v}`), ...h.add.map(([n, v]) => `add ${n}=${v}`), ...h.remove.map((n) => `remove ${n}`)];
+    const parts = [
+      ...h.set.map(([n, v]) => `set ${n}=${v}`),
+      ...h.add.map(([n, v]) => `add ${n}=${v}`),
+      ...h.remove.map((n) => `remove ${n}`),
+    ];
     out.push(`${label}: ${parts.join(", ")}`);
   };
   changes("request headers", filters.requestHeaders);
@@ -61,8 +82,16 @@ function describeFilters(filters: Filters): string[] {
   if (filters.cors !== undefined) out.push(`CORS: origins ${filters.cors.allowOrigins.join(", ")}`);
   if (filters.rewrite?.hostname !== undefined) out.push(`rewrite host to ${filters.rewrite.hostname}`);
   const path = filters.rewrite?.path;
-  if (path !== undefined) out.push(path.kind === "regex" ? `rewrite path ${path.regex.source} to ${path.substitution}` : `rewrite path (${path.kind}) to ${path.value}`);
-  for (const mirror of filters.mirrors) out.push(`mirror ${mirror.share * 100} % to ${mirror.backend.kind === "cluster" ? mirror.backend.endpoints : "an invalid backend"}`);
+  if (path !== undefined)
+    out.push(
+      path.kind === "regex"
+        ? `rewrite path ${path.regex.source} to ${path.substitution}`
+        : `rewrite path (${path.kind}) to ${path.value}`,
+    );
+  for (const mirror of filters.mirrors)
+    out.push(
+      `mirror ${mirror.share * 100} % to ${mirror.backend.kind === "cluster" ? mirror.backend.endpoints : "an invalid backend"}`,
+    );
   return out;
 }
 
@@ -86,11 +115,19 @@ function explainBackends(table: RoutingTableView, { action }: RouteRule): Explai
   const lookup = (key: Parameters<typeof table.endpoints.get>[0]) => table.endpoints.get(key);
   const shares = sharePercents(effectiveWeights(action.backends, action.redistribute, lookup));
   return action.backends.map(({ ref, target, weight, filters }, i) => {
-    const base = { name: target.kind === "cluster" ? target.endpoints : ref.name, weight, sharePercent: shares[i] ?? 0, filters: describeFilters(filters) };
+    const base = {
+      name: target.kind === "cluster" ? target.endpoints : ref.name,
+      weight,
+      sharePercent: shares[i] ?? 0,
+      filters: describeFilters(filters),
+    };
     if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
     const set = lookup(target.endpoints);
     const addresses = (set?.usable ?? []).map(({ address, port }) => `${address}:${port}`);
-    return { ...base, endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses } };
+    return {
+      ...base,
+      endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses },
+    };
   });
 }
 
@@ -107,23 +144,37 @@ function lossOf(entry: MatchEntry, winner: MatchEntry | undefined, request: Requ
 
 function listenerOf(table: RoutingTableView, request: ExplainRequest): Listener | undefined {
   const protocol = request.scheme === "https" ? "HTTPS" : "HTTP";
-  const candidates = [...table.listeners.values()].filter((one) => one.protocol === protocol && (request.port === undefined || one.port === request.port));
+  const candidates = [...table.listeners.values()].filter(
+    (one) => one.protocol === protocol && (request.port === undefined || one.port === request.port),
+  );
   return listenerFor(candidates, request.host);
 }
 
 /** How the table decides a request, and on what every other match of its hostname lost. Cost grows with the host. */
 export function explain(table: RoutingTableView, request: ExplainRequest): Explanation {
   const listener = listenerOf(table, request);
-  if (listener === undefined) return { losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
+  if (listener === undefined)
+    return { losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
   const found = table.virtualHost(listener.id, request.host);
-  if (found === undefined) return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
+  if (found === undefined)
+    return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
   const winner = found.host.match(request);
-  const losers = found.host.entries().filter((entry) => entry !== winner).map((entry) => line(entry, lossOf(entry, winner, request)));
+  const losers = found.host
+    .entries()
+    .filter((entry) => entry !== winner)
+    .map((entry) => line(entry, lossOf(entry, winner, request)));
   const base = { listener: listener.id, hostname: found.hostname, losers };
-  if (winner === undefined) return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };
+  if (winner === undefined)
+    return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };
   const { rule } = winner;
   return {
     ...base,
-    winner: { ...line(winner, "first in precedence of all that match"), action: describeAction(rule), filters: describeFilters(rule.filters), policy: rule.policy, backends: explainBackends(table, rule) },
+    winner: {
+      ...line(winner, "first in precedence of all that match"),
+      action: describeAction(rule),
+      filters: describeFilters(rule.filters),
+      policy: rule.policy,
+      backends: explainBackends(table, rule),
+    },
   };
 }

@@ -48,7 +48,9 @@ export function unmetCondition(match: RequestMatch, request: RequestView): { is:
 
 const sameValue = (a: ValueMatch, b: ValueMatch): boolean =>
   a.name === b.name &&
-  (a.kind === "exact" ? b.kind === "exact" && a.value === b.value : b.kind === "regex" && a.regex.source === b.regex.source);
+  (a.kind === "exact"
+    ? b.kind === "exact" && a.value === b.value
+    : b.kind === "regex" && a.regex.source === b.regex.source);
 
 function sameValues(a: readonly ValueMatch[], b: readonly ValueMatch[]): boolean {
   return a.length === b.length && a.every((left) => b.some((right) => sameValue(left, right)));

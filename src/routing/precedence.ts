@@ -11,14 +11,7 @@ export interface MatchEntry {
 }
 
 export type PrecedenceStep =
-  | "path"
-  | "method"
-  | "header count"
-  | "cookie count"
-  | "query parameter count"
-  | "age"
-  | "name"
-  | "rule order";
+  "path" | "method" | "header count" | "cookie count" | "query parameter count" | "age" | "name" | "rule order";
 
 const PATH_RANK = { exact: 0, regex: 1, prefix: 2 } as const;
 

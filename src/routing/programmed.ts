@@ -6,4 +6,6 @@ export interface Liveness {
 }
 
 /** What a data plane says of one listener. */
-export type ListenerState = { readonly kind: "serving" } | { readonly kind: "failed"; readonly reason: "PortUnavailable"; readonly message: string };
+export type ListenerState =
+  | { readonly kind: "serving" }
+  | { readonly kind: "failed"; readonly reason: "PortUnavailable"; readonly message: string };

@@ -9,7 +9,8 @@ export interface Regex {
   readonly replaceAll: (text: string, substitution: string) => string;
 }
 
-export type RegexResult = { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string };
+export type RegexResult =
+  { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string };
 
 const MAX_SOURCE = 1024;
 

@@ -1,7 +1,8 @@
 const UNRESERVED = /^[A-Za-z0-9\-._~]$/;
 const PLAIN = /^[A-Za-z0-9\-._~!$&'()*+,;=:@/]*$/;
 
-export type PathResult = { readonly ok: true; readonly path: string } | { readonly ok: false; readonly problem: string };
+export type PathResult =
+  { readonly ok: true; readonly path: string } | { readonly ok: false; readonly problem: string };
 
 const refuse = (problem: string): PathResult => ({ ok: false, problem });
 

@@ -33,7 +33,10 @@ export interface RoutingTableView {
   readonly routes: ReadonlyMap<RouteKey, RouteTable>;
   readonly endpoints: ReadonlyMap<EndpointsKey, EndpointSet>;
   listenersOn(socket: string): readonly Listener[];
-  virtualHost(listener: ListenerId, host: string): { readonly hostname: string; readonly host: VirtualHost } | undefined;
+  virtualHost(
+    listener: ListenerId,
+    host: string,
+  ): { readonly hostname: string; readonly host: VirtualHost } | undefined;
 }
 
 /**

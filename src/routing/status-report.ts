@@ -5,7 +5,11 @@ import type { ParentRef, ServiceRouteStatus } from "../api/service-route.ts";
 export interface DesiredRouteStatus {
   readonly generation: number;
   readonly conditions: readonly DesiredCondition[];
-  readonly parents: readonly { readonly parentRef: ParentRef; readonly controllerName: string; readonly conditions: readonly DesiredCondition[] }[];
+  readonly parents: readonly {
+    readonly parentRef: ParentRef;
+    readonly controllerName: string;
+    readonly conditions: readonly DesiredCondition[];
+  }[];
   readonly rules: NonNullable<ServiceRouteStatus["rules"]>;
   readonly summary: NonNullable<ServiceRouteStatus["summary"]>;
 }

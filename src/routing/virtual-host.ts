@@ -74,7 +74,8 @@ export class VirtualHost {
     return this.#bucketFor(entry).filter(
       (other) =>
         sameConditions(other.match, entry.match) &&
-        (path.kind !== "regex" || (other.match.path.kind === "regex" && other.match.path.regex.source === path.regex.source)),
+        (path.kind !== "regex" ||
+          (other.match.path.kind === "regex" && other.match.path.regex.source === path.regex.source)),
     );
   }
 

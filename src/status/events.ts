@@ -40,7 +40,9 @@ export class EventRecorder {
 
   record(key: Key, uid: string, before: readonly Condition[], after: readonly Condition[]): void {
     for (const happening of happenings(before, after)) {
-      this.#post(key, uid, happening).catch((error: unknown) => this.#log.debug({ object: key, err: error }, "an event could not be written"));
+      this.#post(key, uid, happening).catch((error: unknown) =>
+        this.#log.debug({ object: key, err: error }, "an event could not be written"),
+      );
     }
   }
 
@@ -50,7 +52,10 @@ export class EventRecorder {
     const body = {
       apiVersion: "events.k8s.io/v1",
       kind: "Event",
-      metadata: { name: `${name.slice(0, 200)}.${now.getTime().toString(16)}${(this.#count++ % 4096).toString(16)}`, namespace },
+      metadata: {
+        name: `${name.slice(0, 200)}.${now.getTime().toString(16)}${(this.#count++ % 4096).toString(16)}`,
+        namespace,
+      },
       eventTime: now.toISOString().replace("Z", "000Z"),
       reportingController: CONTROLLER,
       reportingInstance: this.#identity,

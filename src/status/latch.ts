@@ -4,7 +4,8 @@ import type { DesiredRouteStatus } from "../routing/status-report.ts";
 
 const LATCHED = ["Programmed", "Ready"];
 
-const isTrue = (conditions: readonly Condition[] | undefined, type: string): boolean => conditions?.find((c) => c.type === type)?.status === "True";
+const isTrue = (conditions: readonly Condition[] | undefined, type: string): boolean =>
+  conditions?.find((c) => c.type === type)?.status === "True";
 
 const parentsOf = (parents: readonly { readonly parentRef: object }[] | undefined): string =>
   JSON.stringify((parents ?? []).map(({ parentRef }) => Object.entries(parentRef).sort()));
@@ -17,7 +18,10 @@ export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRo
   const said = live?.observedGeneration === desired.generation && isTrue(live.conditions, "Programmed");
   const waits = desired.conditions.some((c) => c.type === "Programmed" && c.status === "Unknown");
   if (!said || !waits || parentsOf(live.parents) !== parentsOf(desired.parents)) return desired;
-  const keep = <C extends { readonly type: string }>(now: readonly C[], before: readonly Condition[] | undefined): C[] =>
+  const keep = <C extends { readonly type: string }>(
+    now: readonly C[],
+    before: readonly Condition[] | undefined,
+  ): C[] =>
     now.map((c) => {
       const old = LATCHED.includes(c.type) ? before?.find((b) => b.type === c.type) : undefined;
       if (old === undefined) return c;
@@ -27,7 +31,10 @@ export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRo
   return {
     ...desired,
     conditions: keep(desired.conditions, live.conditions),
-    parents: desired.parents.map((parent, i) => ({ ...parent, conditions: keep(parent.conditions, live.parents?.[i]?.conditions) })),
+    parents: desired.parents.map((parent, i) => ({
+      ...parent,
+      conditions: keep(parent.conditions, live.parents?.[i]?.conditions),
+    })),
     summary: { ...desired.summary, proxies: live.summary?.proxies ?? desired.summary.proxies },
   };
 }

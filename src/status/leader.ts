@@ -11,7 +11,13 @@ const JITTER = 0.2;
 
 interface Lease {
   readonly metadata: { readonly resourceVersion?: string; readonly name: string; readonly namespace: string };
-  readonly spec?: { readonly holderIdentity?: string; readonly leaseDurationSeconds?: number; readonly renewTime?: string; readonly acquireTime?: string; readonly leaseTransitions?: number };
+  readonly spec?: {
+    readonly holderIdentity?: string;
+    readonly leaseDurationSeconds?: number;
+    readonly renewTime?: string;
+    readonly acquireTime?: string;
+    readonly leaseTransitions?: number;
+  };
 }
 
 export interface LeaderParts {
@@ -64,7 +70,8 @@ export class Leader {
       this.#renewedAt = started;
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
-      if (error.code !== "conflict" && !signal.aborted) this.#parts.log.warn({ err: error.message, code: error.code }, "leader election could not ask the API server");
+      if (error.code !== "conflict" && !signal.aborted)
+        this.#parts.log.warn({ err: error.message, code: error.code }, "leader election could not ask the API server");
     }
   }
 
@@ -104,21 +111,33 @@ export class Leader {
 
   async #create(signal: AbortSignal): Promise<Lease> {
     const { client, namespace, name, identity } = this.#parts;
-    const body = { apiVersion: "coordination.k8s.io/v1", kind: "Lease", metadata: { name, namespace }, spec: this.#spec(undefined, identity) };
+    const body = {
+      apiVersion: "coordination.k8s.io/v1",
+      kind: "Lease",
+      metadata: { name, namespace },
+      spec: this.#spec(undefined, identity),
+    };
     return client.json<Lease>({ method: "POST", path: this.#path, body, signal });
   }
 
   /** A PUT with the version that was read: of two that try, one gets a conflict. */
   async #write(lease: Lease, holder: string, signal?: AbortSignal): Promise<Lease> {
     const body = { ...lease, spec: this.#spec(lease, holder) };
-    return this.#parts.client.json<Lease>({ method: "PUT", path: `${this.#path}/${this.#parts.name}`, body, ...(signal === undefined ? {} : { signal }) });
+    return this.#parts.client.json<Lease>({
+      method: "PUT",
+      path: `${this.#path}/${this.#parts.name}`,
+      body,
+      ...(signal === undefined ? {} : { signal }),
+    });
   }
 
   /** On the way out the next leader need not wait. */
   async #release(): Promise<void> {
     if (!this.isLeader || this.#held === undefined) return;
     this.#renewedAt = Number.NEGATIVE_INFINITY;
-    await this.#write(this.#held, "").catch((error: unknown) => this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"));
+    await this.#write(this.#held, "").catch((error: unknown) =>
+      this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"),
+    );
     this.#tell();
   }
 

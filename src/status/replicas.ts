@@ -106,7 +106,11 @@ export class Replicas {
     const through = metadata?.annotations?.[SERVED_THROUGH] ?? "";
     if (replica === "" || replica === this.#parts.identity || !/^[0-9]+$/.test(through)) return;
     const report = { replica, servedThrough: BigInt(through) };
-    this.#others.set(metadata?.name ?? "", { report, version: metadata?.resourceVersion ?? "", seenAt: this.#parts.monotonic() });
+    this.#others.set(metadata?.name ?? "", {
+      report,
+      version: metadata?.resourceVersion ?? "",
+      seenAt: this.#parts.monotonic(),
+    });
   }
 
   #report(): void {
@@ -130,21 +134,43 @@ export class Replicas {
     const body = {
       apiVersion: "coordination.k8s.io/v1",
       kind: "Lease",
-      metadata: { name: this.#name, namespace, labels: { [LABEL]: "true" }, annotations: { [SERVED_THROUGH]: this.#servedThrough } },
-      spec: { holderIdentity: identity, leaseDurationSeconds: LIFETIME_MS / 1000, renewTime: new Date().toISOString().replace("Z", "000Z") },
+      metadata: {
+        name: this.#name,
+        namespace,
+        labels: { [LABEL]: "true" },
+        annotations: { [SERVED_THROUGH]: this.#servedThrough },
+      },
+      spec: {
+        holderIdentity: identity,
+        leaseDurationSeconds: LIFETIME_MS / 1000,
+        renewTime: new Date().toISOString().replace("Z", "000Z"),
+      },
     };
     try {
-      await client.json({ method: "PATCH", path: `${this.#path}/${this.#name}`, contentType: "application/merge-patch+json", body, signal });
+      await client.json({
+        method: "PATCH",
+        path: `${this.#path}/${this.#name}`,
+        contentType: "application/merge-patch+json",
+        body,
+        signal,
+      });
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
       if (signal.aborted) return;
-      if (error.code === "notFound") await client.json({ method: "POST", path: this.#path, body, signal }).catch((cause: unknown) => log.warn({ err: cause }, "this replica could not be announced"));
+      if (error.code === "notFound")
+        await client
+          .json({ method: "POST", path: this.#path, body, signal })
+          .catch((cause: unknown) => log.warn({ err: cause }, "this replica could not be announced"));
       else log.warn({ err: error.message }, "this replica could not report how far it is");
     }
   }
 
   async #withdraw(): Promise<void> {
     if (!this.#ready) return;
-    await this.#parts.client.json({ method: "DELETE", path: `${this.#path}/${this.#name}` }).catch((error: unknown) => this.#parts.log.warn({ err: error }, "this replica's report could not be removed; it runs out by itself"));
+    await this.#parts.client
+      .json({ method: "DELETE", path: `${this.#path}/${this.#name}` })
+      .catch((error: unknown) =>
+        this.#parts.log.warn({ err: error }, "this replica's report could not be removed; it runs out by itself"),
+      );
   }
 }

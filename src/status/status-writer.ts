@@ -126,11 +126,16 @@ export class StatusWriter {
     const { log, monotonic, random } = this.#parts;
     if (error.code === "notFound") return;
     this.#parts.written(key, error.code === "conflict" ? "conflict" : "error");
-    if (error.code === "invalid") return log.error({ object: key, err: error.message }, "the API server refuses this status; it is not tried again until it changes");
+    if (error.code === "invalid")
+      return log.error(
+        { object: key, err: error.message },
+        "the API server refuses this status; it is not tried again until it changes",
+      );
     memory.failures ??= new Backoff(random);
     memory.notBefore = monotonic() + Math.max(memory.failures.next(), error.retryAfterMs);
     this.#dirty.add(key);
-    if (error.code !== "conflict") log.warn({ object: key, code: error.code, err: error.message }, "a status could not be written; trying again");
+    if (error.code !== "conflict")
+      log.warn({ object: key, code: error.code, err: error.message }, "a status could not be written; trying again");
   }
 
   /** Sets when the object may be written next: in a second, or later when somebody keeps changing it back. */
@@ -141,7 +146,8 @@ export class StatusWriter {
     while ((memory.writes[0] ?? now) < now - FIGHT_WINDOW_MS) memory.writes.shift();
     memory.writes.push(now);
     const fighting = memory.writes.length > FIGHT_WRITES;
-    if (fighting) this.#parts.log.warn({ object: key }, "another controller may be rewriting this status; waiting a minute");
+    if (fighting)
+      this.#parts.log.warn({ object: key }, "another controller may be rewriting this status; waiting a minute");
     memory.notBefore = now + (fighting ? FIGHT_PAUSE_MS : MIN_INTERVAL_MS);
     return memory;
   }

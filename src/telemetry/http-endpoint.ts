@@ -7,8 +7,16 @@ export interface Reply {
   readonly body: string;
 }
 
-export const json = (value: unknown, status = 200): Reply => ({ status, type: "application/json", body: `${JSON.stringify(value, replacer, 2)}\n` });
-export const text = (body: string, status = 200): Reply => ({ status, type: "text/plain; charset=utf-8", body: `${body}\n` });
+export const json = (value: unknown, status = 200): Reply => ({
+  status,
+  type: "application/json",
+  body: `${JSON.stringify(value, replacer, 2)}\n`,
+});
+export const text = (body: string, status = 200): Reply => ({
+  status,
+  type: "text/plain; charset=utf-8",
+  body: `${body}\n`,
+});
 
 /** Maps become objects; classes with secrets show themselves redacted. */
 function replacer(_key: string, value: unknown): unknown {
@@ -37,10 +45,13 @@ export class HttpEndpoint {
   constructor(address: BoundAddress, routes: Readonly<Record<string, Handler>>) {
     this.#address = address;
     this.#routes = new Map(Object.entries(routes));
-    this.#server = createServer({ headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 8192 }, (request, response) => {
-      request.resume();
-      void this.#answer(request.method ?? "", request.url ?? "", response);
-    });
+    this.#server = createServer(
+      { headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 8192 },
+      (request, response) => {
+        request.resume();
+        void this.#answer(request.method ?? "", request.url ?? "", response);
+      },
+    );
   }
 
   /** @throws The system's error when the address cannot be bound. */
@@ -61,8 +72,14 @@ export class HttpEndpoint {
   }
 
   async #answer(method: string, target: string, response: ServerResponse): Promise<void> {
-    const reply = await this.#reply(method, target).catch((error: unknown) => text(error instanceof Error ? error.message : "failed", 500));
-    response.writeHead(reply.status, { "content-type": reply.type, "content-length": Buffer.byteLength(reply.body), "cache-control": "no-store" });
+    const reply = await this.#reply(method, target).catch((error: unknown) =>
+      text(error instanceof Error ? error.message : "failed", 500),
+    );
+    response.writeHead(reply.status, {
+      "content-type": reply.type,
+      "content-length": Buffer.byteLength(reply.body),
+      "cache-control": "no-store",
+    });
     response.end(method === "HEAD" ? undefined : reply.body);
   }
 

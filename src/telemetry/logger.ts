@@ -9,7 +9,15 @@ const MAX_BACKLOG = 4 * 1024 * 1024;
 
 /** JSON lines on stdout, written without waiting for the reader. */
 export function createLogger(level: LogLevel, stream: DestinationStream = asyncStdout()): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: (label) => ({ level: label }) } }, stream);
+  return pino(
+    {
+      level,
+      base: null,
+      timestamp: pino.stdTimeFunctions.isoTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    stream,
+  );
 }
 
 function asyncStdout(): DestinationStream {

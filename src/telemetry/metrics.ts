@@ -5,15 +5,58 @@ const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1
 /** Every metric of the process. Labels come from closed sets only, so that no client can make series (F43). */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = new Counter({ name: "serviceroute_http_requests_total", help: "Requests answered, by class of status.", labelNames: ["code"], registers: [this.registry] });
-  readonly #failures = new Counter({ name: "serviceroute_gateway_answers_total", help: "Answers that the gateway made itself, by reason.", labelNames: ["reason"], registers: [this.registry] });
-  readonly #duration = new Histogram({ name: "serviceroute_http_request_duration_seconds", help: "From a request's arrival to the end of its answer.", buckets: FAST, registers: [this.registry] });
-  readonly #retries = new Counter({ name: "serviceroute_retries_total", help: "Tries after the first.", registers: [this.registry] });
-  readonly #pass = new Histogram({ name: "serviceroute_translation_seconds", help: "Length of a pass that changed something.", buckets: FAST, registers: [this.registry] });
-  readonly #errors = new Counter({ name: "serviceroute_translation_errors_total", help: "Objects whose translation failed by a defect of ours.", registers: [this.registry] });
-  readonly #writes = new Counter({ name: "serviceroute_status_writes_total", help: "Status writes, by result.", labelNames: ["kind", "result"], registers: [this.registry] });
-  readonly #watches = new Counter({ name: "serviceroute_watch_restarts_total", help: "Watches that ended and were opened again.", labelNames: ["kind", "reason"], registers: [this.registry] });
-  readonly #sources = new Gauge({ name: "serviceroute_source_synced", help: "1 when a kind has been listed.", labelNames: ["kind"], registers: [this.registry] });
+  readonly #requests = new Counter({
+    name: "serviceroute_http_requests_total",
+    help: "Requests answered, by class of status.",
+    labelNames: ["code"],
+    registers: [this.registry],
+  });
+  readonly #failures = new Counter({
+    name: "serviceroute_gateway_answers_total",
+    help: "Answers that the gateway made itself, by reason.",
+    labelNames: ["reason"],
+    registers: [this.registry],
+  });
+  readonly #duration = new Histogram({
+    name: "serviceroute_http_request_duration_seconds",
+    help: "From a request's arrival to the end of its answer.",
+    buckets: FAST,
+    registers: [this.registry],
+  });
+  readonly #retries = new Counter({
+    name: "serviceroute_retries_total",
+    help: "Tries after the first.",
+    registers: [this.registry],
+  });
+  readonly #pass = new Histogram({
+    name: "serviceroute_translation_seconds",
+    help: "Length of a pass that changed something.",
+    buckets: FAST,
+    registers: [this.registry],
+  });
+  readonly #errors = new Counter({
+    name: "serviceroute_translation_errors_total",
+    help: "Objects whose translation failed by a defect of ours.",
+    registers: [this.registry],
+  });
+  readonly #writes = new Counter({
+    name: "serviceroute_status_writes_total",
+    help: "Status writes, by result.",
+    labelNames: ["kind", "result"],
+    registers: [this.registry],
+  });
+  readonly #watches = new Counter({
+    name: "serviceroute_watch_restarts_total",
+    help: "Watches that ended and were opened again.",
+    labelNames: ["kind", "reason"],
+    registers: [this.registry],
+  });
+  readonly #sources = new Gauge({
+    name: "serviceroute_source_synced",
+    help: "1 when a kind has been listed.",
+    labelNames: ["kind"],
+    registers: [this.registry],
+  });
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });

@@ -25,7 +25,11 @@ export interface AttachContext {
   readonly hostnames: readonly string[];
 }
 
-function allowsNamespace({ snapshot, namespace }: AttachContext, gateway: GatewayView, listener: ListenerView): boolean {
+function allowsNamespace(
+  { snapshot, namespace }: AttachContext,
+  gateway: GatewayView,
+  listener: ListenerView,
+): boolean {
   switch (listener.from) {
     case "All":
       return true;
@@ -46,23 +50,33 @@ function commonHostnames(listener: ListenerView, hostnames: readonly string[]): 
 
 type Refused = Pick<ParentOutcome, "reason" | "message">;
 
-function attachTo(context: AttachContext, gateway: GatewayView, parentRef: ParentRef): Omit<ParentOutcome, "parentRef"> {
+function attachTo(
+  context: AttachContext,
+  gateway: GatewayView,
+  parentRef: ParentRef,
+): Omit<ParentOutcome, "parentRef"> {
   const refuse = ({ reason, message }: Refused) => ({ accepted: false, reason, message, placements: [] });
   const selected = gateway.listeners.filter(
     (one) =>
       (parentRef.sectionName === undefined || one.name === parentRef.sectionName) &&
       (parentRef.port === undefined || one.port === parentRef.port),
   );
-  if (selected.length === 0) return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
+  if (selected.length === 0)
+    return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
   const served = selected.filter((one) => one.refusal === undefined && gateway.address.ok);
-  if (served.length === 0) return refuse({ reason: "NoMatchingParent", message: "no listener that could serve this route is accepted" });
+  if (served.length === 0)
+    return refuse({ reason: "NoMatchingParent", message: "no listener that could serve this route is accepted" });
   const allowed = served.filter((one) => one.allowsServiceRoute && allowsNamespace(context, gateway, one));
-  if (allowed.length === 0) return refuse({ reason: "NotAllowedByListeners", message: "no listener allows ServiceRoutes of this namespace" });
+  if (allowed.length === 0)
+    return refuse({ reason: "NotAllowedByListeners", message: "no listener allows ServiceRoutes of this namespace" });
   const placements = allowed
     .map((one) => ({ listener: one.id, hostnames: commonHostnames(one, context.hostnames) }))
     .filter(({ hostnames }) => hostnames.length > 0);
   if (placements.length === 0) {
-    return refuse({ reason: "NoMatchingListenerHostname", message: "no hostname of the route is one of the listener's" });
+    return refuse({
+      reason: "NoMatchingListenerHostname",
+      message: "no hostname of the route is one of the listener's",
+    });
   }
   return { accepted: true, reason: "Accepted", message: "The route is attached.", placements };
 }
@@ -71,13 +85,20 @@ const BUILTIN_REF: ParentRef = Object.freeze({ group: SERVICE_ROUTE_GROUP, kind:
 
 function gatewayKeyOf(ref: ParentRef, namespace: string): Key<"Gateway"> | undefined {
   const { group = GATEWAY_GROUP, kind = "Gateway", name } = ref;
-  if (group === SERVICE_ROUTE_GROUP && kind === "BuiltinGateway") return name === "default" ? BUILTIN_GATEWAY : undefined;
+  if (group === SERVICE_ROUTE_GROUP && kind === "BuiltinGateway")
+    return name === "default" ? BUILTIN_GATEWAY : undefined;
   return group === GATEWAY_GROUP && kind === "Gateway" ? keyOf("Gateway", ref.namespace ?? namespace, name) : undefined;
 }
 
 /** @returns undefined for a parent that belongs to another controller: we say nothing of it. */
 function explicitParent(context: AttachContext, parentRef: ParentRef): ParentOutcome | undefined {
-  const refuse = (message: string): ParentOutcome => ({ parentRef, accepted: false, reason: "NoMatchingParent", message, placements: [] });
+  const refuse = (message: string): ParentOutcome => ({
+    parentRef,
+    accepted: false,
+    reason: "NoMatchingParent",
+    message,
+    placements: [],
+  });
   const key = gatewayKeyOf(parentRef, context.namespace);
   if (key === undefined) return refuse(`${parentRef.kind ?? "Gateway"} ${parentRef.name} cannot be a parent`);
   const gateway = context.gateways.get(key);
@@ -94,13 +115,18 @@ function defaultParents(context: AttachContext, named: ReadonlySet<Key<"Gateway"
     .filter((gateway) => !named.has(gateway.key))
     .map((gateway) => {
       const { namespace, name } = partsOf(gateway.key);
-      const parentRef = gateway.key === BUILTIN_GATEWAY ? BUILTIN_REF : { group: GATEWAY_GROUP, kind: "Gateway", namespace, name };
+      const parentRef =
+        gateway.key === BUILTIN_GATEWAY ? BUILTIN_REF : { group: GATEWAY_GROUP, kind: "Gateway", namespace, name };
       return { parentRef, ...attachTo(context, gateway, parentRef) };
     });
 }
 
 /** Every parent of a route that is ours, in order: those it names, then the default gateways. */
-export function attach(context: AttachContext, parentRefs: readonly ParentRef[], useDefaultGateways: "All" | "None"): ParentOutcome[] {
+export function attach(
+  context: AttachContext,
+  parentRefs: readonly ParentRef[],
+  useDefaultGateways: "All" | "None",
+): ParentOutcome[] {
   const explicit = parentRefs.flatMap((ref) => explicitParent(context, ref) ?? []);
   if (useDefaultGateways === "None") return explicit;
   const named = new Set(parentRefs.flatMap((ref) => gatewayKeyOf(ref, context.namespace) ?? []));
@@ -113,4 +139,3 @@ export function mergePlacements(parents: readonly ParentOutcome[]): readonly Pla
   for (const placement of parents.flatMap((parent) => parent.placements)) byListener.set(placement.listener, placement);
   return [...byListener.values()];
 }
-

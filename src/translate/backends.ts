@@ -48,13 +48,19 @@ function protocolOf(appProtocol: string | undefined, fallback: "HTTP/1.1" | "h2c
 /** Guard clauses first; permission before existence, so that nobody learns what another namespace holds (S27). */
 export function resolveBackend(context: BackendContext, ref: BackendObject, field: string): ClusterRef | InvalidRef {
   const { snapshot, problems } = context;
-  const invalid = (...error: Parameters<Problems["ref"]> extends [string, ...infer Rest] ? Rest : never): InvalidRef => ({
+  const invalid = (
+    ...error: Parameters<Problems["ref"]> extends [string, ...infer Rest] ? Rest : never
+  ): InvalidRef => ({
     kind: "invalid",
     error: problems.ref(field, ...error),
   });
 
   const { group = "", kind = "Service", port } = ref;
-  if (group !== "" || kind !== "Service") return invalid("InvalidKind", `${group === "" ? kind : `${group}/${kind}`} is not a supported backend; use a Service`);
+  if (group !== "" || kind !== "Service")
+    return invalid(
+      "InvalidKind",
+      `${group === "" ? kind : `${group}/${kind}`} is not a supported backend; use a Service`,
+    );
   const namespace = ref.namespace ?? context.namespace;
   const from = { group: SERVICE_ROUTE_GROUP, kind: "ServiceRoute", namespace: context.namespace };
   const to = { group, kind, namespace, name: ref.name };
@@ -63,13 +69,22 @@ export function resolveBackend(context: BackendContext, ref: BackendObject, fiel
   const service = snapshot.get(keyOf("Service", namespace, ref.name));
   if (service === undefined) return invalid("BackendNotFound", `Service ${namespace}/${ref.name} does not exist`);
   if (service.spec?.type === "ExternalName") {
-    return invalid("BackendNotFound", `Service ${namespace}/${ref.name} is of type ExternalName, which is not allowed here`);
+    return invalid(
+      "BackendNotFound",
+      `Service ${namespace}/${ref.name} is of type ExternalName, which is not allowed here`,
+    );
   }
   const found = service.spec?.ports?.find((p) => p.port === port);
-  if (found === undefined || port === undefined) return invalid("BackendNotFound", `Service ${namespace}/${ref.name} has no port ${port ?? ""}`);
-  if ((found.protocol ?? "TCP") !== "TCP") return invalid("UnsupportedProtocol", `port ${port} of Service ${namespace}/${ref.name} is ${found.protocol ?? ""}, not TCP`);
+  if (found === undefined || port === undefined)
+    return invalid("BackendNotFound", `Service ${namespace}/${ref.name} has no port ${port ?? ""}`);
+  if ((found.protocol ?? "TCP") !== "TCP")
+    return invalid(
+      "UnsupportedProtocol",
+      `port ${port} of Service ${namespace}/${ref.name} is ${found.protocol ?? ""}, not TCP`,
+    );
   const protocol = protocolOf(found.appProtocol, context.defaultProtocol);
-  if (!SERVED_PROTOCOLS.includes(protocol)) return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
+  if (!SERVED_PROTOCOLS.includes(protocol))
+    return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
 
   const endpoints = endpointsKey(namespace, ref.name, port);
   const state = context.policyHash === "" ? endpoints : `${endpoints}#${context.policyHash}`;

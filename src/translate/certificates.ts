@@ -17,7 +17,8 @@ export interface ListenerCertificates {
   readonly errors: readonly CertificateError[];
 }
 
-type Parsed = { readonly ok: true; readonly certificate: Certificate } | { readonly ok: false; readonly message: string };
+type Parsed =
+  { readonly ok: true; readonly certificate: Certificate } | { readonly ok: false; readonly message: string };
 
 const decoded = (base64: string | undefined): string => Buffer.from(base64 ?? "", "base64").toString("latin1");
 
@@ -27,7 +28,8 @@ function namesOf(certificate: X509Certificate): string[] {
 
 /** A chain and its key, checked to belong together, so that no half-valid pair ever reaches a data plane (B46). */
 export function parseCertificate(secret: string, chain: string, key: string): Parsed {
-  if (!chain.includes("-----BEGIN CERTIFICATE-----")) return { ok: false, message: `tls.crt of ${secret} holds no PEM certificate` };
+  if (!chain.includes("-----BEGIN CERTIFICATE-----"))
+    return { ok: false, message: `tls.crt of ${secret} holds no PEM certificate` };
   if (!key.includes("PRIVATE KEY-----")) return { ok: false, message: `tls.key of ${secret} holds no PEM private key` };
   let leaf: X509Certificate;
   try {
@@ -36,7 +38,8 @@ export function parseCertificate(secret: string, chain: string, key: string): Pa
     return { ok: false, message: `tls.crt of ${secret} cannot be parsed` };
   }
   try {
-    if (!leaf.checkPrivateKey(createPrivateKey(key))) return { ok: false, message: `tls.key of ${secret} does not belong to tls.crt` };
+    if (!leaf.checkPrivateKey(createPrivateKey(key)))
+      return { ok: false, message: `tls.key of ${secret} does not belong to tls.crt` };
   } catch {
     return { ok: false, message: `tls.key of ${secret} cannot be parsed; encrypted keys are not supported` };
   }
@@ -53,7 +56,9 @@ export function parseSecret(secret: KubeObject<"Secret">): Parsed {
 /** Secrets that a Gateway may read, whether they exist or not: what a source must watch, and nothing else (S25). */
 export function referencedSecrets(snapshot: ClusterSnapshot, gateway: GatewayView): KubeKeys {
   return gateway.listeners.flatMap((listener) =>
-    refsOf(gateway, listener).flatMap(({ to, field }) => (problemWith(snapshot, gateway, to, field) === undefined ? [keyOf("Secret", to.namespace, to.name)] : [])),
+    refsOf(gateway, listener).flatMap(({ to, field }) =>
+      problemWith(snapshot, gateway, to, field) === undefined ? [keyOf("Secret", to.namespace, to.name)] : [],
+    ),
   );
 }
 type KubeKeys = readonly ReturnType<typeof keyOf<"Secret">>[];
@@ -63,13 +68,23 @@ function refsOf(gateway: GatewayView, listener: ListenerView) {
   const index = gateway.listeners.indexOf(listener);
   return (listener.spec.tls?.certificateRefs ?? []).map((ref, i) => ({
     field: `listeners[${index}].tls.certificateRefs[${i}]`,
-    to: { group: ref.group ?? "", kind: ref.kind ?? "Secret", namespace: ref.namespace ?? gateway.namespace, name: ref.name },
+    to: {
+      group: ref.group ?? "",
+      kind: ref.kind ?? "Secret",
+      namespace: ref.namespace ?? gateway.namespace,
+      name: ref.name,
+    },
   }));
 }
 
 type Target = ReturnType<typeof refsOf>[number]["to"];
 
-function problemWith(snapshot: ClusterSnapshot, gateway: GatewayView, to: Target, field: string): CertificateError | undefined {
+function problemWith(
+  snapshot: ClusterSnapshot,
+  gateway: GatewayView,
+  to: Target,
+  field: string,
+): CertificateError | undefined {
   if (to.group !== "" || to.kind !== "Secret") {
     return { field, reason: "InvalidCertificateRef", message: `${to.kind} cannot hold a certificate; use a Secret` };
   }
@@ -110,7 +125,10 @@ export function listenerCertificates(
     const parsed: Parsed = secret === undefined ? { ok: false, message: missing } : parseSecret(secret);
     if (parsed.ok) certificates.push(parsed.certificate);
     else errors.push({ field, reason: "InvalidCertificateRef", message: parsed.message });
-    const kept = parsed.ok || secret === undefined ? undefined : last.find((one) => one.secret === `Secret ${to.namespace}/${to.name}`);
+    const kept =
+      parsed.ok || secret === undefined
+        ? undefined
+        : last.find((one) => one.secret === `Secret ${to.namespace}/${to.name}`);
     if (kept !== undefined) certificates.push(kept);
   }
   return { certificates, errors };

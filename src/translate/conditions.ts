@@ -10,7 +10,11 @@ export function condition(type: string, generation: number, { status, reason, me
   return { type, status, reason, message: short, observedGeneration: generation };
 }
 
-export const verdict = (status: ConditionStatus, reason: string, message: string): Verdict => ({ status, reason, message });
+export const verdict = (status: ConditionStatus, reason: string, message: string): Verdict => ({
+  status,
+  reason,
+  message,
+});
 
 /** `field: message` of each, separated by `; `. */
 export function listErrors(errors: readonly { readonly field: string; readonly message: string }[]): string {

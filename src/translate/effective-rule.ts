@@ -33,6 +33,7 @@ export function effectiveRule(spec: RouteRule, defaults: RuleDefaults, field: st
   return {
     spec: { ...defaults, ...spec },
     filters: [...inherited, ...own],
-    fieldOf: (name) => (spec[name] === undefined && defaults[name] !== undefined ? `defaults.${name}` : `${field}.${name}`),
+    fieldOf: (name) =>
+      spec[name] === undefined && defaults[name] !== undefined ? `defaults.${name}` : `${field}.${name}`,
   };
 }

@@ -26,7 +26,16 @@ function parseKey(key: EndpointsKey): { namespace: string; service: string; port
 }
 
 /** `ready` absent means true; `serving` absent means what `ready` says (EndpointSlice v1). */
-function stateOf(conditions: { ready?: boolean | null | undefined; serving?: boolean | null | undefined; terminating?: boolean | null | undefined } | null | undefined): State {
+function stateOf(
+  conditions:
+    | {
+        ready?: boolean | null | undefined;
+        serving?: boolean | null | undefined;
+        terminating?: boolean | null | undefined;
+      }
+    | null
+    | undefined,
+): State {
   const terminating = conditions?.terminating ?? false;
   const ready = conditions?.ready ?? true;
   if (ready && !terminating) return "ready";
@@ -36,7 +45,9 @@ function stateOf(conditions: { ready?: boolean | null | undefined; serving?: boo
 function fromSlices(slices: readonly KubeObject<"EndpointSlice">[], port: ServicePort): Found[] {
   return slices.flatMap((slice) => {
     if ((slice.addressType ?? "IPv4") === "FQDN") return [];
-    const wanted = (slice.ports ?? []).find((p) => (p.name ?? "") === (port.name ?? "") && (p.protocol ?? "TCP") === "TCP");
+    const wanted = (slice.ports ?? []).find(
+      (p) => (p.name ?? "") === (port.name ?? "") && (p.protocol ?? "TCP") === "TCP",
+    );
     const number = wanted?.port;
     if (number == null) return [];
     return (slice.endpoints ?? []).flatMap((e) => {
@@ -68,7 +79,11 @@ function distinct(found: readonly Found[]): Found[] {
 }
 
 /** The endpoints of one Service port: slices where there are any, else the Endpoints object (folders). */
-export function translateEndpoints(snapshot: ClusterSnapshot, key: EndpointsKey, options: EndpointOptions): EndpointSet {
+export function translateEndpoints(
+  snapshot: ClusterSnapshot,
+  key: EndpointsKey,
+  options: EndpointOptions,
+): EndpointSet {
   const { namespace, service, port: number } = parseKey(key);
   const port = snapshot.get(keyOf("Service", namespace, service))?.spec?.ports?.find((p) => p.port === number);
   const slices = snapshot.slicesOf(namespace, service);

@@ -1,6 +1,15 @@
 import type { RouteFilter } from "../api/filter.ts";
 import { compileRegex, groupCount, highestGroup } from "../routing/regex.ts";
-import type { Cors, Filters, HeaderChanges, Mirror, PathChange, Redirect, Rewrite, RuleAction } from "../routing/rule.ts";
+import type {
+  Cors,
+  Filters,
+  HeaderChanges,
+  Mirror,
+  PathChange,
+  Redirect,
+  Rewrite,
+  RuleAction,
+} from "../routing/rule.ts";
 import { type BackendContext, resolveBackend } from "./backends.ts";
 import type { LocatedFilter } from "./effective-rule.ts";
 import type { Problems } from "./problems.ts";
@@ -54,14 +63,21 @@ function headerChanges(modifier: Modifier, field: string, problems: Problems): H
 }
 
 function literalPath(kind: "full" | "prefix", value: string, field: string, problems: Problems): PathChange {
-  if (/(^|\/)\.\.?(\/|$)|\/\//.test(value)) problems.spec(field, `"${value}" must not contain '//', '.' or '..' segments`);
+  if (/(^|\/)\.\.?(\/|$)|\/\//.test(value))
+    problems.spec(field, `"${value}" must not contain '//', '.' or '..' segments`);
   const absolute = value === "" || value.startsWith("/") ? value : `/${value}`;
   return { kind, value: kind === "full" && absolute === "" ? "/" : absolute };
 }
 
-function pathChange(path: Partial<RawPath> & { type: string }, field: string, problems: Problems): PathChange | undefined {
-  if (path.replaceFullPath !== undefined) return literalPath("full", path.replaceFullPath, `${field}.replaceFullPath`, problems);
-  if (path.replacePrefixMatch !== undefined) return literalPath("prefix", path.replacePrefixMatch, `${field}.replacePrefixMatch`, problems);
+function pathChange(
+  path: Partial<RawPath> & { type: string },
+  field: string,
+  problems: Problems,
+): PathChange | undefined {
+  if (path.replaceFullPath !== undefined)
+    return literalPath("full", path.replaceFullPath, `${field}.replaceFullPath`, problems);
+  if (path.replacePrefixMatch !== undefined)
+    return literalPath("prefix", path.replacePrefixMatch, `${field}.replacePrefixMatch`, problems);
   if (path.replaceRegexMatch === undefined) return undefined;
   const { pattern, substitution } = path.replaceRegexMatch;
   const compiled = compileRegex(pattern);
@@ -120,20 +136,41 @@ export function translateFilters(located: readonly LocatedFilter[], context: Bac
   const out: { -readonly [K in keyof Filters]: Filters[K] } = { mirrors: NO_MIRRORS };
   let answer: RuleAction | undefined;
   for (const { filter, field } of located) {
-    const { requestHeaderModifier, responseHeaderModifier, urlRewrite, cors, requestMirror, requestRedirect, directResponse } = filter;
-    if (requestHeaderModifier) out.requestHeaders = headerChanges(requestHeaderModifier, `${field}.requestHeaderModifier`, context.problems);
-    if (responseHeaderModifier) out.responseHeaders = headerChanges(responseHeaderModifier, `${field}.responseHeaderModifier`, context.problems);
+    const {
+      requestHeaderModifier,
+      responseHeaderModifier,
+      urlRewrite,
+      cors,
+      requestMirror,
+      requestRedirect,
+      directResponse,
+    } = filter;
+    if (requestHeaderModifier)
+      out.requestHeaders = headerChanges(requestHeaderModifier, `${field}.requestHeaderModifier`, context.problems);
+    if (responseHeaderModifier)
+      out.responseHeaders = headerChanges(responseHeaderModifier, `${field}.responseHeaderModifier`, context.problems);
     if (urlRewrite) out.rewrite = rewriteOf(urlRewrite, `${field}.urlRewrite`, context.problems);
     if (cors) out.cors = corsOf(cors);
     if (requestMirror) out.mirrors = [...out.mirrors, mirrorOf(requestMirror, `${field}.requestMirror`, context)];
-    if (requestRedirect) answer = { kind: "redirect", redirect: redirectOf(requestRedirect, `${field}.requestRedirect`, context.problems) };
+    if (requestRedirect)
+      answer = {
+        kind: "redirect",
+        redirect: redirectOf(requestRedirect, `${field}.requestRedirect`, context.problems),
+      };
     if (directResponse) answer = respond(directResponse);
-    if (filter.type === "ExtensionRef") context.problems.spec(`${field}.extensionRef`, "no extension filter is supported");
-    if (filter.type === "ExternalAuth") context.problems.spec(`${field}.externalAuth`, "ExternalAuth is not served yet");
+    if (filter.type === "ExtensionRef")
+      context.problems.spec(`${field}.extensionRef`, "no extension filter is supported");
+    if (filter.type === "ExternalAuth")
+      context.problems.spec(`${field}.externalAuth`, "ExternalAuth is not served yet");
   }
   return answer === undefined ? { filters: out } : { filters: out, answer };
 }
 
 function respond({ statusCode, body = "", contentType }: NonNullable<RouteFilter["directResponse"]>): RuleAction {
-  return { kind: "respond", statusCode, body, contentType: contentType ?? (body === "" ? "" : "text/plain; charset=utf-8") };
+  return {
+    kind: "respond",
+    statusCode,
+    body,
+    contentType: contentType ?? (body === "" ? "" : "text/plain; charset=utf-8"),
+  };
 }

@@ -73,10 +73,13 @@ export function assignAddresses(
 
   const undecided: Key<"Gateway">[] = [];
   for (const { key, requested, unsupported } of gateways.map(wantedBy)) {
-    if (unsupported !== undefined) refuse(key, "UnsupportedAddress", `addresses of type ${unsupported} are not supported; use IPAddress`);
+    if (unsupported !== undefined)
+      refuse(key, "UnsupportedAddress", `addresses of type ${unsupported} are not supported; use IPAddress`);
     else if (requested === undefined || requested === "") undecided.push(key);
-    else if (pool !== undefined && outside(pool, requested)) refuse(key, "AddressNotUsable", `${requested} is outside of the address pool`);
-    else if (pool !== undefined && taken.has(requested)) refuse(key, "AddressNotUsable", `${requested} belongs to another Gateway`);
+    else if (pool !== undefined && outside(pool, requested))
+      refuse(key, "AddressNotUsable", `${requested} is outside of the address pool`);
+    else if (pool !== undefined && taken.has(requested))
+      refuse(key, "AddressNotUsable", `${requested} belongs to another Gateway`);
     else give(key, requested, true);
   }
   for (const key of undecided) {

@@ -26,13 +26,22 @@ function listenerConflicted({ refusal }: ListenerView): Verdict {
 }
 
 function listenerResolved({ invalidKinds }: ListenerView, errors: readonly CertificateError[]): Verdict {
-  if (invalidKinds.length > 0) return verdict("False", "InvalidRouteKinds", `allowedRoutes.kinds: ${invalidKinds.join(", ")} cannot be attached here`);
+  if (invalidKinds.length > 0)
+    return verdict(
+      "False",
+      "InvalidRouteKinds",
+      `allowedRoutes.kinds: ${invalidKinds.join(", ")} cannot be attached here`,
+    );
   const [first] = errors;
   if (first !== undefined) return verdict("False", first.reason, listErrors(errors));
   return verdict("True", "ResolvedRefs", "All references resolve.");
 }
 
-function listenerProgrammed(listener: ListenerView, certificates: ListenerCertificates, state: ListenerState | undefined): Verdict {
+function listenerProgrammed(
+  listener: ListenerView,
+  certificates: ListenerCertificates,
+  state: ListenerState | undefined,
+): Verdict {
   const { refusal, protocol } = listener;
   const unusable = refusal !== undefined || (protocol === "HTTPS" && certificates.certificates.length === 0);
   if (unusable) return verdict("False", "Invalid", refusal?.message ?? listErrors(certificates.errors));
@@ -54,10 +63,12 @@ function gatewayAccepted(gateway: GatewayView, listeners: readonly Verdict[]): V
 function gatewayProgrammed({ address }: GatewayView, accept: Verdict, listeners: readonly Verdict[]): Verdict {
   if (!address.ok) return verdict("False", "AddressNotUsable", address.message);
   if (accept.status !== "True") return verdict("False", "Invalid", accept.message);
-  if (listeners.some((one) => one.status === "Unknown")) return verdict("Unknown", "Pending", "Waiting for the data plane.");
+  if (listeners.some((one) => one.status === "Unknown"))
+    return verdict("Unknown", "Pending", "Waiting for the data plane.");
   const failed = listeners.find((one) => one.status === "False" && one.reason !== "Invalid");
   if (failed !== undefined) return failed;
-  if (listeners.every((one) => one.status === "False")) return verdict("False", "Invalid", "No listener serves requests.");
+  if (listeners.every((one) => one.status === "False"))
+    return verdict("False", "Invalid", "No listener serves requests.");
   return verdict("True", "Programmed", "The Gateway serves requests.");
 }
 
@@ -74,8 +85,15 @@ export function gatewayStatus(gateway: GatewayView, context: GatewayStatusContex
       program: listenerProgrammed(listener, certificates, state),
     };
   });
-  const accept = gatewayAccepted(gateway, listeners.map((one) => one.accept));
-  const program = gatewayProgrammed(gateway, accept, listeners.map((one) => one.program));
+  const accept = gatewayAccepted(
+    gateway,
+    listeners.map((one) => one.accept),
+  );
+  const program = gatewayProgrammed(
+    gateway,
+    accept,
+    listeners.map((one) => one.program),
+  );
   const serving = listeners.some((one) => one.program.status === "True");
   const value = address.ok ? (address.own ? address.address : context.advertisedAddress) : "";
   return {

@@ -12,7 +12,8 @@ import type { TranslateOptions } from "./options.ts";
 /** Why a listener serves nobody. `type` is the condition that says so. */
 export interface Refusal {
   readonly type: "Accepted" | "Conflicted";
-  readonly reason: "UnsupportedProtocol" | "UnsupportedValue" | "HostnameConflict" | "ProtocolConflict" | "PortUnavailable";
+  readonly reason:
+    "UnsupportedProtocol" | "UnsupportedValue" | "HostnameConflict" | "ProtocolConflict" | "PortUnavailable";
   readonly message: string;
 }
 
@@ -59,7 +60,11 @@ const SERVED = ["HTTP", "HTTPS"];
 
 function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
   const refuse = (reason: Refusal["reason"], message: string): Refusal => ({ type: "Accepted", reason, message });
-  if (!SERVED.includes(spec.protocol)) return refuse("UnsupportedProtocol", `listeners of protocol ${spec.protocol} are not served yet; use HTTP or HTTPS`);
+  if (!SERVED.includes(spec.protocol))
+    return refuse(
+      "UnsupportedProtocol",
+      `listeners of protocol ${spec.protocol} are not served yet; use HTTP or HTTPS`,
+    );
   if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
     return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
   }
@@ -80,7 +85,9 @@ function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec): ListenerView {
     hostname: spec.hostname?.toLowerCase() ?? ANY_HOST,
     spec,
     allowsServiceRoute: kinds.length === 0 || kinds.some(isServiceRoute),
-    invalidKinds: kinds.filter((kind) => !isServiceRoute(kind)).map(({ group = GATEWAY_GROUP, kind }) => `${group}/${kind}`),
+    invalidKinds: kinds
+      .filter((kind) => !isServiceRoute(kind))
+      .map(({ group = GATEWAY_GROUP, kind }) => `${group}/${kind}`),
     from: spec.allowedRoutes?.namespaces?.from ?? "Same",
     selector: spec.allowedRoutes?.namespaces?.selector,
     refusal: protocolRefusal(spec),
@@ -92,11 +99,20 @@ function withConflicts(listeners: readonly ListenerView[]): ListenerView[] {
   return listeners.map((one) => {
     if (one.refusal !== undefined) return one;
     const others = listeners.filter((other) => other !== one && other.port === one.port && other.refusal === undefined);
-    const refuse = (reason: "ProtocolConflict" | "HostnameConflict", message: string): ListenerView => ({ ...one, refusal: { type: "Conflicted", reason, message } });
+    const refuse = (reason: "ProtocolConflict" | "HostnameConflict", message: string): ListenerView => ({
+      ...one,
+      refusal: { type: "Conflicted", reason, message },
+    });
     const protocol = others.find((other) => other.protocol !== one.protocol);
-    if (protocol !== undefined) return refuse("ProtocolConflict", `listener "${protocol.name}" uses port ${one.port} with protocol ${protocol.protocol}`);
+    if (protocol !== undefined)
+      return refuse(
+        "ProtocolConflict",
+        `listener "${protocol.name}" uses port ${one.port} with protocol ${protocol.protocol}`,
+      );
     const same = others.find((other) => other.hostname === one.hostname);
-    return same === undefined ? one : refuse("HostnameConflict", `listener "${same.name}" has the same port and hostname`);
+    return same === undefined
+      ? one
+      : refuse("HostnameConflict", `listener "${same.name}" has the same port and hostname`);
   });
 }
 
@@ -110,7 +126,14 @@ function withoutTakenPorts(view: GatewayView, taken: Map<string, Key<"Gateway">>
     const owner = taken.get(socket) ?? view.key;
     taken.set(socket, owner);
     if (owner === view.key) return one;
-    return { ...one, refusal: { type: "Conflicted", reason: "PortUnavailable", message: `another Gateway listens on port ${one.port} of ${address.address}` } };
+    return {
+      ...one,
+      refusal: {
+        type: "Conflicted",
+        reason: "PortUnavailable",
+        message: `another Gateway listens on port ${one.port} of ${address.address}`,
+      },
+    };
   });
   return { ...view, listeners };
 }
@@ -124,7 +147,10 @@ function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): Ga
     isDefault: (gateway.spec.defaultScope ?? gateway.metadata.annotations[DEFAULT_SCOPE_ANNOTATION]) === "All",
     address,
     listeners: withConflicts(gateway.spec.listeners.map((spec) => viewOf(gateway.key, spec))),
-    invalidParameters: parameters === undefined ? undefined : `${parameters.group}/${parameters.kind} ${parameters.name} cannot be used as parameters`,
+    invalidParameters:
+      parameters === undefined
+        ? undefined
+        : `${parameters.group}/${parameters.kind} ${parameters.name} cannot be used as parameters`,
   };
 }
 
@@ -139,13 +165,18 @@ function builtinView({ builtin, bindAddress }: TranslateOptions): GatewayView | 
     generation: 0,
     isDefault: true,
     address: { ok: true, address: bindAddress, own: false },
-    listeners: [http, ...(builtin.certificate === undefined ? [] : [https])].map((spec) => viewOf(BUILTIN_GATEWAY, spec)),
+    listeners: [http, ...(builtin.certificate === undefined ? [] : [https])].map((spec) =>
+      viewOf(BUILTIN_GATEWAY, spec),
+    ),
     invalidParameters: undefined,
   };
 }
 
 /** Addresses that Gateways had: what the last plan gave, else what their status says. */
-function lastAddresses(gateways: readonly KubeObject<"Gateway">[], last: GatewayPlan | undefined): Map<Key<"Gateway">, string> {
+function lastAddresses(
+  gateways: readonly KubeObject<"Gateway">[],
+  last: GatewayPlan | undefined,
+): Map<Key<"Gateway">, string> {
   return new Map(
     gateways.flatMap((gateway): [Key<"Gateway">, string][] => {
       const planned = last?.get(gateway.key)?.address;
@@ -165,8 +196,15 @@ export interface GatewayLookup {
 export type GatewayPlan = ReadonlyMap<Key<"Gateway">, GatewayView>;
 
 /** Every Gateway of ours with its listeners: addresses, and who keeps which port. */
-export function planGateways(snapshot: ClusterSnapshot, options: TranslateOptions, last: GatewayPlan | undefined): GatewayPlan {
-  const ours = snapshot.gateways().filter((gateway) => isOurs(snapshot, gateway, options)).sort(byAge);
+export function planGateways(
+  snapshot: ClusterSnapshot,
+  options: TranslateOptions,
+  last: GatewayPlan | undefined,
+): GatewayPlan {
+  const ours = snapshot
+    .gateways()
+    .filter((gateway) => isOurs(snapshot, gateway, options))
+    .sort(byAge);
   const addresses = assignAddresses(ours, lastAddresses(ours, last), options);
   const taken = new Map<string, Key<"Gateway">>();
   const builtin = builtinView(options);

@@ -20,11 +20,16 @@ export interface Referent {
  */
 export function isPermitted(snapshot: ClusterSnapshot, from: Referrer, to: Referent): boolean {
   if (from.namespace === to.namespace) return true;
-  return snapshot.grantsIn(to.namespace).some(
-    ({ spec }) =>
-      spec.from.some((f) => f.group === from.group && f.kind === from.kind && f.namespace === from.namespace) &&
-      spec.to.some((t) => t.group === to.group && t.kind === to.kind && (t.name === undefined || t.name === "" || t.name === to.name)),
-  );
+  return snapshot
+    .grantsIn(to.namespace)
+    .some(
+      ({ spec }) =>
+        spec.from.some((f) => f.group === from.group && f.kind === from.kind && f.namespace === from.namespace) &&
+        spec.to.some(
+          (t) =>
+            t.group === to.group && t.kind === to.kind && (t.name === undefined || t.name === "" || t.name === to.name),
+        ),
+    );
 }
 
 /** Says nothing of whether the referent exists, which the referrer may not know (S27). */

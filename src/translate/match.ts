@@ -3,7 +3,11 @@ import { compileRegex } from "../routing/regex.ts";
 import type { PathMatch, RequestMatch, ValueMatch } from "../routing/rule.ts";
 import type { Problems } from "./problems.ts";
 
-type RawValue = { readonly type?: "Exact" | "RegularExpression" | undefined; readonly name: string; readonly value: string };
+type RawValue = {
+  readonly type?: "Exact" | "RegularExpression" | undefined;
+  readonly name: string;
+  readonly value: string;
+};
 
 const NONE: readonly never[] = Object.freeze([]);
 const ROOT: PathMatch = Object.freeze({ kind: "prefix", value: "" });
@@ -39,14 +43,22 @@ const escaped = (text: string): string => text.replaceAll(/[.^$*+?()[\]{}|\\]/g,
 function grpcPath(grpc: NonNullable<RouteMatch["grpc"]>, field: string, problems: Problems): PathMatch | undefined {
   const { type = "Exact", service, method } = grpc;
   if (type === "Exact" && service !== undefined) {
-    return method === undefined ? { kind: "prefix", value: `/${service}` } : { kind: "exact", value: `/${service}/${method}` };
+    return method === undefined
+      ? { kind: "prefix", value: `/${service}` }
+      : { kind: "exact", value: `/${service}/${method}` };
   }
-  const part = (value: string | undefined): string => (value === undefined ? "[^/]+" : type === "Exact" ? escaped(value) : `(?:${value})`);
+  const part = (value: string | undefined): string =>
+    value === undefined ? "[^/]+" : type === "Exact" ? escaped(value) : `(?:${value})`;
   return regexPath(`/${part(service)}/${part(method)}`, field, problems);
 }
 
 /** Of entries with equal names only the first counts (Gateway API); a pattern that does not compile is a problem. */
-function valuesOf(raw: readonly RawValue[] | undefined, field: string, fold: (name: string) => string, problems: Problems): readonly ValueMatch[] {
+function valuesOf(
+  raw: readonly RawValue[] | undefined,
+  field: string,
+  fold: (name: string) => string,
+  problems: Problems,
+): readonly ValueMatch[] {
   if (raw === undefined || raw.length === 0) return NONE;
   const byName = new Map<string, ValueMatch>();
   for (const [i, { type, name: written, value }] of raw.entries()) {
@@ -69,11 +81,13 @@ const lower = (name: string): string => name.toLowerCase();
 /** @returns undefined when the match cannot be built; `problems` then says why. */
 export function translateMatch(match: RouteMatch, field: string, problems: Problems): RequestMatch | undefined {
   const before = problems.count;
-  const path = match.grpc === undefined ? pathOf(match.path, `${field}.path`, problems) : grpcPath(match.grpc, `${field}.grpc`, problems);
+  const path =
+    match.grpc === undefined
+      ? pathOf(match.path, `${field}.path`, problems)
+      : grpcPath(match.grpc, `${field}.grpc`, problems);
   const headers = valuesOf(match.headers, `${field}.headers`, lower, problems);
   const cookies = valuesOf(match.cookies, `${field}.cookies`, asIs, problems);
   const queryParams = valuesOf(match.queryParams, `${field}.queryParams`, asIs, problems);
   if (path === undefined || problems.count > before) return undefined;
   return { path, ...(match.method === undefined ? {} : { method: match.method }), headers, cookies, queryParams };
 }
-

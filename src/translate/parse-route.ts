@@ -8,7 +8,12 @@ import { MAX_MATCHES, type ParentRef, routeShape } from "../api/service-route.ts
 export type ParsedRule =
   | { readonly ok: true; readonly spec: RouteRule }
   /** `matches` are those that can be understood: they keep their precedence and answer 500 (fail closed). */
-  | { readonly ok: false; readonly name: string | undefined; readonly matches: readonly RouteMatch[]; readonly errors: readonly SpecError[] };
+  | {
+      readonly ok: false;
+      readonly name: string | undefined;
+      readonly matches: readonly RouteMatch[];
+      readonly errors: readonly SpecError[];
+    };
 
 export interface ParsedRoute {
   readonly parentRefs: readonly ParentRef[];
@@ -19,8 +24,7 @@ export interface ParsedRoute {
 }
 
 export type ParseOutcome =
-  | { readonly ok: true; readonly route: ParsedRoute }
-  | { readonly ok: false; readonly errors: readonly SpecError[] };
+  { readonly ok: true; readonly route: ParsedRoute } | { readonly ok: false; readonly errors: readonly SpecError[] };
 
 const Shell = z.strictObject({
   ...routeShape,
@@ -43,7 +47,10 @@ function errorsOf(error: z.ZodError, prefix: string): SpecError[] {
   return error.issues.map((issue) => ({
     field: fieldPath(issue.path, prefix),
     reason: "UnsupportedValue",
-    message: issue.code === "unrecognized_keys" ? `unknown field ${issue.keys.map((k) => `"${k}"`).join(", ")}` : issue.message,
+    message:
+      issue.code === "unrecognized_keys"
+        ? `unknown field ${issue.keys.map((k) => `"${k}"`).join(", ")}`
+        : issue.message,
   }));
 }
 
@@ -56,7 +63,8 @@ export function parseRoute(spec: unknown): ParseOutcome {
   if (!shell.success) return { ok: false, errors: errorsOf(shell.error, "") };
   const defaults = RuleDefaults.safeParse(shell.data.defaults ?? NO_DEFAULTS);
   const defaultErrors = defaults.success ? [] : errorsOf(defaults.error, "defaults");
-  const rules = shell.data.rules === undefined && defaults.success ? ONE_RULE : parseRules(shell.data.rules ?? [{}], defaultErrors);
+  const rules =
+    shell.data.rules === undefined && defaults.success ? ONE_RULE : parseRules(shell.data.rules ?? [{}], defaultErrors);
   const matches = rules.reduce((sum, rule) => sum + matchCount(rule), 0);
   if (matches > MAX_MATCHES) {
     const message = `${matches} matches in the whole route; at most ${MAX_MATCHES} are allowed`;
@@ -84,7 +92,11 @@ function parseRules(raw: readonly unknown[], defaultErrors: readonly SpecError[]
     const errors = parsed.success ? [...defaultErrors] : errorsOf(parsed.error, `rules[${index}]`);
     const name = parsed.success ? parsed.data.name : undefined;
     if (name !== undefined && names.has(name)) {
-      errors.push({ field: `rules[${index}].name`, reason: "UnsupportedValue", message: `"${name}" is the name of another rule` });
+      errors.push({
+        field: `rules[${index}].name`,
+        reason: "UnsupportedValue",
+        message: `"${name}" is the name of another rule`,
+      });
     }
     if (name !== undefined) names.add(name);
     if (parsed.success && errors.length === 0) return { ok: true, spec: parsed.data };

@@ -35,7 +35,8 @@ function retryOf(retry: RouteRule["retry"]): RetryPolicy {
   };
 }
 
-const orMs = (duration: string | undefined, otherwise: number): number => (duration === undefined ? otherwise : durationMs(duration));
+const orMs = (duration: string | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : durationMs(duration);
 
 export function policyOf({ timeouts, retry, maxRequestBody }: RouteRule): RulePolicy {
   if (timeouts === undefined && retry === undefined && maxRequestBody === undefined) return DEFAULT_POLICY;
@@ -87,7 +88,8 @@ export function refuseUnserved({ spec, fieldOf }: EffectiveRule, problems: Probl
   }
   const { algorithm, slowStart, hashOn } = spec.loadBalancing ?? {};
   const at = fieldOf("loadBalancing");
-  if (algorithm !== undefined && !SERVED_ALGORITHMS.includes(algorithm)) problems.spec(`${at}.algorithm`, `${algorithm} is not served yet`);
+  if (algorithm !== undefined && !SERVED_ALGORITHMS.includes(algorithm))
+    problems.spec(`${at}.algorithm`, `${algorithm} is not served yet`);
   if (slowStart !== undefined) problems.spec(`${at}.slowStart`, "slowStart is not served yet");
   if (hashOn !== undefined) problems.spec(`${at}.hashOn`, "hashOn is not served yet");
 }

@@ -35,7 +35,12 @@ function accepted(translation: RouteTranslation, parent: ParentOutcome): Verdict
   return verdict(parent.accepted ? "True" : "False", parent.reason, parent.message);
 }
 
-function programmed({ generation }: RouteTranslation, parent: ParentOutcome, accept: Verdict, context: StatusContext): Verdict {
+function programmed(
+  { generation }: RouteTranslation,
+  parent: ParentOutcome,
+  accept: Verdict,
+  context: StatusContext,
+): Verdict {
   const { liveness, listenerProblem } = context;
   if (accept.status !== "True") return verdict("False", "Invalid", "The route is not accepted.");
   const problem = parent.placements.map(({ listener }) => listenerProblem(listener)).find((text) => text !== undefined);
@@ -50,7 +55,12 @@ function programmed({ generation }: RouteTranslation, parent: ParentOutcome, acc
 /** The parentRef as Gateway API controllers write it back: with group, kind and namespace said. */
 function fullRef(ref: ParentRef, namespace: string): ParentRef {
   const gateway = (ref.group ?? GATEWAY_GROUP) === GATEWAY_GROUP;
-  return { ...ref, group: ref.group ?? GATEWAY_GROUP, kind: ref.kind ?? "Gateway", ...(gateway && ref.namespace === undefined ? { namespace } : {}) };
+  return {
+    ...ref,
+    group: ref.group ?? GATEWAY_GROUP,
+    kind: ref.kind ?? "Gateway",
+    ...(gateway && ref.namespace === undefined ? { namespace } : {}),
+  };
 }
 
 function outcomeOf({ target, weight }: WeightedBackend, effective: number, lookup: EndpointLookup): string {
@@ -66,18 +76,30 @@ function ruleStatus({ name, action }: RouteRule, lookup: EndpointLookup): Desire
   const backends = action.backends.map((backend, i) => {
     const { target, ref, weight } = backend;
     const set = target.kind === "cluster" ? lookup(target.endpoints) : undefined;
-    const endpoints = set === undefined ? {} : { endpoints: { ready: set.ready, draining: set.draining, total: set.total } };
-    return { ...ref, weight, sharePercent: shares[i] ?? 0, outcome: outcomeOf(backend, weights[i] ?? 0, lookup), ...endpoints };
+    const endpoints =
+      set === undefined ? {} : { endpoints: { ready: set.ready, draining: set.draining, total: set.total } };
+    return {
+      ...ref,
+      weight,
+      sharePercent: shares[i] ?? 0,
+      outcome: outcomeOf(backend, weights[i] ?? 0, lookup),
+      ...endpoints,
+    };
   });
   return { name, backends };
 }
 
 function endpointSummary(rules: readonly RouteRule[], lookup: EndpointLookup): string {
   const keys = new Set(
-    rules.flatMap(({ action }) => (action.kind === "forward" ? action.backends.flatMap(({ target }) => (target.kind === "cluster" ? [target.endpoints] : [])) : [])),
+    rules.flatMap(({ action }) =>
+      action.kind === "forward"
+        ? action.backends.flatMap(({ target }) => (target.kind === "cluster" ? [target.endpoints] : []))
+        : [],
+    ),
   );
   const sets = [...keys].map((key) => lookup(key));
-  const sum = (count: (set: NonNullable<ReturnType<EndpointLookup>>) => number): number => sets.reduce((total, set) => total + (set === undefined ? 0 : count(set)), 0);
+  const sum = (count: (set: NonNullable<ReturnType<EndpointLookup>>) => number): number =>
+    sets.reduce((total, set) => total + (set === undefined ? 0 : count(set)), 0);
   return `${sum((set) => (set.ready > 0 ? set.ready : set.draining))}/${sum((set) => set.total)}`;
 }
 
@@ -87,7 +109,9 @@ function hostnameSummary([first = "*", ...others]: readonly string[]): string {
 
 function shadowMessage(key: RouteKey, { entry, winner }: Shadow): string {
   const own = partsOf(key).namespace === partsOf(winner.rule.route).namespace;
-  const who = own ? `${winner.rule.name} of ServiceRoute ${displayName(winner.rule.route)}` : "a route in another namespace";
+  const who = own
+    ? `${winner.rule.name} of ServiceRoute ${displayName(winner.rule.route)}`
+    : "a route in another namespace";
   return `${entry.rule.name} match ${entry.index}: ${who} takes every request (${decidingStep(winner, entry)})`;
 }
 
@@ -95,12 +119,18 @@ function shadowMessage(key: RouteKey, { entry, winner }: Shadow): string {
 function occasional(translation: RouteTranslation, context: StatusContext): DesiredCondition[] {
   const { generation, rules, failedRules, droppedRules, specErrors } = translation;
   const out: DesiredCondition[] = [];
-  const add = (type: string, reason: string, message: string): void => void out.push(condition(type, generation, verdict("True", reason, message)));
+  const add = (type: string, reason: string, message: string): void =>
+    void out.push(condition(type, generation, verdict("True", reason, message)));
   if (failedRules.length > 0 && failedRules.length < rules.length) {
     const dropped = droppedRules.length === 0 ? "" : ` Dropped Rule ${droppedRules.join(", ")}.`;
-    add("PartiallyInvalid", specErrors[0]?.reason ?? "UnsupportedValue", `Answered with 500: ${failedRules.join(", ")}.${dropped} ${listErrors(specErrors)}`);
+    add(
+      "PartiallyInvalid",
+      specErrors[0]?.reason ?? "UnsupportedValue",
+      `Answered with 500: ${failedRules.join(", ")}.${dropped} ${listErrors(specErrors)}`,
+    );
   }
-  if (context.shadows.length > 0) add("Shadowed", "Shadowed", context.shadows.map((shadow) => shadowMessage(context.key, shadow)).join("; "));
+  if (context.shadows.length > 0)
+    add("Shadowed", "Shadowed", context.shadows.map((shadow) => shadowMessage(context.key, shadow)).join("; "));
   return out;
 }
 
@@ -108,12 +138,19 @@ function occasional(translation: RouteTranslation, context: StatusContext): Desi
 function kstatus(generation: number, accept: Verdict, program: Verdict): DesiredCondition[] {
   const ready = worst([accept, program]) ?? accept;
   const isReady = ready.status === "True";
-  const conditions = [condition("Ready", generation, isReady ? verdict("True", "Ready", "Accepted and programmed.") : ready)];
-  if (accept.status === "False") conditions.push(condition("Stalled", generation, verdict("True", accept.reason, accept.message)));
+  const conditions = [
+    condition("Ready", generation, isReady ? verdict("True", "Ready", "Accepted and programmed.") : ready),
+  ];
+  if (accept.status === "False")
+    conditions.push(condition("Stalled", generation, verdict("True", accept.reason, accept.message)));
   return conditions;
 }
 
-const NO_PARENT = verdict("False", "NoMatchingParent", "No Gateway of this controller takes the route: name one in parentRefs, or mark a Gateway as default.");
+const NO_PARENT = verdict(
+  "False",
+  "NoMatchingParent",
+  "No Gateway of this controller takes the route: name one in parentRefs, or mark a Gateway as default.",
+);
 
 export function routeStatus(translation: RouteTranslation, context: StatusContext): DesiredRouteStatus {
   const { generation, parents, rules, hostnames, specErrors } = translation;
@@ -123,7 +160,10 @@ export function routeStatus(translation: RouteTranslation, context: StatusContex
     const accept = accepted(translation, parent);
     return { parent, accept, program: programmed(translation, parent, accept, context) };
   });
-  const unparsed = rules.length === 0 && specErrors.length > 0 ? verdict("False", "UnsupportedValue", listErrors(specErrors)) : undefined;
+  const unparsed =
+    rules.length === 0 && specErrors.length > 0
+      ? verdict("False", "UnsupportedValue", listErrors(specErrors))
+      : undefined;
   const accept = unparsed ?? worst(perParent.map((p) => p.accept)) ?? NO_PARENT;
   const program = worst(perParent.map((p) => p.program)) ?? verdict("False", "Invalid", "The route is not accepted.");
   const { liveness } = context;

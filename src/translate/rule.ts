@@ -26,7 +26,13 @@ export interface TranslatedRule {
 const EVERYTHING = [{}];
 
 /** One rule, whatever is wrong with it: what cannot be built keeps the matches that can, and answers 500. */
-export function translateRule(snapshot: ClusterSnapshot, route: RouteIdentity, parsed: ParsedRule, defaults: RuleDefaults, index: number): TranslatedRule {
+export function translateRule(
+  snapshot: ClusterSnapshot,
+  route: RouteIdentity,
+  parsed: ParsedRule,
+  defaults: RuleDefaults,
+  index: number,
+): TranslatedRule {
   const problems = new Problems();
   const field = `rules[${index}]`;
   const spec = parsed.ok ? parsed.spec : undefined;
@@ -40,7 +46,11 @@ export function translateRule(snapshot: ClusterSnapshot, route: RouteIdentity, p
   const built = effective === undefined ? undefined : build(snapshot, route, effective, field, problems);
   const [first] = problems.specErrors;
   const usable = built !== undefined && first === undefined;
-  const failed: RuleAction = { kind: "fail", reason: "InvalidRule", message: first === undefined ? "" : `${first.field}: ${first.message}` };
+  const failed: RuleAction = {
+    kind: "fail",
+    reason: "InvalidRule",
+    message: first === undefined ? "" : `${first.field}: ${first.message}`,
+  };
   const rule: RouteRule = {
     route: route.key,
     name,
@@ -54,7 +64,13 @@ export function translateRule(snapshot: ClusterSnapshot, route: RouteIdentity, p
 
 type Built = Pick<RouteRule, "action" | "filters">;
 
-function build(snapshot: ClusterSnapshot, route: RouteIdentity, effective: EffectiveRule, field: string, problems: Problems): Built {
+function build(
+  snapshot: ClusterSnapshot,
+  route: RouteIdentity,
+  effective: EffectiveRule,
+  field: string,
+  problems: Problems,
+): Built {
   const { spec } = effective;
   refuseUnserved(effective, problems);
   const context: BackendContext = {
@@ -88,11 +104,19 @@ function backendsOf(spec: RuleSpec, field: string, context: BackendContext): Wei
     const located = (ref.filters ?? []).map((filter, j) => ({ filter, field: `${at}.filters[${j}]` }));
     const { filters, answer } = translateFilters(located, context);
     if (answer !== undefined || filters.cors !== undefined) {
-      context.problems.spec(`${at}.filters`, "only header changes, rewrites and mirrors are served inside a backendRef");
+      context.problems.spec(
+        `${at}.filters`,
+        "only header changes, rewrites and mirrors are served inside a backendRef",
+      );
     }
     const { name, namespace, kind, port, weight = 1 } = ref;
     return {
-      ref: { name, ...(namespace === undefined ? {} : { namespace }), ...(kind === undefined ? {} : { kind }), ...(port === undefined ? {} : { port }) },
+      ref: {
+        name,
+        ...(namespace === undefined ? {} : { namespace }),
+        ...(kind === undefined ? {} : { kind }),
+        ...(port === undefined ? {} : { port }),
+      },
       target: resolveBackend(context, ref, at),
       weight,
       filters,
@@ -100,11 +124,21 @@ function backendsOf(spec: RuleSpec, field: string, context: BackendContext): Wei
   });
 }
 
-const isGrpcOnly = ({ matches = [] }: RuleSpec): boolean => matches.length > 0 && matches.every((match) => match.grpc !== undefined);
+const isGrpcOnly = ({ matches = [] }: RuleSpec): boolean =>
+  matches.length > 0 && matches.every((match) => match.grpc !== undefined);
 
 /** Checked again after defaults are merged: a default's rewrite meets this rule's matches only now. */
 function requirePrefixMatches({ filters, spec }: EffectiveRule, field: string, problems: Problems): void {
-  const replaces = filters.find(({ filter }) => (filter.requestRedirect ?? filter.urlRewrite)?.path?.type === "ReplacePrefixMatch");
-  const prefixOnly = (spec.matches ?? []).every((m) => m.grpc === undefined && (m.path?.type ?? "PathPrefix") === "PathPrefix");
-  if (replaces !== undefined && !prefixOnly) problems.spec(replaces.field, `ReplacePrefixMatch needs every match of ${field} to be a PathPrefix`, "IncompatibleFilters");
+  const replaces = filters.find(
+    ({ filter }) => (filter.requestRedirect ?? filter.urlRewrite)?.path?.type === "ReplacePrefixMatch",
+  );
+  const prefixOnly = (spec.matches ?? []).every(
+    (m) => m.grpc === undefined && (m.path?.type ?? "PathPrefix") === "PathPrefix",
+  );
+  if (replaces !== undefined && !prefixOnly)
+    problems.spec(
+      replaces.field,
+      `ReplacePrefixMatch needs every match of ${field} to be a PathPrefix`,
+      "IncompatibleFilters",
+    );
 }

@@ -27,10 +27,25 @@ export interface RouteTranslation {
 
 function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]): RouteTranslation {
   const { generation, resourceVersion } = route.metadata;
-  return { generation, resourceVersion, hostnames: [], table: undefined, parents: [], rules: [], specErrors: errors, refErrors: [], failedRules: [], droppedRules: [] };
+  return {
+    generation,
+    resourceVersion,
+    hostnames: [],
+    table: undefined,
+    parents: [],
+    rules: [],
+    specErrors: errors,
+    refErrors: [],
+    failedRules: [],
+    droppedRules: [],
+  };
 }
 
-export function translateRoute(snapshot: ClusterSnapshot, gateways: GatewayLookup, route: KubeObject<"ServiceRoute">): RouteTranslation {
+export function translateRoute(
+  snapshot: ClusterSnapshot,
+  gateways: GatewayLookup,
+  route: KubeObject<"ServiceRoute">,
+): RouteTranslation {
   const parsed = parseRoute(route.spec);
   if (!parsed.ok) return refused(route, parsed.errors);
   const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;

@@ -8,7 +8,12 @@ import type { ListenerState, Liveness } from "../routing/programmed.ts";
 import { type RouteKey, RoutingTable, type TableDiff, emptyDiff } from "../routing/routing-table.ts";
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
-import { type ListenerCertificates, type SecretProblem, listenerCertificates, referencedSecrets } from "./certificates.ts";
+import {
+  type ListenerCertificates,
+  type SecretProblem,
+  listenerCertificates,
+  referencedSecrets,
+} from "./certificates.ts";
 import type { DesiredGatewayStatus, DesiredRouteStatus } from "../routing/status-report.ts";
 import { gatewayStatus } from "./gateway-status.ts";
 import { type GatewayPlan, type GatewayView, type ListenerView, planGateways } from "./gateways.ts";
@@ -36,7 +41,13 @@ type Mutable = {
   failures: { key: Key; error: unknown }[];
 };
 
-const nothing = (): Mutable => ({ diff: emptyDiff(), routeStatuses: new Map(), gatewayStatuses: new Map(), translations: new Map(), failures: [] });
+const nothing = (): Mutable => ({
+  diff: emptyDiff(),
+  routeStatuses: new Map(),
+  gatewayStatuses: new Map(),
+  translations: new Map(),
+  failures: [],
+});
 const NO_SHADOWS: readonly Shadow[] = Object.freeze([]);
 
 /**
@@ -59,10 +70,22 @@ export class Translator {
   #lastPlan: GatewayPlan | undefined;
 
   readonly #plan = computed(() => (this.#lastPlan = planGateways(this.#store, this.#options, this.#lastPlan)));
-  readonly #gateway = new DerivedMap<Key<"Gateway">, GatewayView | undefined>((key) => this.#plan.value.get(key), isDeepStrictEqual);
-  readonly #defaults = new DerivedMap<"", readonly GatewayView[]>(() => [...this.#plan.value.values()].filter((g) => g.isDefault), isDeepStrictEqual);
-  readonly #endpoints = new DerivedMap<EndpointsKey, EndpointSet>((key) => translateEndpoints(this.#store, key, this.#options), isDeepStrictEqual);
-  readonly #certificates = new DerivedMap<ListenerId, ListenerCertificates>((id, last) => this.#deriveCertificates(id, last?.certificates ?? []), sameCertificates);
+  readonly #gateway = new DerivedMap<Key<"Gateway">, GatewayView | undefined>(
+    (key) => this.#plan.value.get(key),
+    isDeepStrictEqual,
+  );
+  readonly #defaults = new DerivedMap<"", readonly GatewayView[]>(
+    () => [...this.#plan.value.values()].filter((g) => g.isDefault),
+    isDeepStrictEqual,
+  );
+  readonly #endpoints = new DerivedMap<EndpointsKey, EndpointSet>(
+    (key) => translateEndpoints(this.#store, key, this.#options),
+    isDeepStrictEqual,
+  );
+  readonly #certificates = new DerivedMap<ListenerId, ListenerCertificates>(
+    (id, last) => this.#deriveCertificates(id, last?.certificates ?? []),
+    sameCertificates,
+  );
   readonly #lookup = { get: (key: Key<"Gateway">) => this.#gateway.get(key), defaults: () => this.#defaults.get("") };
 
   constructor(store: Store, options: TranslateOptions, secretProblem: SecretProblem = () => undefined) {
@@ -84,7 +107,14 @@ export class Translator {
     });
     const output = this.#pending;
     this.#pending = nothing();
-    const changes = [diff.routes, diff.listeners, diff.endpoints, output.routeStatuses, output.gatewayStatuses, output.translations];
+    const changes = [
+      diff.routes,
+      diff.listeners,
+      diff.endpoints,
+      output.routeStatuses,
+      output.gatewayStatuses,
+      output.translations,
+    ];
     return changes.some((map) => map.size > 0) || output.failures.length > 0 ? output : undefined;
   }
 
@@ -108,7 +138,9 @@ export class Translator {
   onReferencedSecrets(listener: (keys: ReadonlySet<Key<"Secret">>) => void): () => void {
     let last: ReadonlySet<Key<"Secret">> = new Set();
     return effect(() => {
-      const next = new Set([...this.#plan.value.values()].flatMap((gateway) => referencedSecrets(this.#store, gateway)));
+      const next = new Set(
+        [...this.#plan.value.values()].flatMap((gateway) => referencedSecrets(this.#store, gateway)),
+      );
       if (isDeepStrictEqual(last, next)) return;
       last = next;
       listener(next);
@@ -180,8 +212,10 @@ export class Translator {
     routes.set(key, next);
     for (const endpoints of endpointsOf(next)) this.#useEndpoints(endpoints);
     for (const endpoints of endpointsOf(old)) this.#releaseEndpoints(endpoints);
-    for (const { listener } of next?.placements ?? []) this.#attached.set(listener, (this.#attached.peek(listener) ?? 0) + 1);
-    for (const { listener } of old?.placements ?? []) this.#attached.set(listener, (this.#attached.peek(listener) ?? 1) - 1);
+    for (const { listener } of next?.placements ?? [])
+      this.#attached.set(listener, (this.#attached.peek(listener) ?? 0) + 1);
+    for (const { listener } of old?.placements ?? [])
+      this.#attached.set(listener, (this.#attached.peek(listener) ?? 1) - 1);
   }
 
   #useEndpoints(key: EndpointsKey): void {
@@ -205,7 +239,9 @@ export class Translator {
   #updateShadows(key: RouteKey): void {
     const shadowed = this.table.shadowed(key);
     const last = this.#shadows.peek(key) ?? NO_SHADOWS;
-    const same = shadowed.length === last.length && shadowed.every((one, i) => one.entry === last[i]?.entry && one.winner === last[i].winner);
+    const same =
+      shadowed.length === last.length &&
+      shadowed.every((one, i) => one.entry === last[i]?.entry && one.winner === last[i].winner);
     if (same) return;
     if (shadowed.length === 0) this.#shadows.delete(key);
     else this.#shadows.set(key, shadowed);
@@ -224,7 +260,8 @@ export class Translator {
     let known = new Set<ListenerId>();
     const stopListeners = effect(() => {
       const listeners = this.#listenersOf(this.#gateway.get(key));
-      for (const listener of listeners) if (this.#currentListener(listener.id) !== listener) this.#pending.diff.listeners.set(listener.id, listener);
+      for (const listener of listeners)
+        if (this.#currentListener(listener.id) !== listener) this.#pending.diff.listeners.set(listener.id, listener);
       const now = new Set(listeners.map(({ id }) => id));
       for (const id of known) if (!now.has(id)) this.#pending.diff.listeners.set(id, undefined);
       known = now;
@@ -265,7 +302,8 @@ export class Translator {
     const { address } = gateway.address;
     return gateway.listeners.flatMap((view): Listener[] => {
       if (view.refusal !== undefined || (view.protocol !== "HTTP" && view.protocol !== "HTTPS")) return [];
-      const certificates: readonly Certificate[] = view.protocol === "HTTPS" ? this.#certificates.get(view.id).certificates : [];
+      const certificates: readonly Certificate[] =
+        view.protocol === "HTTPS" ? this.#certificates.get(view.id).certificates : [];
       if (view.protocol === "HTTPS" && certificates.length === 0) return [];
       const { id, name, port, protocol, hostname } = view;
       const next: Listener = { id, gateway: gateway.key, name, address, port, protocol, hostname, certificates };
@@ -301,12 +339,16 @@ function endpointsOf(table: RouteTranslation["table"]): ReadonlySet<EndpointsKey
 }
 
 const sameChain = (a: readonly Certificate[], b: readonly Certificate[]): boolean =>
-  a.length === b.length && a.every((one, i) => one.secret === b[i]?.secret && one.chain === b[i].chain && one.key.equals(b[i].key));
+  a.length === b.length &&
+  a.every((one, i) => one.secret === b[i]?.secret && one.chain === b[i].chain && one.key.equals(b[i].key));
 
 function sameCertificates(a: ListenerCertificates, b: ListenerCertificates): boolean {
   return sameChain(a.certificates, b.certificates) && isDeepStrictEqual(a.errors, b.errors);
 }
 
 function isSameListener(a: Listener, b: Listener): boolean {
-  return isDeepStrictEqual({ ...a, certificates: [] }, { ...b, certificates: [] }) && sameChain(a.certificates, b.certificates);
+  return (
+    isDeepStrictEqual({ ...a, certificates: [] }, { ...b, certificates: [] }) &&
+    sameChain(a.certificates, b.certificates)
+  );
 }

@@ -33,7 +33,11 @@ export class FilesSource {
   readOnce(): Reading {
     const reading = this.#folder.read();
     this.#store.transaction(() => {
-      for (const [kind, objects] of byKind(reading)) this.#store.replace(kind, objects.map((object) => this.#counted(object)));
+      for (const [kind, objects] of byKind(reading))
+        this.#store.replace(
+          kind,
+          objects.map((object) => this.#counted(object)),
+        );
     });
     for (const key of this.#generations.keys()) if (!reading.objects.has(key)) this.#generations.delete(key);
     this.#tell(reading);
@@ -60,7 +64,9 @@ export class FilesSource {
         this.#again();
       }, SETTLE_MS);
     });
-    watcher.on("error", (error) => this.#log.warn({ path, err: error }, "watching failed; the path is still read every two seconds"));
+    watcher.on("error", (error) =>
+      this.#log.warn({ path, err: error }, "watching failed; the path is still read every two seconds"),
+    );
     return watcher;
   }
 
@@ -76,7 +82,8 @@ export class FilesSource {
   #counted(object: KubeObject): KubeObject {
     if (object.metadata.generation !== 0 || !("spec" in object)) return object;
     const last = this.#generations.get(object.key);
-    const generation = last === undefined ? 1 : isDeepStrictEqual(last.spec, object.spec) ? last.generation : last.generation + 1;
+    const generation =
+      last === undefined ? 1 : isDeepStrictEqual(last.spec, object.spec) ? last.generation : last.generation + 1;
     this.#generations.set(object.key, { spec: object.spec, generation });
     return { ...object, metadata: { ...object.metadata, generation } } as KubeObject;
   }
@@ -84,7 +91,10 @@ export class FilesSource {
   /** Each message once, however often the folder is read. */
   #tell({ errors, skipped }: Reading): void {
     const now = new Set<string>();
-    for (const [level, list] of [["error", errors], ["warn", skipped]] as const) {
+    for (const [level, list] of [
+      ["error", errors],
+      ["warn", skipped],
+    ] as const) {
       for (const diagnostic of list) {
         const text = formatDiagnostic(diagnostic);
         now.add(text);

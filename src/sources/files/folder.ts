@@ -91,7 +91,12 @@ export class Folder {
 function duplicate({ object, location }: { object: KubeObject; location: Location }, first: Location): Diagnostic {
   const where = first.at([]);
   const name = `${object.kind} ${displayName(object.key)}`;
-  return { file: location.file, ...location.at([]), object: name, message: `is also in ${first.file}:${where.line}; that one is used` };
+  return {
+    file: location.file,
+    ...location.at([]),
+    object: name,
+    message: `is also in ${first.file}:${where.line}; that one is used`,
+  };
 }
 
 /** Objects by kind, every kind present, as a store takes them. */

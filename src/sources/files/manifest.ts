@@ -31,7 +31,16 @@ const MAX_ALIASES = 100;
 const NAMESPACE = "default";
 
 /** Gateway API routes look as if they should be served; others, such as Deployments, are expected beside ours. */
-const NOT_YET = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Ingress", "ListenerSet", "BackendTLSPolicy"];
+const NOT_YET = [
+  "HTTPRoute",
+  "GRPCRoute",
+  "TLSRoute",
+  "TCPRoute",
+  "UDPRoute",
+  "Ingress",
+  "ListenerSet",
+  "BackendTLSPolicy",
+];
 
 interface Raw {
   readonly apiVersion?: unknown;
@@ -53,10 +62,20 @@ class ManifestReader {
 
   read(text: string): Manifest {
     if (text.length > MAX_BYTES) {
-      this.errors.push({ file: this.#file, line: 1, column: 1, object: "", message: `larger than ${MAX_BYTES / 1024 / 1024} MiB` });
+      this.errors.push({
+        file: this.#file,
+        line: 1,
+        column: 1,
+        object: "",
+        message: `larger than ${MAX_BYTES / 1024 / 1024} MiB`,
+      });
       return this;
     }
-    const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), { lineCounter: this.#lines, version: "1.2", merge: false });
+    const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
+      lineCounter: this.#lines,
+      version: "1.2",
+      merge: false,
+    });
     if (!("empty" in documents)) for (const document of documents) this.#document(document);
     return this;
   }
@@ -65,14 +84,26 @@ class ManifestReader {
     const broken = [...document.errors, ...document.warnings];
     for (const { pos, message } of broken) {
       const { line, col } = this.#lines.linePos(pos[0]);
-      this.errors.push({ file: this.#file, line, column: col, object: "", message: message.split("\n")[0]?.replace(/ at line .*$/, "") ?? message });
+      this.errors.push({
+        file: this.#file,
+        line,
+        column: col,
+        object: "",
+        message: message.split("\n")[0]?.replace(/ at line .*$/, "") ?? message,
+      });
     }
     if (broken.length > 0 || document.contents === null) return;
     let value: unknown;
     try {
       value = document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
-      this.errors.push({ file: this.#file, line: 1, column: 1, object: "", message: error instanceof Error ? error.message : String(error) });
+      this.errors.push({
+        file: this.#file,
+        line: 1,
+        column: 1,
+        object: "",
+        message: error instanceof Error ? error.message : String(error),
+      });
       return;
     }
     this.#object(value, document, []);
@@ -80,10 +111,12 @@ class ManifestReader {
 
   #object(value: unknown, document: Document.Parsed, path: readonly PropertyKey[]): void {
     const location = this.#locate(document, path);
-    const fail = (message: string, at: readonly PropertyKey[] = [], object = ""): void => void this.errors.push({ file: this.#file, ...location.at(at), object, message });
+    const fail = (message: string, at: readonly PropertyKey[] = [], object = ""): void =>
+      void this.errors.push({ file: this.#file, ...location.at(at), object, message });
     if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("not a Kubernetes object");
     const raw = value as Raw;
-    if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string") return fail("apiVersion and kind are required");
+    if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string")
+      return fail("apiVersion and kind are required");
     if (raw.kind.endsWith("List") && Array.isArray(raw.items)) {
       for (const [i, item] of raw.items.entries()) this.#object(item, document, [...path, "items", i]);
       return;
@@ -91,10 +124,16 @@ class ManifestReader {
     const name = `${raw.kind} ${String(raw.metadata?.namespace ?? NAMESPACE)}/${String(raw.metadata?.name ?? "")}`;
     const { kind } = raw;
     if (!isKind(kind) || raw.apiVersion.split("/").slice(0, -1).join("/") !== KINDS[kind].group) {
-      if (NOT_YET.includes(kind)) this.skipped.push({ file: this.#file, ...location.at([]), object: name, message: `${kind} is not served yet` });
+      if (NOT_YET.includes(kind))
+        this.skipped.push({ file: this.#file, ...location.at([]), object: name, message: `${kind} is not served yet` });
       return;
     }
-    if (raw.apiVersion !== apiVersionOf(kind) && kind !== "ReferenceGrant" && kind !== "Gateway" && kind !== "GatewayClass") {
+    if (
+      raw.apiVersion !== apiVersionOf(kind) &&
+      kind !== "ReferenceGrant" &&
+      kind !== "Gateway" &&
+      kind !== "GatewayClass"
+    ) {
       return fail(`apiVersion must be ${apiVersionOf(kind)}`, ["apiVersion"], name);
     }
     const parsed = parseObject(kind, inNamespace(raw, KINDS[kind].namespaced));
@@ -132,7 +171,10 @@ function inNamespace(raw: Raw, namespaced: boolean): unknown {
 function withStringData(object: KubeObject, raw: object): KubeObject {
   const { stringData } = raw as { stringData?: unknown };
   if (object.kind !== "Secret" || typeof stringData !== "object" || stringData === null) return object;
-  const encoded = Object.entries(stringData).map(([name, value]) => [name, Buffer.from(String(value)).toString("base64")]);
+  const encoded = Object.entries(stringData).map(([name, value]) => [
+    name,
+    Buffer.from(String(value)).toString("base64"),
+  ]);
   return { ...object, data: { ...object.data, ...(Object.fromEntries(encoded) as Record<string, string>) } };
 }
 

@@ -9,7 +9,15 @@ import type { Logger } from "../../telemetry/logger.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 
 /** Endpoints come as slices through the mirroring controller; Secrets come one by one (secrets-source). */
-export const WATCHED_KINDS = ["ServiceRoute", "Gateway", "GatewayClass", "ReferenceGrant", "Service", "EndpointSlice", "Namespace"] as const satisfies readonly Kind[];
+export const WATCHED_KINDS = [
+  "ServiceRoute",
+  "Gateway",
+  "GatewayClass",
+  "ReferenceGrant",
+  "Service",
+  "EndpointSlice",
+  "Namespace",
+] as const satisfies readonly Kind[];
 type WatchedKind = (typeof WATCHED_KINDS)[number];
 
 export interface KubeSourceParts {
@@ -62,7 +70,14 @@ export class KubeSource {
     const { client, namespace, log, random } = this.#parts;
     await Promise.all(
       WATCHED_KINDS.map((kind) =>
-        new ListWatch({ client, path: pathOf(kind, namespace), feed: this.#feed(kind), log, random, optional: KINDS[kind].optional || namespace !== undefined }).start(signal),
+        new ListWatch({
+          client,
+          path: pathOf(kind, namespace),
+          feed: this.#feed(kind),
+          log,
+          random,
+          optional: KINDS[kind].optional || namespace !== undefined,
+        }).start(signal),
       ),
     );
   }
@@ -98,10 +113,14 @@ export class KubeSource {
     if (error === undefined) this.#failures.delete(kind);
     else this.#failures.set(kind, error.message);
     if (error === undefined || last === error.message) return;
-    if (error.code === "notFound") log.info({ kind }, `${kind} is not installed in this cluster; it is looked for again`);
+    if (error.code === "notFound")
+      log.info({ kind }, `${kind} is not installed in this cluster; it is looked for again`);
     if (error.code === "forbidden") {
       const { plural, group } = KINDS[kind];
-      log.error({ kind }, `reading ${kind}s is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`);
+      log.error(
+        { kind },
+        `reading ${kind}s is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`,
+      );
     }
   }
 
@@ -125,7 +144,10 @@ export class KubeSource {
       return parsed.object;
     }
     const { namespace = "", name = "" } = raw.metadata ?? {};
-    this.#parts.log.error({ kind, namespace, name, field: parsed.path.join(".") }, `the object is ignored: ${parsed.message}`);
+    this.#parts.log.error(
+      { kind, namespace, name, field: parsed.path.join(".") },
+      `the object is ignored: ${parsed.message}`,
+    );
     return undefined;
   }
 }

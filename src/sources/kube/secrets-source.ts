@@ -48,7 +48,15 @@ export class SecretsSource {
     const { namespace, name } = partsOf(key);
     const stop = new AbortController();
     this.#watches.set(key, stop);
-    const watch = new ListWatch({ client, path: pathOf("Secret", namespace), selector: { fieldSelector: `metadata.name=${name}` }, feed: this.#feed(key, namespace, name), log, random, optional: true });
+    const watch = new ListWatch({
+      client,
+      path: pathOf("Secret", namespace),
+      selector: { fieldSelector: `metadata.name=${name}` },
+      feed: this.#feed(key, namespace, name),
+      log,
+      random,
+      optional: true,
+    });
     void watch.start(AbortSignal.any([stop.signal, signal]));
   }
 
@@ -69,7 +77,8 @@ export class SecretsSource {
         changed();
       },
       synced: () => undefined,
-      failed: (error) => this.#setProblem(namespace, name, error?.code === "forbidden" ? this.#hint(namespace, name) : undefined),
+      failed: (error) =>
+        this.#setProblem(namespace, name, error?.code === "forbidden" ? this.#hint(namespace, name) : undefined),
       restarted: () => undefined,
     };
   }

@@ -1,0 +1,127 @@
+/**
+ * Every check of the project, in order, each counted: `npm test` and `npm run check`. With `fast` only what the inner
+ * loop needs; with the name of a suite, that suite.
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { controlPlaneBinaries } from "./control-plane.ts";
+
+interface Suite {
+  readonly name: string;
+  /** One or several commands; each is one check unless vitest counts for it. */
+  readonly commands: readonly (readonly string[])[];
+  readonly vitest?: string;
+  readonly prepare?: () => Promise<Record<string, string>>;
+}
+
+const node = join(import.meta.dirname, "node");
+const tool = (path: string, ...args: string[]): string[] => [node, `node_modules/${path}`, ...args];
+const say = (line: string): void => console.log(`# ${line}`);
+
+/** Traffic of these suites stays in a network namespace of their own; every documentation address is local there. */
+const inNamespace = (command: readonly string[]): string[] => {
+  const isRoot = process.getuid?.() === 0;
+  const unshare = ["unshare", ...(isRoot ? [] : ["--user", "--map-root-user"]), "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  return [...unshare, join(import.meta.dirname, "namespace"), ...command];
+};
+
+const SUITES: readonly Suite[] = [
+  { name: "generated", commands: [[node, "hack/generate.ts", "--check"]] },
+  { name: "types", commands: [tool("typescript/bin/tsc", "--noEmit")] },
+  {
+    name: "lint",
+    commands: [
+      tool("eslint/bin/eslint.js", ".", "--max-warnings", "0"),
+      tool("prettier/bin/prettier.cjs", "--check", "--log-level", "warn", "."),
+      tool("knip/bin/knip.js", "--no-progress"),
+    ],
+  },
+  { name: "table", commands: [], vitest: "table" },
+  { name: "golden", commands: [], vitest: "golden" },
+  { name: "feature", commands: [], vitest: "feature" },
+  { name: "contract", commands: [], vitest: "contract" },
+  {
+    name: "e2e",
+    commands: [],
+    vitest: "e2e",
+    prepare: async () => {
+      const { folder, provider } = await controlPlaneBinaries(say);
+      say(`control plane: ${provider}`);
+      return { SERVICEROUTE_CONTROL_PLANE: folder };
+    },
+  },
+];
+const FAST = ["types", "lint", "table", "golden", "feature"];
+
+interface Result {
+  readonly name: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly seconds: number;
+}
+
+async function run(command: readonly string[], env: Record<string, string>): Promise<boolean> {
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
+  return new Promise((resolve) => {
+    child.once("error", (error) => {
+      console.error(`${program} cannot be run: ${error.message}`);
+      resolve(false);
+    });
+    child.once("exit", (code) => resolve(code === 0));
+  });
+}
+
+async function runVitest(project: string, env: Record<string, string>): Promise<{ passed: number; failed: number }> {
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-"));
+  const output = join(folder, "result.json");
+  const command = tool("vitest/vitest.mjs", "run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile=${output}`);
+  const ok = await run(project === "e2e" ? inNamespace(command) : command, { CI: "true", ...env });
+  try {
+    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(output, "utf8")) as Record<string, number>;
+    const failed = (numFailedTests ?? 0) + (numPendingTests ?? 0) + (numTodoTests ?? 0);
+    return { passed: numPassedTests ?? 0, failed: ok ? failed : Math.max(1, failed) };
+  } catch {
+    return { passed: 0, failed: 1 };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function runSuite(suite: Suite): Promise<Result> {
+  const started = Date.now();
+  say(suite.name);
+  let passed = 0;
+  let failed = 0;
+  try {
+    const env = (await suite.prepare?.()) ?? {};
+    for (const command of suite.commands) if (await run(command, env)) passed++;
+    else failed++;
+    if (suite.vitest !== undefined) {
+      const counted = await runVitest(suite.vitest, env);
+      passed += counted.passed;
+      failed += counted.failed;
+    }
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    failed++;
+  }
+  return { name: suite.name, passed, failed, seconds: Math.round((Date.now() - started) / 1000) };
+}
+
+const wanted = process.argv[2];
+const suites = SUITES.filter(({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name));
+if (suites.length === 0) {
+  console.error(`no suite "${wanted ?? ""}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
+  process.exit(2);
+}
+const results: Result[] = [];
+for (const suite of suites) results.push(await runSuite(suite));
+
+console.log("\nsuite        seconds   passed   failed");
+for (const { name, passed, failed, seconds } of results) console.log(`${name.padEnd(12)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`);
+const total = (pick: (result: Result) => number): number => results.reduce((sum, result) => sum + pick(result), 0);
+console.log(`\n${total((r) => r.passed)} passed, ${total((r) => r.failed)} failed`);
+process.exitCode = total((r) => r.failed) === 0 ? 0 : 1;

@@ -1,0 +1,24 @@
+import { defineConfig } from "vitest/config";
+
+const project = (name: string, include: string[], timeoutSeconds: number, oneByOne = false) => ({
+  test: {
+    name,
+    include,
+    testTimeout: timeoutSeconds * 1000,
+    hookTimeout: timeoutSeconds * 1000,
+    fileParallelism: !oneByOne,
+    pool: "forks" as const,
+  },
+});
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("table", ["test/*.test.ts", "test/table/**/*.test.ts"], 60),
+      project("golden", ["test/golden/**/*.test.ts"], 30),
+      project("feature", ["test/feature/**/*.test.ts"], 60),
+      project("contract", ["test/contract/**/*.test.ts"], 60),
+      project("e2e", ["test/crds/**/*.test.ts", "test/e2e/**/*.test.ts"], 300, true),
+    ],
+  },
+});
