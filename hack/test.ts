@@ -23,7 +23,15 @@ const say = (line: string): void => console.log(`# ${line}`);
 /** Traffic of these suites stays in a network namespace of their own; every documentation address is local there. */
 const inNamespace = (command: readonly string[]): string[] => {
   const isRoot = process.getuid?.() === 0;
-  const unshare = ["unshare", ...(isRoot ? [] : ["--user", "--map-root-user"]), "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const unshare = [
+    "unshare",
+    ...(isRoot ? [] : ["--user", "--map-root-user"]),
+    "--net",
+    "--pid",
+    "--fork",
+    "--kill-child",
+    "--mount-proc",
+  ];
   return [...unshare, join(import.meta.dirname, "namespace"), ...command];
 };
 
@@ -77,10 +85,20 @@ async function run(command: readonly string[], env: Record<string, string>): Pro
 async function runVitest(project: string, env: Record<string, string>): Promise<{ passed: number; failed: number }> {
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-"));
   const output = join(folder, "result.json");
-  const command = tool("vitest/vitest.mjs", "run", "--project", project, "--reporter=default", "--reporter=json", `--outputFile=${output}`);
+  const command = tool(
+    "vitest/vitest.mjs",
+    "run",
+    "--project",
+    project,
+    "--reporter=default",
+    "--reporter=json",
+    `--outputFile=${output}`,
+  );
   const ok = await run(project === "e2e" ? inNamespace(command) : command, { CI: "true", ...env });
   try {
-    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(readFileSync(output, "utf8")) as Record<string, number>;
+    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
+      readFileSync(output, "utf8"),
+    ) as Record<string, number>;
     const failed = (numFailedTests ?? 0) + (numPendingTests ?? 0) + (numTodoTests ?? 0);
     return { passed: numPassedTests ?? 0, failed: ok ? failed : Math.max(1, failed) };
   } catch {
@@ -97,8 +115,9 @@ async function runSuite(suite: Suite): Promise<Result> {
   let failed = 0;
   try {
     const env = (await suite.prepare?.()) ?? {};
-    for (const command of suite.commands) if (await run(command, env)) passed++;
-    else failed++;
+    for (const command of suite.commands)
+      if (await run(command, env)) passed++;
+      else failed++;
     if (suite.vitest !== undefined) {
       const counted = await runVitest(suite.vitest, env);
       passed += counted.passed;
@@ -112,7 +131,9 @@ async function runSuite(suite: Suite): Promise<Result> {
 }
 
 const wanted = process.argv[2];
-const suites = SUITES.filter(({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name));
+const suites = SUITES.filter(
+  ({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name),
+);
 if (suites.length === 0) {
   console.error(`no suite "${wanted ?? ""}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
   process.exit(2);
@@ -121,7 +142,10 @@ const results: Result[] = [];
 for (const suite of suites) results.push(await runSuite(suite));
 
 console.log("\nsuite        seconds   passed   failed");
-for (const { name, passed, failed, seconds } of results) console.log(`${name.padEnd(12)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`);
+for (const { name, passed, failed, seconds } of results)
+  console.log(
+    `${name.padEnd(12)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`,
+  );
 const total = (pick: (result: Result) => number): number => results.reduce((sum, result) => sum + pick(result), 0);
 console.log(`\n${total((r) => r.passed)} passed, ${total((r) => r.failed)} failed`);
 process.exitCode = total((r) => r.failed) === 0 ? 0 : 1;

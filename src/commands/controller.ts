@@ -2,30 +2,18 @@ import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { KubeConfig } from "@kubernetes/client-node";
 import { Command, Option } from "commander";
-import type { Key } from "../api/keys.ts";
 import { ApiClient } from "../kube/api-client.ts";
 import { KubeError } from "../kube/kube-error.ts";
-import type { RouteKey } from "../routing/routing-table.ts";
-import { KubeSource } from "../sources/kube/kube-source.ts";
-import { SecretsSource } from "../sources/kube/secrets-source.ts";
-import { Leader } from "../status/leader.ts";
-import { Replicas } from "../status/replicas.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
-import { ClusterStatus } from "./cluster-status.ts";
+import { Cluster, type ClusterFlags } from "./cluster.ts";
 import { openEndpoints } from "./endpoints.ts";
-import { type Engine, createEngine } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, flag, translateOptions } from "./gateway-flags.ts";
 import { stopSignal } from "./stop-signal.ts";
 
-interface ControllerFlags extends GatewayFlags {
+interface ControllerFlags extends GatewayFlags, ClusterFlags {
   readonly kubeconfig?: string;
-  readonly namespace?: string;
-  readonly leaderElect: boolean;
-  readonly systemNamespace: string;
-  readonly serviceAccount: string;
-  readonly replicaName: string;
 }
 
 const SERVICE_ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount";
@@ -65,95 +53,16 @@ async function hasGatewayApi(client: ApiClient, log: Logger): Promise<boolean> {
   }
 }
 
-interface Cluster {
-  readonly engine: Engine;
-  readonly source: KubeSource;
-  readonly leader: Leader;
-  readonly status: ClusterStatus;
-  readonly replicas: Replicas | undefined;
-}
-
-async function assemble(
-  flags: ControllerFlags,
-  client: ApiClient,
-  log: Logger,
-  metrics: Metrics,
-  signal: AbortSignal,
-): Promise<Cluster> {
-  const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log));
-  const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
-  const { systemNamespace: namespace, replicaName: identity } = flags;
-  const monotonic = (): number => performance.now();
-  const common = { client, log, random: Math.random };
-  const leader = new Leader({
-    ...common,
-    namespace,
-    name: "serviceroute-leader",
-    identity,
-    monotonic,
-    changed: () => undefined,
-  });
-  const status = new ClusterStatus({
-    client,
-    log,
-    metrics,
-    identity,
-    isLeader: () => !flags.leaderElect || leader.isLeader,
-    store: () => engine.store,
-    controller: () => engine.controller,
-  });
-  const engine: Engine = createEngine({
-    options,
-    reasonHeader: flags.reasonHeader,
-    log,
-    metrics,
-    replicas: flags.leaderElect,
-    sink: {
-      routesChanged: (keys: Iterable<RouteKey>) => status.writer.mark(keys),
-      gatewaysChanged: (keys: Iterable<Key<"Gateway">>) => status.writer.mark(keys),
-    },
-    secretProblem: (ns, name) => secrets.problem(ns, name),
-  });
-  const changed = (): void => engine.controller.changed();
-  const secrets: SecretsSource = new SecretsSource({
-    ...common,
-    store: engine.store,
-    changed,
-    serviceAccount: flags.serviceAccount,
-    problemChanged: (ns, name) => engine.translator.secretProblemChanged(ns, name),
-  });
-  engine.translator.onReferencedSecrets((keys) => secrets.follow(keys, signal));
-  const replicas = flags.leaderElect
-    ? new Replicas({
-        ...common,
-        namespace,
-        identity,
-        monotonic,
-        reported: (others) => (engine.liveness.reported(others), changed()),
-      })
-    : undefined;
-  const source = new KubeSource({
-    ...common,
-    store: engine.store,
-    metrics,
-    namespace: flags.namespace,
-    changed,
-    onRaw: (kind, key, raw) => {
-      if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") status.seen(key, raw);
-    },
-    onProgress: (version) => replicas?.served(version, true),
-  });
-  return { engine, source, leader, status, replicas };
-}
-
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
   const log = createLogger(flags.logLevel);
   const metrics = new Metrics();
   const client = new ApiClient(loadConfig(flags.kubeconfig));
   const stop = new AbortController();
-  const cluster = await assemble(flags, client, log, metrics, stop.signal);
-  const { engine, source, leader, status, replicas } = cluster;
+  const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log));
+  const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
+  const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
+  const { engine, source, replicas } = cluster;
   const notReady = (): string =>
     signal.aborted
       ? "shutting down"
@@ -162,12 +71,7 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
         : `waiting for the first list of ${source.waitingFor()}`;
   const endpoints = await openEndpoints(engine, flags, metrics, { notReady });
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
-  const running = Promise.all([
-    source.start(stop.signal),
-    ...(flags.leaderElect ? [leader.start(stop.signal)] : []),
-    ...(replicas === undefined ? [] : [replicas.start(stop.signal)]),
-    status.writer.start(stop.signal),
-  ]);
+  const running = cluster.start(stop.signal);
   const stopped = new Promise<"stopped">((resolve) => {
     if (signal.aborted) resolve("stopped");
     signal.addEventListener("abort", () => resolve("stopped"), { once: true });

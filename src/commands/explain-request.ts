@@ -13,6 +13,18 @@ function cookieOf(headers: ReadonlyMap<string, string>, name: string): string | 
   return undefined;
 }
 
+function parseHeaders(lines: readonly string[]): Map<string, string> {
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(":");
+    if (colon < 1) throw new CommandError(`"${line}" is no header; write 'name: value'`, 2);
+    const name = line.slice(0, colon).trim().toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    headers.set(name, headers.has(name) ? `${headers.get(name) ?? ""},${value}` : value);
+  }
+  return headers;
+}
+
 /**
  * A request as `explain METHOD URL -H 'k: v'` describes it.
  *
@@ -25,14 +37,7 @@ export function explainRequest(method: string, url: string, headerLines: readonl
     throw new CommandError(`"${url}" is no URL; write it whole, such as http://shop.example.com/cart`, 2);
   const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
   if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
-  const headers = new Map<string, string>();
-  for (const line of headerLines) {
-    const colon = line.indexOf(":");
-    if (colon < 1) throw new CommandError(`"${line}" is no header; write 'name: value'`, 2);
-    const name = line.slice(0, colon).trim().toLowerCase();
-    const value = line.slice(colon + 1).trim();
-    headers.set(name, headers.has(name) ? `${headers.get(name) ?? ""},${value}` : value);
-  }
+  const headers = parseHeaders(headerLines);
   const params = new URLSearchParams(parts[4] ?? "");
   return {
     method: method.toUpperCase(),

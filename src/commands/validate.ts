@@ -1,10 +1,14 @@
 import { Command } from "commander";
-import type { FieldError } from "../api/condition.ts";
-import { displayName } from "../api/keys.ts";
+import type { DesiredCondition, FieldError } from "../api/condition.ts";
+import { type Key, displayName } from "../api/keys.ts";
+import { compareText } from "../routing/precedence.ts";
+import type { RouteKey } from "../routing/routing-table.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import { Folder, byKind, type Reading } from "../sources/files/folder.ts";
 import { type Diagnostic, formatDiagnostic } from "../sources/files/manifest.ts";
 import { Store } from "../snapshot/store.ts";
 import type { TranslateOptions } from "../translate/options.ts";
+import type { RouteTranslation } from "../translate/translate-route.ts";
 import { Translator } from "../translate/translator.ts";
 import { CommandError } from "./exit.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
@@ -43,49 +47,67 @@ function pathOf(field: string): (string | number)[] {
   return ["spec", ...[...parts].map(([, name, index]) => (index === undefined ? (name ?? "") : Number(index)))];
 }
 
-/** Everything wrong with the objects of a reading: in their files, in their fields, and between them. */
-export function diagnose(reading: Reading): Diagnostic[] {
-  const out: Diagnostic[] = [...reading.errors];
-  const output = translateReading(reading).flush();
-  for (const [key, translation] of output?.translations ?? []) {
-    const found = reading.objects.get(key);
-    if (translation === undefined || found === undefined) continue;
-    const add = (field: string, message: string): void => {
-      const object = `ServiceRoute ${displayName(key)}`;
-      out.push({
-        file: found.location.file,
-        ...found.location.at(pathOf(field)),
-        object,
-        message: field === "" ? message : `${field}: ${message}`,
-      });
-    };
-    const errors: readonly FieldError[] = [...translation.specErrors, ...translation.refErrors];
-    for (const { field, message } of errors) add(field, message);
-    for (const { parentRef, accepted, message } of translation.parents)
-      if (!accepted) add("parentRefs", `${parentRef.name}: ${message}`);
-    for (const message of shadowsOf(output?.routeStatuses.get(key)?.conditions)) add("rules", message);
-  }
-  for (const [key, status] of output?.gatewayStatuses ?? []) {
-    const found = reading.objects.get(key);
-    for (const listener of status?.listeners ?? []) {
-      const bad = listener.conditions.find((c) =>
-        c.type === "Conflicted" ? c.status === "True" : c.status === "False" && c.type !== "Programmed",
-      );
-      if (bad === undefined || found === undefined) continue;
-      const index = status?.listeners.indexOf(listener) ?? 0;
-      out.push({
-        file: found.location.file,
-        ...found.location.at(["spec", "listeners", index]),
-        object: `Gateway ${displayName(key)}`,
-        message: `listeners[${index}]: ${bad.message}`,
-      });
-    }
-  }
-  return out.sort((a, b) => (a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || a.column - b.column));
+function routeDiagnostics(
+  reading: Reading,
+  key: RouteKey,
+  translation: RouteTranslation,
+  shadows: readonly string[],
+): Diagnostic[] {
+  const location = reading.objects.get(key)?.location;
+  if (location === undefined) return [];
+  const object = `ServiceRoute ${displayName(key)}`;
+  const at = (field: string, message: string): Diagnostic => ({
+    file: location.file,
+    ...location.at(pathOf(field)),
+    object,
+    message: field === "" ? message : `${field}: ${message}`,
+  });
+  const errors: readonly FieldError[] = [...translation.specErrors, ...translation.refErrors];
+  const refused = translation.parents.filter(({ accepted }) => !accepted);
+  return [
+    ...errors.map(({ field, message }) => at(field, message)),
+    ...refused.map(({ parentRef, message }) => at("parentRefs", `${parentRef.name}: ${message}`)),
+    ...shadows.map((message) => at("rules", message)),
+  ];
 }
 
-const shadowsOf = (conditions: readonly { type: string; message: string }[] | undefined): string[] =>
-  (conditions ?? []).filter((c) => c.type === "Shadowed").map((c) => c.message);
+function gatewayDiagnostics(reading: Reading, key: Key<"Gateway">, { listeners }: DesiredGatewayStatus): Diagnostic[] {
+  const location = reading.objects.get(key)?.location;
+  if (location === undefined) return [];
+  const isBad = ({ type, status }: DesiredCondition): boolean =>
+    type === "Conflicted" ? status === "True" : status === "False" && type !== "Programmed";
+  return listeners.flatMap(({ conditions }, i) => {
+    const bad = conditions.find(isBad);
+    const object = `Gateway ${displayName(key)}`;
+    return bad === undefined
+      ? []
+      : [
+          {
+            file: location.file,
+            ...location.at(["spec", "listeners", i]),
+            object,
+            message: `listeners[${i}]: ${bad.message}`,
+          },
+        ];
+  });
+}
+
+const byPlace = (a: Diagnostic, b: Diagnostic): number =>
+  compareText(a.file, b.file) || a.line - b.line || a.column - b.column;
+
+/** Everything wrong with the objects of a reading: in their files, in their fields, and between them. */
+export function diagnose(reading: Reading): Diagnostic[] {
+  const output = translateReading(reading).flush();
+  const shadowsOf = (key: RouteKey): string[] =>
+    (output?.routeStatuses.get(key)?.conditions ?? []).filter((c) => c.type === "Shadowed").map((c) => c.message);
+  const routes = [...(output?.translations ?? [])].flatMap(([key, translation]) =>
+    translation === undefined ? [] : routeDiagnostics(reading, key, translation, shadowsOf(key)),
+  );
+  const gateways = [...(output?.gatewayStatuses ?? [])].flatMap(([key, status]) =>
+    status === undefined ? [] : gatewayDiagnostics(reading, key, status),
+  );
+  return [...reading.errors, ...routes, ...gateways].sort(byPlace);
+}
 
 export function validateCommand(): Command {
   return new Command("validate")

@@ -3,7 +3,8 @@ import type { TableDiff, RouteKey } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
-import type { Output, Translator } from "../translate/translator.ts";
+import type { Output } from "../translate/output.ts";
+import type { Translator } from "../translate/translator.ts";
 import type { Liveness } from "./liveness.ts";
 
 /** Serves a table; declared here because data planes and the controller do not know each other. */

@@ -40,6 +40,8 @@ export interface ListWatchParts {
   readonly silenceMs?: number;
 }
 
+const KNOWN_TYPES = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"];
+
 /** Raised inside to start over with a list. */
 class Relist extends Error {}
 
@@ -70,7 +72,7 @@ export class ListWatch {
         await this.#list(signal);
         await this.#watchOn(signal);
       } catch (error) {
-        if (!signal.aborted) await this.#recover(error, signal);
+        await this.#recover(error, signal);
       }
     }
   }
@@ -152,38 +154,54 @@ export class ListWatch {
   }
 
   #handle(lines: readonly string[]): void {
-    const { feed, log, path } = this.#parts;
+    const { feed } = this.#parts;
     const events: WatchEvent[] = [];
     let last = "";
+    let failure: Error | undefined;
     for (const line of lines) {
-      if (line === "") continue;
-      const event = parse(line);
-      const version = event?.object?.metadata?.resourceVersion;
+      const event = line === "" ? undefined : this.#parse(line);
       if (event?.type === "ERROR") {
-        if (events.length > 0) feed.events(events);
-        throw event.object?.code === 410
-          ? new Relist("expired")
-          : new KubeError("server", event.object?.message ?? "watch error");
+        failure =
+          event.object?.code === 410
+            ? new Relist("expired")
+            : new KubeError("server", event.object?.message ?? "watch error");
+        break;
       }
-      if (event === undefined || version === undefined)
-        log.warn({ path }, "a watch event without an object was ignored");
-      else {
-        last = version;
-        if (event.type === "ADDED" || event.type === "MODIFIED" || event.type === "DELETED")
-          events.push({ type: event.type, object: event.object ?? {} });
-        else if (event.type !== "BOOKMARK")
-          log.warn({ path, type: event.type }, "a watch event of unknown type was ignored");
-      }
+      last = event?.object?.metadata?.resourceVersion ?? last;
+      if (event !== undefined && isChange(event)) events.push(event);
     }
     if (events.length > 0) feed.events(events);
-    if (last === "") return;
-    this.#resourceVersion = last;
+    if (last !== "") this.#progressed(last);
+    if (failure !== undefined) throw failure;
+  }
+
+  #progressed(resourceVersion: string): void {
+    this.#resourceVersion = resourceVersion;
     this.#backoff.reset();
-    feed.progress?.(last);
+    this.#parts.feed.progress?.(resourceVersion);
+  }
+
+  /** What nobody understands is told of and passed over; all else goes on (F6). */
+  #parse(line: string): RawEvent | undefined {
+    const { log, path } = this.#parts;
+    let event: RawEvent | undefined;
+    try {
+      event = JSON.parse(line) as RawEvent;
+    } catch {
+      event = undefined;
+    }
+    if (event?.type === "ERROR") return event;
+    if (event?.object?.metadata?.resourceVersion === undefined)
+      log.warn({ path }, "a watch event without an object was ignored");
+    else if (!KNOWN_TYPES.includes(event.type ?? ""))
+      log.warn({ path, type: event.type }, "a watch event of unknown type was ignored");
+    else return event;
+    return undefined;
   }
 
   async #recover(error: unknown, signal: AbortSignal): Promise<void> {
     const { feed, log, path, optional } = this.#parts;
+    if (signal.aborted) return;
     if (error instanceof Relist) {
       log.info({ path, reason: error.message }, "listing again");
       feed.restarted(error.message === "expired" ? "expired" : "stalled");
@@ -205,10 +223,6 @@ export class ListWatch {
   }
 }
 
-function parse(line: string): RawEvent | undefined {
-  try {
-    return JSON.parse(line) as RawEvent;
-  } catch {
-    return undefined;
-  }
+function isChange(event: RawEvent): event is WatchEvent {
+  return event.type !== "BOOKMARK";
 }

@@ -123,7 +123,7 @@ export class RoutingTable implements RoutingTableView {
   #place({ entries, placements }: RouteTable, act: (host: VirtualHost, entry: MatchEntry) => void): void {
     for (const { listener, hostnames } of placements) {
       let hosts = this.#hosts.get(listener);
-      if (hosts === undefined) this.#hosts.set(listener, (hosts = new Map()));
+      if (hosts === undefined) this.#hosts.set(listener, (hosts = new Map<string, VirtualHost>()));
       for (const hostname of hostnames) {
         let host = hosts.get(hostname);
         if (host === undefined) hosts.set(hostname, (host = new VirtualHost()));

@@ -104,7 +104,7 @@ export class Leader {
       holderIdentity: holder,
       leaseDurationSeconds: holder === "" ? 1 : LEASE_SECONDS,
       renewTime: now,
-      acquireTime: same ? (lease.spec?.acquireTime ?? now) : now,
+      acquireTime: same ? (lease.spec.acquireTime ?? now) : now,
       leaseTransitions: (lease?.spec?.leaseTransitions ?? 0) + (same || lease === undefined ? 0 : 1),
     };
   }

@@ -1,5 +1,7 @@
 import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
+import type { RefReason } from "../api/condition.ts";
 import { keyOf } from "../api/keys.ts";
+import type { KubeObject } from "../api/objects.ts";
 import { endpointsKey } from "../routing/endpoints.ts";
 import type { Algorithm, BackendProtocol, ClusterRef, InvalidRef } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -47,15 +49,11 @@ function protocolOf(appProtocol: string | undefined, fallback: "HTTP/1.1" | "h2c
 
 /** Guard clauses first; permission before existence, so that nobody learns what another namespace holds (S27). */
 export function resolveBackend(context: BackendContext, ref: BackendObject, field: string): ClusterRef | InvalidRef {
-  const { snapshot, problems } = context;
-  const invalid = (
-    ...error: Parameters<Problems["ref"]> extends [string, ...infer Rest] ? Rest : never
-  ): InvalidRef => ({
+  const invalid = (reason: RefReason, message: string): InvalidRef => ({
     kind: "invalid",
-    error: problems.ref(field, ...error),
+    error: context.problems.ref(field, reason, message),
   });
-
-  const { group = "", kind = "Service", port } = ref;
+  const { group = "", kind = "Service" } = ref;
   if (group !== "" || kind !== "Service")
     return invalid(
       "InvalidKind",
@@ -64,29 +62,30 @@ export function resolveBackend(context: BackendContext, ref: BackendObject, fiel
   const namespace = ref.namespace ?? context.namespace;
   const from = { group: SERVICE_ROUTE_GROUP, kind: "ServiceRoute", namespace: context.namespace };
   const to = { group, kind, namespace, name: ref.name };
-  if (!isPermitted(snapshot, from, to)) return invalid("RefNotPermitted", grantMessage(from, to));
-
-  const service = snapshot.get(keyOf("Service", namespace, ref.name));
+  if (!isPermitted(context.snapshot, from, to)) return invalid("RefNotPermitted", grantMessage(from, to));
+  const service = context.snapshot.get(keyOf("Service", namespace, ref.name));
   if (service === undefined) return invalid("BackendNotFound", `Service ${namespace}/${ref.name} does not exist`);
-  if (service.spec?.type === "ExternalName") {
-    return invalid(
-      "BackendNotFound",
-      `Service ${namespace}/${ref.name} is of type ExternalName, which is not allowed here`,
-    );
-  }
-  const found = service.spec?.ports?.find((p) => p.port === port);
-  if (found === undefined || port === undefined)
-    return invalid("BackendNotFound", `Service ${namespace}/${ref.name} has no port ${port ?? ""}`);
-  if ((found.protocol ?? "TCP") !== "TCP")
-    return invalid(
-      "UnsupportedProtocol",
-      `port ${port} of Service ${namespace}/${ref.name} is ${found.protocol ?? ""}, not TCP`,
-    );
+  return resolvePort(context, service, ref.port, invalid);
+}
+
+function resolvePort(
+  context: BackendContext,
+  { metadata, spec }: KubeObject<"Service">,
+  port: number | undefined,
+  invalid: (reason: RefReason, message: string) => InvalidRef,
+): ClusterRef | InvalidRef {
+  const name = `${metadata.namespace}/${metadata.name}`;
+  if (spec?.type === "ExternalName")
+    return invalid("BackendNotFound", `Service ${name} is of type ExternalName, which is not allowed here`);
+  const found = spec?.ports?.find((p) => p.port === port);
+  if (found === undefined) return invalid("BackendNotFound", `Service ${name} has no port ${port ?? ""}`);
+  const transport = found.protocol ?? "TCP";
+  if (transport !== "TCP")
+    return invalid("UnsupportedProtocol", `port ${found.port} of Service ${name} is ${transport}, not TCP`);
   const protocol = protocolOf(found.appProtocol, context.defaultProtocol);
   if (!SERVED_PROTOCOLS.includes(protocol))
     return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
-
-  const endpoints = endpointsKey(namespace, ref.name, port);
+  const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
   const state = context.policyHash === "" ? endpoints : `${endpoints}#${context.policyHash}`;
   return { kind: "cluster", endpoints, state, protocol, algorithm: context.algorithm };
 }

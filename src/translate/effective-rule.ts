@@ -20,7 +20,7 @@ export interface EffectiveRule {
   readonly spec: RouteRule;
   readonly filters: readonly LocatedFilter[];
   /** The path of a policy field: in the rule, or in `defaults` when it comes from there. */
-  fieldOf(name: keyof RuleDefaults): string;
+  readonly fieldOf: (name: keyof RuleDefaults) => string;
 }
 
 /** A rule with `spec.defaults` applied: a field of the rule replaces the default's whole, filters merge by slot. */

@@ -35,34 +35,28 @@ export function translateRule(
 ): TranslatedRule {
   const problems = new Problems();
   const field = `rules[${index}]`;
-  const spec = parsed.ok ? parsed.spec : undefined;
-  const written = spec?.matches ?? (parsed.ok ? undefined : parsed.matches);
-  const raw = parsed.ok && (written ?? []).length === 0 ? EVERYTHING : (written ?? []);
+  const raw = parsed.ok ? (parsed.spec.matches ?? []) : parsed.matches;
+  const written = parsed.ok && raw.length === 0 ? EVERYTHING : raw;
   if (!parsed.ok) problems.specErrors.push(...parsed.errors);
-  const matches = raw.flatMap((match, i) => translateMatch(match, `${field}.matches[${i}]`, problems) ?? []);
-
-  const name = spec?.name ?? (parsed.ok ? undefined : parsed.name) ?? field;
-  const effective = spec === undefined ? undefined : effectiveRule(spec, defaults, field);
+  const matches = written.flatMap((match, i) => translateMatch(match, `${field}.matches[${i}]`, problems) ?? []);
+  const name = (parsed.ok ? parsed.spec.name : parsed.name) ?? field;
+  const effective = parsed.ok ? effectiveRule(parsed.spec, defaults, field) : undefined;
   const built = effective === undefined ? undefined : build(snapshot, route, effective, field, problems);
-  const [first] = problems.specErrors;
-  const usable = built !== undefined && first === undefined;
-  const failed: RuleAction = {
-    kind: "fail",
-    reason: "InvalidRule",
-    message: first === undefined ? "" : `${first.field}: ${first.message}`,
+  const outcome = built !== undefined && problems.count === 0 ? built : failedRule(problems);
+  return {
+    rule: { route: route.key, name, index, ...outcome },
+    matches,
+    problems,
+    droppedMatches: matches.length < written.length || (!parsed.ok && written.length === 0),
   };
-  const rule: RouteRule = {
-    route: route.key,
-    name,
-    index,
-    action: usable ? built.action : failed,
-    filters: usable ? built.filters : NO_FILTERS,
-    policy: usable && effective !== undefined ? policyOf(effective.spec) : DEFAULT_POLICY,
-  };
-  return { rule, matches, problems, droppedMatches: matches.length < raw.length || (!parsed.ok && raw.length === 0) };
 }
 
-type Built = Pick<RouteRule, "action" | "filters">;
+function failedRule({ specErrors: [first] }: Problems): Built {
+  const message = first === undefined ? "" : `${first.field}: ${first.message}`;
+  return { action: { kind: "fail", reason: "InvalidRule", message }, filters: NO_FILTERS, policy: DEFAULT_POLICY };
+}
+
+type Built = Pick<RouteRule, "action" | "filters" | "policy">;
 
 function build(
   snapshot: ClusterSnapshot,
@@ -87,7 +81,7 @@ function build(
     problems.spec(`${field}.backendRefs`, "must be empty when a filter answers the request", "IncompatibleFilters");
   }
   requirePrefixMatches(effective, field, problems);
-  return { filters, action: answer ?? forward(spec, backends) };
+  return { filters, action: answer ?? forward(spec, backends), policy: policyOf(spec) };
 }
 
 function forward(spec: RuleSpec, backends: readonly WeightedBackend[]): RuleAction {

@@ -43,10 +43,23 @@ const NOT_YET = [
 ];
 
 interface Raw {
-  readonly apiVersion?: unknown;
-  readonly kind?: unknown;
-  readonly metadata?: { readonly name?: unknown; readonly namespace?: unknown } | null;
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata?: Readonly<Record<string, unknown>> | null;
   readonly items?: unknown;
+}
+
+function isRaw(value: unknown): value is Raw {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return false;
+  const { apiVersion, kind } = value as Partial<Raw>;
+  return typeof apiVersion === "string" && typeof kind === "string";
+}
+
+const groupOf = (apiVersion: string): string => apiVersion.split("/").slice(0, -1).join("/");
+
+function nameOf({ metadata }: Raw): string {
+  const text = (value: unknown): string => (typeof value === "string" ? value : "");
+  return `${text(metadata?.["namespace"]) || NAMESPACE}/${text(metadata?.["name"])}`;
 }
 
 class ManifestReader {
@@ -113,31 +126,22 @@ class ManifestReader {
     const location = this.#locate(document, path);
     const fail = (message: string, at: readonly PropertyKey[] = [], object = ""): void =>
       void this.errors.push({ file: this.#file, ...location.at(at), object, message });
-    if (typeof value !== "object" || value === null || Array.isArray(value)) return fail("not a Kubernetes object");
-    const raw = value as Raw;
-    if (typeof raw.kind !== "string" || typeof raw.apiVersion !== "string")
-      return fail("apiVersion and kind are required");
-    if (raw.kind.endsWith("List") && Array.isArray(raw.items)) {
-      for (const [i, item] of raw.items.entries()) this.#object(item, document, [...path, "items", i]);
+    if (!isRaw(value)) return fail("not a Kubernetes object: apiVersion and kind are required");
+    if (value.kind.endsWith("List") && Array.isArray(value.items)) {
+      for (const [i, item] of value.items.entries()) this.#object(item, document, [...path, "items", i]);
       return;
     }
-    const name = `${raw.kind} ${String(raw.metadata?.namespace ?? NAMESPACE)}/${String(raw.metadata?.name ?? "")}`;
-    const { kind } = raw;
-    if (!isKind(kind) || raw.apiVersion.split("/").slice(0, -1).join("/") !== KINDS[kind].group) {
+    const { kind, apiVersion } = value;
+    const name = `${kind} ${nameOf(value)}`;
+    if (!isKind(kind) || groupOf(apiVersion) !== KINDS[kind].group) {
       if (NOT_YET.includes(kind))
         this.skipped.push({ file: this.#file, ...location.at([]), object: name, message: `${kind} is not served yet` });
       return;
     }
-    if (
-      raw.apiVersion !== apiVersionOf(kind) &&
-      kind !== "ReferenceGrant" &&
-      kind !== "Gateway" &&
-      kind !== "GatewayClass"
-    ) {
+    if (kind === "ServiceRoute" && apiVersion !== apiVersionOf(kind))
       return fail(`apiVersion must be ${apiVersionOf(kind)}`, ["apiVersion"], name);
-    }
-    const parsed = parseObject(kind, inNamespace(raw, KINDS[kind].namespaced));
-    if (parsed.ok) this.objects.push({ object: withStringData(parsed.object, raw), location });
+    const parsed = parseObject(kind, inNamespace(value, KINDS[kind].namespaced));
+    if (parsed.ok) this.objects.push({ object: withStringData(parsed.object, value), location });
     else fail(`${parsed.path.join(".")}: ${parsed.message}`, parsed.path, name);
   }
 
@@ -159,7 +163,7 @@ function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): numb
     const offset = node?.range?.[0];
     if (offset !== undefined) return offset;
   }
-  return document.contents?.range?.[0] ?? 0;
+  return document.contents?.range[0] ?? 0;
 }
 
 function inNamespace(raw: Raw, namespaced: boolean): unknown {

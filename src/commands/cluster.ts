@@ -1,0 +1,126 @@
+import type { ApiClient } from "../kube/api-client.ts";
+import { KubeSource } from "../sources/kube/kube-source.ts";
+import { SecretsSource } from "../sources/kube/secrets-source.ts";
+import { Leader } from "../status/leader.ts";
+import { Replicas } from "../status/replicas.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import type { TranslateOptions } from "../translate/options.ts";
+import { ClusterStatus } from "./cluster-status.ts";
+import { type Engine, createEngine } from "./engine.ts";
+
+export interface ClusterFlags {
+  readonly namespace?: string;
+  readonly leaderElect: boolean;
+  readonly systemNamespace: string;
+  readonly serviceAccount: string;
+  readonly replicaName: string;
+  readonly reasonHeader: boolean;
+}
+
+interface ClusterParts {
+  readonly client: ApiClient;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly options: TranslateOptions;
+  readonly flags: ClusterFlags;
+  readonly signal: AbortSignal;
+}
+
+const monotonic = (): number => performance.now();
+
+/** The stages between an API server and the pipeline, put together. */
+export class Cluster {
+  readonly engine: Engine;
+  readonly source: KubeSource;
+  /** Present with several replicas: alone there is nobody to report to. */
+  readonly replicas: Replicas | undefined;
+  readonly #parts: ClusterParts;
+  readonly #leader: Leader;
+  readonly #status: ClusterStatus;
+
+  constructor(parts: ClusterParts) {
+    this.#parts = parts;
+    const { client, log, metrics, flags } = parts;
+    const { systemNamespace: namespace, replicaName: identity } = flags;
+    const common = { client, log, random: Math.random };
+    const changed = (): void => this.engine.controller.changed();
+    this.#leader = new Leader({
+      ...common,
+      namespace,
+      name: "serviceroute-leader",
+      identity,
+      monotonic,
+      changed: () => undefined,
+    });
+    this.#status = new ClusterStatus({
+      client,
+      log,
+      metrics,
+      identity,
+      isLeader: () => !flags.leaderElect || this.#leader.isLeader,
+      store: () => this.engine.store,
+      controller: () => this.engine.controller,
+    });
+    this.engine = this.#createEngine();
+    this.replicas = flags.leaderElect
+      ? new Replicas({
+          ...common,
+          namespace,
+          identity,
+          monotonic,
+          reported: (others) => {
+            this.engine.liveness.reported(others);
+            changed();
+          },
+        })
+      : undefined;
+    this.source = new KubeSource({
+      ...common,
+      store: this.engine.store,
+      metrics,
+      namespace: flags.namespace,
+      changed,
+      onRaw: (kind, key, raw) => {
+        if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") this.#status.seen(key, raw);
+      },
+      onProgress: (version) => this.replicas?.served(version, true),
+    });
+  }
+
+  /** Runs every stage until `signal` aborts. */
+  async start(signal: AbortSignal): Promise<void> {
+    const optional = [
+      ...(this.#parts.flags.leaderElect ? [this.#leader.start(signal)] : []),
+      ...(this.replicas === undefined ? [] : [this.replicas.start(signal)]),
+    ];
+    await Promise.all([this.source.start(signal), this.#status.writer.start(signal), ...optional]);
+  }
+
+  #createEngine(): Engine {
+    const { log, metrics, options, flags, client, signal } = this.#parts;
+    const engine: Engine = createEngine({
+      options,
+      reasonHeader: flags.reasonHeader,
+      log,
+      metrics,
+      replicas: flags.leaderElect,
+      sink: {
+        routesChanged: (keys) => this.#status.writer.mark(keys),
+        gatewaysChanged: (keys) => this.#status.writer.mark(keys),
+      },
+      secretProblem: (namespace, name) => secrets.problem(namespace, name),
+    });
+    const secrets: SecretsSource = new SecretsSource({
+      client,
+      log,
+      random: Math.random,
+      store: engine.store,
+      changed: () => engine.controller.changed(),
+      serviceAccount: flags.serviceAccount,
+      problemChanged: (namespace, name) => engine.translator.secretProblemChanged(namespace, name),
+    });
+    engine.translator.onReferencedSecrets((keys) => secrets.follow(keys, signal));
+    return engine;
+  }
+}

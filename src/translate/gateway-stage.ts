@@ -1,0 +1,181 @@
+import { isDeepStrictEqual } from "node:util";
+import { computed, effect } from "@preact/signals-core";
+import { type Key, keyOf } from "../api/keys.ts";
+import type { Certificate, Listener, ListenerId } from "../routing/listener.ts";
+import type { ListenerState } from "../routing/programmed.ts";
+import type { DesiredGatewayStatus } from "../routing/status-report.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
+import {
+  type ListenerCertificates,
+  type SecretProblem,
+  listenerCertificates,
+  referencedSecrets,
+} from "./certificates.ts";
+import { gatewayStatus } from "./gateway-status.ts";
+import { type GatewayLookup, type GatewayPlan, type GatewayView, planGateways } from "./gateways.ts";
+import type { TranslateOptions } from "./options.ts";
+
+/** Where a stage puts what has changed, and where it finds what it said last. */
+export interface GatewaySink {
+  listener(id: ListenerId, listener: Listener | undefined): void;
+  currentListener(id: ListenerId): Listener | undefined;
+  status(key: Key<"Gateway">, status: DesiredGatewayStatus | undefined): void;
+}
+
+/** Gateways to listeners, certificates and statuses: the half of translation that routes only look at. */
+export class GatewayStage {
+  readonly lookup: GatewayLookup;
+  readonly #snapshot: ClusterSnapshot;
+  readonly #options: TranslateOptions;
+  readonly #sink: GatewaySink;
+  readonly #secretProblem: SecretProblem;
+  readonly #followed = new Map<Key<"Gateway">, () => void>();
+  readonly #attached = new TrackedMap<ListenerId, number>();
+  readonly #states = new TrackedMap<ListenerId, ListenerState>();
+  readonly #secretChanges = new TrackedMap<string, number>();
+  #lastPlan: GatewayPlan | undefined;
+
+  readonly #plan = computed(() => (this.#lastPlan = planGateways(this.#snapshot, this.#options, this.#lastPlan)));
+  readonly #gateway = new DerivedMap<Key<"Gateway">, GatewayView | undefined>(
+    (key) => this.#plan.value.get(key),
+    isDeepStrictEqual,
+  );
+  readonly #defaults = new DerivedMap<"", readonly GatewayView[]>(
+    () => [...this.#plan.value.values()].filter((g) => g.isDefault),
+    isDeepStrictEqual,
+  );
+  readonly #certificates = new DerivedMap<ListenerId, ListenerCertificates>(
+    (id, last) => this.#deriveCertificates(id, last?.certificates ?? []),
+    sameCertificates,
+  );
+
+  constructor(snapshot: ClusterSnapshot, options: TranslateOptions, sink: GatewaySink, secretProblem: SecretProblem) {
+    this.#snapshot = snapshot;
+    this.#options = options;
+    this.#sink = sink;
+    this.#secretProblem = secretProblem;
+    this.lookup = { get: (key) => this.#gateway.get(key), defaults: () => this.#defaults.get("") };
+  }
+
+  start(): void {
+    effect(() => this.#followPlan(this.#plan.value));
+  }
+
+  setState(id: ListenerId, state: ListenerState | undefined): void {
+    if (state === undefined) this.#states.delete(id);
+    else this.#states.set(id, state);
+  }
+
+  state(id: ListenerId): ListenerState | undefined {
+    return this.#states.get(id);
+  }
+
+  /** A route came to a listener (+1) or left it (-1). */
+  countAttached(id: ListenerId, change: 1 | -1): void {
+    const count = (this.#attached.peek(id) ?? 0) + change;
+    if (count > 0) this.#attached.set(id, count);
+    else this.#attached.delete(id);
+  }
+
+  secretProblemChanged(namespace: string, name: string): void {
+    const key = `${namespace}/${name}`;
+    this.#secretChanges.set(key, (this.#secretChanges.peek(key) ?? 0) + 1);
+  }
+
+  /** Tells of the Secrets that Gateways of ours refer to and may read, now and whenever that changes. */
+  onReferencedSecrets(listener: (keys: ReadonlySet<Key<"Secret">>) => void): () => void {
+    let last: ReadonlySet<Key<"Secret">> = new Set();
+    return effect(() => {
+      const next = new Set(
+        [...this.#plan.value.values()].flatMap((gateway) => referencedSecrets(this.#snapshot, gateway)),
+      );
+      if (isDeepStrictEqual(last, next)) return;
+      last = next;
+      listener(next);
+    });
+  }
+
+  #followPlan(plan: GatewayPlan): void {
+    for (const [key, stop] of this.#followed) {
+      if (plan.has(key)) continue;
+      stop();
+      this.#followed.delete(key);
+      this.#sink.status(key, undefined);
+    }
+    for (const key of plan.keys()) if (!this.#followed.has(key)) this.#followed.set(key, this.#follow(key));
+  }
+
+  #follow(key: Key<"Gateway">): () => void {
+    let known = new Set<ListenerId>();
+    const stopListeners = effect(() => {
+      const listeners = this.#listenersOf(this.#gateway.get(key));
+      for (const listener of listeners)
+        if (this.#sink.currentListener(listener.id) !== listener) this.#sink.listener(listener.id, listener);
+      const now = new Set(listeners.map(({ id }) => id));
+      for (const id of known) if (!now.has(id)) this.#sink.listener(id, undefined);
+      known = now;
+    });
+    const stopStatus = effect(() => {
+      const gateway = this.#gateway.get(key);
+      if (gateway !== undefined) this.#sink.status(key, this.#statusOf(gateway));
+    });
+    return () => {
+      stopListeners();
+      stopStatus();
+      for (const id of known) this.#sink.listener(id, undefined);
+    };
+  }
+
+  #statusOf(gateway: GatewayView): DesiredGatewayStatus {
+    return gatewayStatus(gateway, {
+      certificates: (listener) => this.#certificates.get(listener.id),
+      attached: (id) => this.#attached.get(id) ?? 0,
+      state: (id) => this.#states.get(id),
+      advertisedAddress: this.#options.advertisedAddress,
+    });
+  }
+
+  #listenersOf(gateway: GatewayView | undefined): Listener[] {
+    if (gateway?.address.ok !== true || gateway.invalidParameters !== undefined) return [];
+    const { address } = gateway.address;
+    return gateway.listeners.flatMap((view): Listener[] => {
+      if (view.refusal !== undefined || (view.protocol !== "HTTP" && view.protocol !== "HTTPS")) return [];
+      const certificates: readonly Certificate[] =
+        view.protocol === "HTTPS" ? this.#certificates.get(view.id).certificates : [];
+      if (view.protocol === "HTTPS" && certificates.length === 0) return [];
+      const { id, name, port, protocol, hostname } = view;
+      const next: Listener = { id, gateway: gateway.key, name, address, port, protocol, hostname, certificates };
+      const last = this.#sink.currentListener(id);
+      return [last !== undefined && isSameListener(last, next) ? last : next];
+    });
+  }
+
+  #deriveCertificates(id: ListenerId, last: readonly Certificate[]): ListenerCertificates {
+    const [namespace = "", name = ""] = id.split("/");
+    const gateway = this.#gateway.get(keyOf("Gateway", namespace, name));
+    const listener = gateway?.listeners.find((view) => view.id === id);
+    if (gateway === undefined || listener === undefined) return { certificates: [], errors: [] };
+    const builtin = namespace === "" ? this.#options.builtin?.certificate : undefined;
+    if (builtin !== undefined) return { certificates: [builtin], errors: [] };
+    return listenerCertificates(this.#snapshot, gateway, listener, last, (ns, secret) => {
+      this.#secretChanges.get(`${ns}/${secret}`);
+      return this.#secretProblem(ns, secret);
+    });
+  }
+}
+
+const sameChain = (a: readonly Certificate[], b: readonly Certificate[]): boolean =>
+  a.length === b.length &&
+  a.every((one, i) => one.secret === b[i]?.secret && one.chain === b[i].chain && one.key.equals(b[i].key));
+
+function sameCertificates(a: ListenerCertificates, b: ListenerCertificates): boolean {
+  return sameChain(a.certificates, b.certificates) && isDeepStrictEqual(a.errors, b.errors);
+}
+
+function isSameListener(a: Listener, b: Listener): boolean {
+  return (
+    isDeepStrictEqual({ ...a, certificates: [] }, { ...b, certificates: [] }) &&
+    sameChain(a.certificates, b.certificates)
+  );
+}

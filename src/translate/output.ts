@@ -1,0 +1,31 @@
+import type { Key } from "../api/keys.ts";
+import { type RouteKey, type TableDiff, emptyDiff } from "../routing/routing-table.ts";
+import type { DesiredGatewayStatus, DesiredRouteStatus } from "../routing/status-report.ts";
+import type { RouteTranslation } from "./translate-route.ts";
+
+/** Everything that one change led to. */
+export interface Output {
+  readonly diff: TableDiff;
+  readonly routeStatuses: ReadonlyMap<RouteKey, DesiredRouteStatus | undefined>;
+  readonly gatewayStatuses: ReadonlyMap<Key<"Gateway">, DesiredGatewayStatus | undefined>;
+  /** Routes whose content in the table changed, with what they are now. */
+  readonly translations: ReadonlyMap<RouteKey, RouteTranslation | undefined>;
+  /** Defects of ours: a translation that threw. The route's last good table stays. */
+  readonly failures: readonly { readonly key: Key; readonly error: unknown }[];
+}
+
+export type Pending = {
+  diff: ReturnType<typeof emptyDiff>;
+  routeStatuses: Map<RouteKey, DesiredRouteStatus | undefined>;
+  gatewayStatuses: Map<Key<"Gateway">, DesiredGatewayStatus | undefined>;
+  translations: Map<RouteKey, RouteTranslation | undefined>;
+  failures: { key: Key; error: unknown }[];
+};
+
+export const nothingPending = (): Pending => ({
+  diff: emptyDiff(),
+  routeStatuses: new Map(),
+  gatewayStatuses: new Map(),
+  translations: new Map(),
+  failures: [],
+});
