@@ -208,14 +208,15 @@ export class Exchange {
       failure.unsent ||
       staleConnection ||
       (!connectFailureOnly && ["Reset", "BackendTimeout"].includes(failure.reason));
-    if (this.#started || !eligible || !this.#mayRetry()) return this.#fail(failure.reason);
+    if (this.#started || !eligible || !this.#mayRetry(failure.unsent)) return this.#fail(failure.reason);
     this.#retry(target);
   }
 
-  #mayRetry(): boolean {
+  /** A try of which nothing was sent has loaded no backend, so that its repetition costs no budget. */
+  #mayRetry(unsent = false): boolean {
     const { retry } = this.#rule.policy;
     if (this.#started || this.#retries >= retry.attempts || this.#body?.replayable === false) return false;
-    if (this.#holdsRetry) return true;
+    if (this.#holdsRetry || unsent) return true;
     this.#holdsRetry = this.#cluster?.beginRetry(retry) ?? false;
     return this.#holdsRetry;
   }

@@ -1,4 +1,5 @@
-import { type FSWatcher, watch } from "node:fs";
+import { type FSWatcher, readdirSync, statSync, watch } from "node:fs";
+import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Key } from "../../api/keys.ts";
 import type { KubeObject } from "../../api/objects.ts";
@@ -19,6 +20,8 @@ export class FilesSource {
   readonly #log: Logger;
   readonly #changed: () => void;
   readonly #generations = new Map<Key, { spec: unknown; generation: number }>();
+  readonly #watchers = new Map<string, FSWatcher>();
+  #settling: NodeJS.Timeout | undefined;
   #told = new Set<string>();
 
   constructor(paths: readonly string[], store: Store, log: Logger, changed: () => void) {
@@ -46,32 +49,45 @@ export class FilesSource {
 
   /** Follows changes until `signal` aborts. */
   async start(signal: AbortSignal): Promise<void> {
-    const watchers = this.#paths.filter((path) => path !== "-").map((path) => this.#watch(path));
+    this.#watchFolders();
     const rescan = setInterval(() => this.#again(), RESCAN_MS);
     await new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
     clearInterval(rescan);
-    for (const watcher of watchers) watcher.close();
+    clearTimeout(this.#settling);
+    for (const watcher of this.#watchers.values()) watcher.close();
   }
 
-  #watch(path: string): FSWatcher {
-    let timer: NodeJS.Timeout | undefined;
-    const watcher = watch(path, { recursive: true }, () => {
-      timer ??= setTimeout(() => {
-        timer = undefined;
+  /** One watch for each folder: a recursive one of Node misses files that are moved into place. */
+  #watchFolders(): void {
+    const folders = new Set(this.#paths.filter((path) => path !== "-").flatMap(watchable));
+    for (const [folder, watcher] of this.#watchers) {
+      if (folders.has(folder)) continue;
+      watcher.close();
+      this.#watchers.delete(folder);
+    }
+    for (const folder of folders) if (!this.#watchers.has(folder)) this.#watchers.set(folder, this.#watch(folder));
+  }
+
+  #watch(folder: string): FSWatcher {
+    const watcher = watch(folder, () => {
+      this.#settling ??= setTimeout(() => {
+        this.#settling = undefined;
         this.#again();
       }, SETTLE_MS);
     });
-    watcher.on("error", (error) =>
-      this.#log.warn({ path, err: error }, "watching failed; the path is still read every two seconds"),
-    );
+    watcher.on("error", (error) => {
+      this.#watchers.delete(folder);
+      this.#log.debug({ folder, err: error }, "watching a folder ended; it is still read every two seconds");
+    });
     return watcher;
   }
 
   #again(): void {
     try {
+      this.#watchFolders();
       this.readOnce();
       this.#changed();
     } catch (error) {
@@ -103,4 +119,11 @@ export class FilesSource {
     }
     this.#told = now;
   }
+}
+
+/** The folders whose entries make up a path: itself with all below, or the one that a file stands in. */
+function watchable(path: string): string[] {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [dirname(path)];
+  const below = readdirSync(path, { recursive: true, withFileTypes: true });
+  return [path, ...below.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name))];
 }
