@@ -150,7 +150,7 @@ const schemas = {
   Service,
   EndpointSlice,
   Endpoints,
-  Namespace: z.object({}),
+  Namespace: z.object({ spec: z.unknown().optional() }),
   Secret,
 } satisfies Record<Kind, z.ZodType>;
 

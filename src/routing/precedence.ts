@@ -5,7 +5,7 @@ import type { RequestMatch, RouteRule } from "./rule.ts";
 export interface MatchEntry {
   readonly match: RequestMatch;
   readonly rule: RouteRule;
-  /** RFC 3339; empty = unknown, which is equal to every other. */
+  /** RFC 3339; empty in folders. */
   readonly createdAt: string;
   readonly index: number;
 }
@@ -32,10 +32,16 @@ const steps: readonly (readonly [PrecedenceStep, (a: MatchEntry, b: MatchEntry) 
   ["header count", (a, b) => b.match.headers.length - a.match.headers.length],
   ["cookie count", (a, b) => b.match.cookies.length - a.match.cookies.length],
   ["query parameter count", (a, b) => b.match.queryParams.length - a.match.queryParams.length],
-  ["age", (a, b) => (a.createdAt === "" || b.createdAt === "" ? 0 : compareText(a.createdAt, b.createdAt))],
+  ["age", (a, b) => byAge(a.createdAt, b.createdAt)],
   ["name", (a, b) => compareText(routeName(a.rule.route), routeName(b.rule.route))],
   ["rule order", (a, b) => a.rule.index - b.rule.index || a.index - b.index],
 ];
+
+/** Without a timestamp, as in folders, an object counts as newer than any that has one, so that the order stays total. */
+function byAge(a: string, b: string): number {
+  if (a === "" || b === "") return Number(a === "") - Number(b === "");
+  return compareText(a, b);
+}
 
 /** `namespace/name` without the kind, so that kinds compare by name before they compare by kind. */
 const routeName = (route: Key): string => route.slice(route.indexOf("/") + 1);

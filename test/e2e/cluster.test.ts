@@ -1,0 +1,379 @@
+import { createServer, type Server } from "node:http";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import type { ServiceRouteStatus } from "../../src/api/service-route.ts";
+import { Cluster } from "../support/cluster.ts";
+import { ControllerProcess, serviceroute } from "../support/controller.ts";
+import { until } from "../support/data-plane.ts";
+import { startLoad } from "../support/load.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
+const GATEWAY = "198.51.100.10";
+const PORT = 8080;
+
+interface Route {
+  readonly metadata: { readonly generation: number; readonly resourceVersion: string };
+  readonly status?: ServiceRouteStatus;
+}
+
+const cluster = new Cluster();
+const servers: Server[] = [];
+let controller: ControllerProcess;
+
+/** A backend on an address of its own that says its name. */
+async function backend(address: string, name: string): Promise<Server> {
+  const server = createServer((incoming, response) => {
+    incoming.resume();
+    incoming.on("end", () => response.end(name));
+  });
+  await new Promise<void>((resolve) => server.listen(8000, address, resolve));
+  servers.push(server);
+  return server;
+}
+
+const service = (name: string): string =>
+  `---\napiVersion: v1\nkind: Service\nmetadata: {name: ${name}, namespace: default}\nspec: {ports: [{name: http, port: 80}]}\n`;
+const slice = (name: string, addresses: readonly string[]): string =>
+  `---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: ${name}-manual, namespace: default, labels: {kubernetes.io/service-name: ${name}}}\naddressType: IPv4\nports: [{name: http, port: 8000}]\nendpoints: [${addresses.map((a) => `{addresses: [${a}]}`).join(", ")}]\n`;
+const route = (name: string, spec: string): string =>
+  `---\napiVersion: serviceroute.dev/v1alpha1\nkind: ServiceRoute\nmetadata: {name: ${name}, namespace: default}\nspec: ${spec}\n`;
+const to = (name: string): string => `rules: [{backendRefs: [{name: ${name}, port: 80}]}]`;
+
+async function ask(host: string, path = "/"): Promise<string> {
+  const { request } = await import("node:http");
+  return new Promise((resolve) => {
+    const outgoing = request({ host: GATEWAY, port: PORT, path, headers: { host }, agent: false }, (incoming) => {
+      let body = "";
+      incoming.on("data", (chunk: Buffer) => (body += chunk.toString()));
+      incoming.on("end", () => resolve(incoming.statusCode === 200 ? body : String(incoming.statusCode)));
+    });
+    outgoing.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
+    outgoing.end();
+  });
+}
+
+const getRoute = async (name: string): Promise<Route> => cluster.get<Route>(["serviceroute", name]);
+async function condition(name: string, type: string): Promise<string> {
+  const found = (await getRoute(name)).status?.conditions?.find((c) => c.type === type);
+  return found === undefined ? "" : `${found.status}/${found.reason}`;
+}
+const FLAGS = ["--bind-address", GATEWAY, "--leader-elect"];
+
+beforeAll(async () => {
+  await cluster.start();
+  for (const args of [
+    ["apply", "--server-side", "-f", join(ROOT, "crds")],
+    ["create", "namespace", "serviceroute-system"],
+    ["wait", "--for=condition=Established", "crd/serviceroutes.serviceroute.dev", "--timeout=30s"],
+  ]) {
+    const { code, stderr } = await cluster.kubectl(args);
+    expect(stderr.includes("AlreadyExists") || code === 0, stderr).toBe(true);
+  }
+  await Promise.all([
+    backend("198.51.100.21", "one"),
+    backend("198.51.100.22", "two"),
+    backend("198.51.100.23", "three"),
+  ]);
+  controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
+});
+
+afterAll(async () => {
+  await controller.stop();
+  for (const server of servers) server.close();
+  await cluster.stop();
+});
+
+describe("kubectl apply", () => {
+  test("serves traffic and tells the truth", async () => {
+    await cluster.apply(
+      service("web") + slice("web", ["198.51.100.21"]) + route("shop", `{hostnames: [shop.example.com], ${to("web")}}`),
+    );
+    const waited = await cluster.kubectl(["wait", "--for=condition=Programmed", "sr/shop", "--timeout=10s"]);
+    expect(waited.stdout).toContain("condition met");
+    expect(await ask("shop.example.com")).toBe("one");
+    const { stdout } = await cluster.kubectl(["get", "sr"]);
+    expect(stdout.split("\n")[0]?.split(/ {2,}/)).toEqual([
+      "NAME",
+      "HOSTNAMES",
+      "ACCEPTED",
+      "PROGRAMMED",
+      "ENDPOINTS",
+      "AGE",
+    ]);
+    expect(stdout).toMatch(/shop +shop\.example\.com +True +True +1\/1/);
+  });
+
+  test("events tell of transitions", async () => {
+    await until("an event", async () =>
+      (await cluster.kubectl(["events", "--for", "serviceroute/shop"])).stdout.includes("Programmed"),
+    );
+  });
+
+  test("explain is worth reading", async () => {
+    const { stdout } = await cluster.kubectl(["explain", "serviceroute.spec.rules.retry"]);
+    expect(stdout).toMatch(/budget/);
+    expect(stdout).toMatch(/Default: 1\./);
+  });
+
+  test("a backend that is not there is said so, and recovers by itself", async () => {
+    await cluster.apply(route("late", `{hostnames: [late.example.com], ${to("late")}}`));
+    await until("BackendNotFound", async () => (await condition("late", "ResolvedRefs")) === "False/BackendNotFound");
+    expect(await ask("late.example.com")).toBe("500");
+    await cluster.apply(service("late") + slice("late", ["198.51.100.22"]));
+    await until("it is served", async () => (await ask("late.example.com")) === "two");
+    await until("ResolvedRefs", async () => (await condition("late", "ResolvedRefs")) === "True/ResolvedRefs");
+  });
+
+  test("instances come and go and nobody is told", async () => {
+    await cluster.apply(slice("web", ["198.51.100.22"]));
+    await until("the new one", async () => (await ask("shop.example.com")) === "two");
+    await cluster.apply(slice("web", []));
+    await until("nobody", async () => (await ask("shop.example.com")) === "503");
+    await until("status", async () => (await getRoute("shop")).status?.summary?.endpoints === "0/0");
+    await cluster.apply(slice("web", ["198.51.100.21"]));
+    await until("back", async () => (await ask("shop.example.com")) === "one");
+  });
+
+  test("Endpoints without a selector come through the mirroring controller", async () => {
+    const endpoints = (ip: string): string =>
+      `---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: mirrored, namespace: default}\nsubsets: [{addresses: [{ip: ${ip}}], ports: [{name: http, port: 8000}]}]\n`;
+    await cluster.apply(
+      service("mirrored") +
+        endpoints("198.51.100.21") +
+        route("mirrored", `{hostnames: [mirrored.example.com], ${to("mirrored")}}`),
+    );
+    await until("mirrored", async () => (await ask("mirrored.example.com")) === "one", 30_000);
+    await cluster.apply(endpoints("198.51.100.22"));
+    await until("edited", async () => (await ask("mirrored.example.com")) === "two", 30_000);
+  });
+
+  test("a route that is deleted is gone, and so is its namespace", async () => {
+    await cluster.kubectl(["create", "namespace", "gone"]);
+    await cluster.apply(
+      route(
+        "r",
+        `{hostnames: [gone.example.com], rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: here}}]}]}`,
+      ).replace("namespace: default", "namespace: gone"),
+    );
+    await until("served", async () => (await ask("gone.example.com")) === "here");
+    await cluster.kubectl(["delete", "namespace", "gone", "--wait=true", "--timeout=60s"]);
+    expect(await ask("gone.example.com")).toBe("404");
+    expect((await cluster.kubectl(["get", "namespace", "gone"])).code).not.toBe(0);
+  });
+});
+
+describe("status", () => {
+  const settled = async (): Promise<string> => {
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    return (await getRoute("shop")).metadata.resourceVersion;
+  };
+
+  test("P14: nothing is written when nothing changes", async () => {
+    const before = await settled();
+    expect(await settled()).toBe(before);
+  });
+
+  test("F23: entries of another controller stay as they are", async () => {
+    const foreign = {
+      parentRef: { name: "theirs", group: "gateway.networking.k8s.io", kind: "Gateway" },
+      controllerName: "other.example/controller",
+      conditions: [
+        {
+          type: "Accepted",
+          status: "True",
+          reason: "Mine",
+          message: "",
+          lastTransitionTime: "2026-01-01T00:00:00Z",
+          observedGeneration: 3,
+        },
+      ],
+    };
+    const own = (await getRoute("shop")).status?.parents ?? [];
+    await cluster.kubectl([
+      "patch",
+      "sr",
+      "shop",
+      "--subresource=status",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ status: { parents: [foreign, ...own] } }),
+    ]);
+    await cluster.apply(route("shop", `{hostnames: [shop.example.com, www.example.com], ${to("web")}}`));
+    await until(
+      "the new generation",
+      async () => (await getRoute("shop")).status?.observedGeneration === (await getRoute("shop")).metadata.generation,
+    );
+    const parents = (await getRoute("shop")).status?.parents ?? [];
+    expect(parents).toHaveLength(2);
+    expect(parents.find((p) => p.controllerName === "other.example/controller")).toEqual(foreign);
+  });
+
+  test("an entry of ours that somebody spoils is put right", async () => {
+    await cluster.kubectl([
+      "patch",
+      "sr",
+      "shop",
+      "--subresource=status",
+      "--type=merge",
+      "-p",
+      JSON.stringify({ status: { conditions: [] } }),
+    ]);
+    await until("repaired", async () => (await condition("shop", "Programmed")) === "True/Programmed");
+  });
+
+  test("a conflict is told to the loser", async () => {
+    await cluster.apply(route("late-twin", `{hostnames: [shop.example.com], ${to("late")}}`));
+    await until("Shadowed", async () => (await condition("late-twin", "Shadowed")) === "True/Shadowed");
+    expect(await ask("shop.example.com")).toBe("one");
+    await cluster.kubectl(["delete", "sr", "late-twin"]);
+  });
+
+  test("a field that is not served yet is refused by name", async () => {
+    await cluster.apply(
+      route(
+        "limited",
+        `{rules: [{rateLimits: [{name: a, count: 1, interval: 1s}], backendRefs: [{name: web, port: 80}]}]}`,
+      ),
+    );
+    await until("refused", async () => (await condition("limited", "Accepted")) === "False/UnsupportedValue");
+    const message = (await getRoute("limited")).status?.conditions?.find((c) => c.type === "Accepted")?.message ?? "";
+    expect(message).toContain("rules[0].rateLimits: rateLimits is not served yet");
+    await cluster.kubectl(["delete", "sr", "limited"]);
+  });
+});
+
+describe("the commands see a running controller", () => {
+  test("get and explain", async () => {
+    const routes = await serviceroute(["get", "routes", "--admin", controller.admin]);
+    expect(routes.stdout).toMatch(/shop +shop\.example\.com \+1 +True +True +1\/1/);
+    const yaml = await serviceroute(["get", "routes", "shop", "-o", "yaml", "--admin", controller.admin]);
+    expect((parse(yaml.stdout) as Route).status?.observedGeneration).toBe((await getRoute("shop")).metadata.generation);
+    const explained = await serviceroute(["explain", "GET", "http://shop.example.com/", "--admin", controller.admin]);
+    expect(explained.stdout).toContain("default/shop rules[0]");
+  });
+});
+
+describe("faults", () => {
+  test("P1: routes edited under load lose no request", async () => {
+    const wanted = FULL ? 100_000 : 20_000;
+    const edits = FULL ? 200 : 60;
+    await cluster.apply(slice("web", ["198.51.100.21", "198.51.100.23"]));
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" });
+    for (let i = 0; i < edits || load.sent() < wanted; i++) {
+      const variants = [
+        to("web"),
+        `rules: [{backendRefs: [{name: web, port: 80, weight: ${(i % 9) + 1}}, {name: late, port: 80, weight: 1}]}]`,
+        `rules: [{matches: [{path: {value: /x}}], backendRefs: [{name: late, port: 80}]}, {backendRefs: [{name: web, port: 80}]}]`,
+        `rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-i, value: "${i}"}]}}], backendRefs: [{name: late, port: 80}]}]`,
+      ];
+      await cluster.apply(
+        route("shop", `{hostnames: [shop.example.com, www.example.com], ${variants[i % variants.length] ?? ""}}`),
+      );
+    }
+    const report = await load.stop();
+    console.log(
+      `# P1: ${report.failed} failed of ${report.sent} (12 kept connections, 4 new one each)`,
+      report.outcomes,
+    );
+    expect(report.failed).toBe(0);
+    expect(report.sent).toBeGreaterThanOrEqual(wanted);
+  });
+
+  test("P3: endpoints rolled under load lose no request", async () => {
+    const addresses = ["198.51.100.21", "198.51.100.22", "198.51.100.23"];
+    await cluster.apply(route("shop", `{hostnames: [shop.example.com], ${to("web")}}`) + slice("web", addresses));
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" });
+    for (let i = 0; i < (FULL ? 60 : 15); i++) {
+      await cluster.apply(
+        slice(
+          "web",
+          addresses.filter((_, at) => at !== i % 3),
+        ),
+      );
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    const report = await load.stop();
+    console.log(`# P3: ${report.failed} failed of ${report.sent}`, report.outcomes);
+    expect(report.failed).toBe(0);
+  });
+
+  test("F1, P7: the API server is killed and comes back", async () => {
+    await cluster.apply(slice("web", ["198.51.100.21"]));
+    await until("one", async () => (await ask("shop.example.com")) === "one");
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" }, 4);
+    await cluster.killApiServer();
+    await new Promise((resolve) => setTimeout(resolve, FULL ? 30_000 : 4000));
+    await cluster.startApiServer();
+    await cluster.apply(
+      slice("web", ["198.51.100.22"]) + route("after", `{hostnames: [after.example.com], ${to("web")}}`),
+    );
+    await until("changes of the time after arrive", async () => (await ask("after.example.com")) === "two", 60_000);
+    await until(
+      "statuses are written again",
+      async () => (await condition("after", "Programmed")) === "True/Programmed",
+      60_000,
+    );
+    const report = await load.stop();
+    console.log(`# F1: ${report.failed} failed of ${report.sent}`);
+    expect(report.failed).toBe(0);
+  });
+
+  test("P6, F11: two replicas; Programmed needs both; the follower takes over from a leader that stops", async () => {
+    const second = await new ControllerProcess(cluster, [
+      "--bind-address",
+      "198.51.100.11",
+      "--leader-elect",
+      "--replica-name",
+      "r2",
+    ]).ready();
+    try {
+      await until(
+        "r2 is known",
+        async () =>
+          (await cluster.kubectl(["-n", "serviceroute-system", "get", "lease", "serviceroute-replica-r2"])).code === 0,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      await cluster.apply(route("both", `{hostnames: [both.example.com], ${to("web")}}`));
+      await until(
+        "live on 2 of 2",
+        async () =>
+          (await getRoute("both")).status?.conditions?.find((c) => c.type === "Programmed")?.message ===
+          "live on 2 of 2",
+      );
+      second.program.child.kill("SIGSTOP");
+      await cluster.apply(route("held", `{hostnames: [held.example.com], ${to("web")}}`));
+      await new Promise((resolve) => setTimeout(resolve, 5000));
+      expect(await condition("held", "Programmed")).toBe("Unknown/Pending");
+      second.program.child.kill("SIGCONT");
+      await until("it has caught up", async () => (await condition("held", "Programmed")) === "True/Programmed");
+
+      await controller.stop();
+      await cluster.apply(route("takeover", `{hostnames: [takeover.example.com], ${to("web")}}`));
+      await until(
+        "the follower writes",
+        async () => (await condition("takeover", "Programmed")) === "True/Programmed",
+        5000,
+      );
+    } finally {
+      second.program.child.kill("SIGCONT");
+      controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
+      await second.stop();
+    }
+  });
+
+  test("F53: SIGTERM during the first list ends at once, and the lease is released", async () => {
+    const started = Date.now();
+    const early = new ControllerProcess(cluster, [
+      "--bind-address",
+      "198.51.100.12",
+      "--leader-elect",
+      "--replica-name",
+      "early",
+    ]);
+    await until("it runs", () => early.program.output.includes("starting"));
+    expect(await early.stop()).toBe(0);
+    expect(Date.now() - started).toBeLessThan(15_000);
+  });
+});

@@ -1,0 +1,70 @@
+import { execFileSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+
+const openssl = (...args: string[]): string =>
+  execFileSync("openssl", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
+/** A certificate authority in a folder, and what it signs. */
+export class Pki {
+  readonly folder: string;
+
+  constructor(folder: string) {
+    this.folder = folder;
+    mkdirSync(folder, { recursive: true });
+    openssl(
+      "req",
+      "-x509",
+      ...EC,
+      "-days",
+      "2",
+      "-subj",
+      "/CN=test-ca",
+      "-keyout",
+      this.path("ca.key"),
+      "-out",
+      this.path("ca.crt"),
+    );
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  /** Writes `name.crt` and `name.key`. */
+  issue(name: string, subject: string, extensions: string): { readonly cert: string; readonly key: string } {
+    const [cert, key, csr, ext] = [
+      this.path(`${name}.crt`),
+      this.path(`${name}.key`),
+      this.path(`${name}.csr`),
+      this.path(`${name}.ext`),
+    ];
+    writeFileSync(ext, extensions);
+    openssl("req", ...EC, "-subj", subject, "-keyout", key, "-out", csr);
+    openssl(
+      "x509",
+      "-req",
+      "-in",
+      csr,
+      "-CA",
+      this.path("ca.crt"),
+      "-CAkey",
+      this.path("ca.key"),
+      "-CAcreateserial",
+      "-days",
+      "2",
+      "-extfile",
+      ext,
+      "-out",
+      cert,
+    );
+    return { cert, key };
+  }
+
+  /** A key pair for service-account tokens: `sa.key` and `sa.pub`. */
+  serviceAccountKeys(): void {
+    openssl("genrsa", "-out", this.path("sa.key"), "2048");
+    openssl("rsa", "-in", this.path("sa.key"), "-pubout", "-out", this.path("sa.pub"));
+  }
+}

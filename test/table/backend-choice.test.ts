@@ -1,0 +1,102 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { chooseBackend, effectiveWeights, pickWeighted, sharePercents } from "../../src/routing/backend-choice.ts";
+import { type EndpointSet, endpointsKey } from "../../src/routing/endpoints.ts";
+import type { WeightedBackend } from "../../src/routing/rule.ts";
+import { NO_FILTERS } from "../../src/translate/filters.ts";
+
+type State = "up" | "empty" | "invalid";
+
+function backend(name: string, weight: number, state: State): WeightedBackend {
+  const endpoints = endpointsKey("default", `${state}-${name}`, 80);
+  return {
+    ref: { name },
+    weight,
+    filters: NO_FILTERS,
+    target:
+      state === "invalid"
+        ? { kind: "invalid", error: { field: "", reason: "BackendNotFound", message: "" } }
+        : { kind: "cluster", endpoints, state: endpoints, protocol: "HTTP/1.1", algorithm: "Random" },
+  };
+}
+
+const lookup = (key: string): EndpointSet => {
+  const usable = key.includes("/up-") ? [{ address: "127.0.0.1", port: 1 }] : [];
+  return { key: key as EndpointSet["key"], usable, ready: usable.length, draining: 0, total: 1, dropped: [] };
+};
+
+describe("weights", () => {
+  test.for([
+    [[90, 10], 0, 0],
+    [[90, 10], 0.899, 0],
+    [[90, 10], 0.9, 1],
+    [[0, 1], 0, 1],
+    [[1, 0], 0.999, 0],
+    [[0, 0], 0.5, -1],
+    [[1_000_000, 1], 0.9999999, 1],
+  ] as const)("B18: of %j, %d picks entry %d", ([weights, unit, index]) => {
+    expect(pickWeighted(weights, unit)).toBe(index);
+  });
+
+  test.for([
+    [
+      [90, 10],
+      [90, 10],
+    ],
+    [
+      [1, 1, 1],
+      [34, 33, 33],
+    ],
+    [
+      [1, 1_000_000],
+      [0, 100],
+    ],
+    [
+      [0, 0],
+      [0, 0],
+    ],
+    [
+      [0, 5],
+      [0, 100],
+    ],
+  ] as const)("shares of %j are %j", ([weights, shares]) => {
+    expect(sharePercents(weights)).toEqual(shares);
+  });
+
+  test("shares always add up to 100", () => {
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 0, max: 1_000_000 }), { minLength: 1, maxLength: 16 }), (weights) => {
+        const total = sharePercents(weights).reduce((sum, share) => sum + share, 0);
+        expect(total).toBe(weights.some((w) => w > 0) ? 100 : 0);
+      }),
+    );
+  });
+
+  test("B17: an invalid backend keeps its share, with redistribution too", () => {
+    const backends = [backend("a", 1, "invalid"), backend("b", 1, "empty"), backend("c", 2, "up")];
+    expect(effectiveWeights(backends, false, lookup)).toEqual([1, 1, 2]);
+    expect(effectiveWeights(backends, true, lookup)).toEqual([1, 0, 2]);
+  });
+
+  test("nothing left is 503, every weight 0 is 500", () => {
+    expect(chooseBackend([backend("a", 1, "empty"), backend("b", 1, "empty")], true, lookup, 0)).toEqual({
+      kind: "none",
+      reason: "NoEndpoints",
+    });
+    expect(chooseBackend([backend("a", 0, "up"), backend("b", 0, "up")], false, lookup, 0)).toEqual({
+      kind: "none",
+      reason: "NoBackends",
+    });
+  });
+
+  test("B19: the same backend twice gets both weights", () => {
+    const backends = [backend("a", 1, "up"), backend("b", 1, "up"), backend("a", 2, "up")];
+    const picks = [0, 0.25, 0.5, 0.75].map((unit) => chooseBackend(backends, false, lookup, unit));
+    expect(picks.map((choice) => (choice.kind === "backend" ? choice.backend.ref.name : ""))).toEqual([
+      "a",
+      "b",
+      "a",
+      "a",
+    ]);
+  });
+});

@@ -1,0 +1,138 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { type EndpointSet, endpointsKey } from "../../src/routing/endpoints.ts";
+import { objectsFrom, pipeline, routeYaml } from "../support/objects.ts";
+
+const SERVICE =
+  "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: [{name: http, port: 80}, {name: admin, port: 81}]}\n";
+const ROUTE = routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]");
+
+function slice(name: string, endpoints: string, extra = "", type = "IPv4"): string {
+  return `---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: ${name}, labels: {kubernetes.io/service-name: web}}
+addressType: ${type}
+ports: [{name: http, port: 8000}, {name: admin, port: 8001}]
+endpoints: ${endpoints}
+${extra}`;
+}
+
+function endpointsOf(yaml: string, allowLoopback = false): EndpointSet {
+  const rig = pipeline({ allowLoopback });
+  rig.apply(SERVICE + yaml + ROUTE);
+  const set = rig.translator.table.endpoints.get(endpointsKey("default", "web", 80));
+  if (set === undefined) throw new Error("no endpoints");
+  return set;
+}
+
+const usable = (set: EndpointSet): string[] => set.usable.map(({ address, port }) => `${address}:${port}`);
+
+describe("which endpoints get requests", () => {
+  test.for([
+    ["ready", "{ready: true}", ["198.51.100.1:8000"]],
+    ["F31: ready is absent, which is true", "{}", ["198.51.100.1:8000"]],
+    ["F32: not ready", "{ready: false}", []],
+    [
+      "F33: terminating, still serving, and nobody else",
+      "{ready: false, serving: true, terminating: true}",
+      ["198.51.100.1:8000"],
+    ],
+    ["F33: terminating and not serving", "{ready: false, serving: false, terminating: true}", []],
+  ] as const)("%s", ([, conditions, want]) => {
+    expect(usable(endpointsOf(slice("a", `[{addresses: [198.51.100.1], conditions: ${conditions}}]`)))).toEqual(want);
+  });
+
+  test("F33: a terminating endpoint gets nothing while another is ready", () => {
+    const set = endpointsOf(
+      slice(
+        "a",
+        "[{addresses: [198.51.100.1]}, {addresses: [198.51.100.2], conditions: {ready: false, serving: true, terminating: true}}]",
+      ),
+    );
+    expect(usable(set)).toEqual(["198.51.100.1:8000"]);
+    expect([set.ready, set.draining, set.total]).toEqual([1, 1, 2]);
+  });
+
+  test.for([
+    "169.254.169.254",
+    "127.0.0.1",
+    "::1",
+    "::ffff:127.0.0.1",
+    "0.0.0.0",
+    "224.0.0.1",
+    "fe80::1",
+    "ff02::1",
+    "::",
+  ])("B31: %s is dropped", (address) => {
+    const set = endpointsOf(slice("a", `[{addresses: ["${address}"]}, {addresses: [198.51.100.1]}]`));
+    expect(usable(set)).toEqual(["198.51.100.1:8000"]);
+    expect(set.dropped).toEqual([address]);
+  });
+
+  test("folders may name loopback", () => {
+    expect(usable(endpointsOf(slice("a", "[{addresses: [127.0.0.1]}]"), true))).toEqual(["127.0.0.1:8000"]);
+  });
+
+  test.for([
+    ["F31: FQDN addresses", slice("a", "[{addresses: [example.com]}]", "", "FQDN")],
+    [
+      "F31: no ports",
+      "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nendpoints: [{addresses: [198.51.100.1]}]\n",
+    ],
+    [
+      "F31: a port without a number",
+      slice("a", "[{addresses: [198.51.100.1]}]").replace("name: http, port: 8000", "name: http"),
+    ],
+    ["F31: no endpoints", slice("a", "[]")],
+    ["F31: no addresses", slice("a", "[{addresses: []}]")],
+    ["F32: no slice at all", ""],
+  ] as const)("%s: none, and no failure", ([, yaml]) => {
+    expect(usable(endpointsOf(yaml))).toEqual([]);
+  });
+
+  test("F30: an address in two slices counts once, ready if either says so, whatever the order of events", () => {
+    const slices = [
+      slice("a", "[{addresses: [198.51.100.1], conditions: {ready: false}}, {addresses: [198.51.100.2]}]"),
+      slice("b", "[{addresses: [198.51.100.1]}, {addresses: [198.51.100.3], conditions: {ready: false}}]"),
+      slice("c", "[{addresses: [198.51.100.4]}]"),
+    ];
+    const want = ["198.51.100.1:8000", "198.51.100.2:8000", "198.51.100.4:8000"];
+    fc.assert(
+      fc.property(fc.shuffledSubarray(slices, { minLength: slices.length }), (order) => {
+        const rig = pipeline({ allowLoopback: false });
+        rig.apply(SERVICE + ROUTE);
+        for (const yaml of order) rig.apply(yaml);
+        const set = rig.translator.table.endpoints.get(endpointsKey("default", "web", 80));
+        expect(set === undefined ? [] : usable(set)).toEqual(want);
+        expect(set?.total).toBe(4);
+      }),
+      { numRuns: 20 },
+    );
+  });
+
+  test("F30: a slice that is relabelled takes its endpoints along", () => {
+    const rig = pipeline({ allowLoopback: false });
+    rig.apply(SERVICE + ROUTE + slice("a", "[{addresses: [198.51.100.1]}]"));
+    rig.apply(slice("a", "[{addresses: [198.51.100.1]}]").replace("service-name: web", "service-name: other"));
+    expect(rig.translator.table.endpoints.get(endpointsKey("default", "web", 80))?.usable).toEqual([]);
+  });
+
+  test("an Endpoints object of a folder serves when there is no slice", () => {
+    const yaml =
+      "---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\nsubsets: [{addresses: [{ip: 198.51.100.9}], notReadyAddresses: [{ip: 198.51.100.8}], ports: [{name: http, port: 8000}]}]\n";
+    const set = endpointsOf(yaml);
+    expect(usable(set)).toEqual(["198.51.100.9:8000"]);
+    expect(set.total).toBe(2);
+  });
+
+  test("an endpoint change translates no route again and pushes none", () => {
+    const rig = pipeline({ allowLoopback: false });
+    rig.apply(SERVICE + ROUTE + slice("a", "[{addresses: [198.51.100.1]}]"));
+    for (const object of objectsFrom(slice("a", "[{addresses: [198.51.100.2]}]"))) rig.store.apply(object);
+    const output = rig.translator.flush();
+    expect([...(output?.diff.endpoints.keys() ?? [])]).toEqual(["default/web:80"]);
+    expect(output?.diff.routes.size).toBe(0);
+    expect(output?.translations.size).toBe(0);
+  });
+});

@@ -1,0 +1,104 @@
+import { describe, expect, test } from "vitest";
+import { Hostname, hostnameProblem } from "../../src/api/primitives.ts";
+import { bySpecificity, coveringHostnames, hostOf, intersection } from "../../src/routing/hostname.ts";
+
+describe("hostnames of routes and listeners", () => {
+  test.for([
+    "",
+    "a".repeat(254),
+    `${"a".repeat(64)}.example.com`,
+    "-a.example.com",
+    "a-.example.com",
+    ".example.com",
+    "example.com.",
+    "a_b.example.com",
+    "a b.example.com",
+    "example.com:80",
+    "http://example.com",
+    "example.com/x",
+    "exa\0mple.com",
+    "a\r\nb.com",
+  ])("B2: %j is refused", (hostname) => {
+    expect(Hostname.safeParse(hostname).success && hostnameProblem(hostname) === undefined).toBe(false);
+  });
+
+  test.for(["10.0.0.1", "[::1]", "0x7f.1", "0127.0.0.1", "127.1", "2130706433"])(
+    "B3: the address %s is refused",
+    (hostname) => {
+      expect(Hostname.safeParse(hostname).success && hostnameProblem(hostname) === undefined).toBe(false);
+    },
+  );
+
+  test.for(["*", "*.", "f*.x", "*.*.x", "x.*", "*x.com"])("B4: the wildcard %s is refused", (hostname) => {
+    expect(Hostname.safeParse(hostname).success).toBe(false);
+  });
+
+  test.for(["UPPER.example.com", "bücher.example", "example。com", "ехample.com\u202e"])(
+    "B5, B6: %j is no lower-case A-label and is refused",
+    (hostname) => {
+      expect(Hostname.safeParse(hostname).success).toBe(false);
+    },
+  );
+
+  test.for(["example.com", "*.example.com", "xn--bcher-kva.example", "a", "1.example.com", "10.0.0.1.example.com"])(
+    "%s is fine",
+    (hostname) => {
+      expect(Hostname.safeParse(hostname).success && hostnameProblem(hostname) === undefined).toBe(true);
+    },
+  );
+});
+
+describe("hostname of a request", () => {
+  test.for([
+    ["SHOP.Example.com", "shop.example.com"],
+    ["shop.example.com.", "shop.example.com"],
+    ["shop.example.com:8080", "shop.example.com"],
+    ["constructor", "constructor"],
+    ["__proto__", "__proto__"],
+    ["[::1]:80", "[::1]"],
+  ] as const)("B7, B8: %s is matched as %s", ([header, host]) => {
+    expect(hostOf(header)?.host).toBe(host);
+  });
+
+  test.for(["", ".", "a,b", "user@host", "a b", "a/b", "bücher", "a:b", "a:99999999"])(
+    "B7: %j is no host",
+    (header) => {
+      expect(hostOf(header)).toBeUndefined();
+    },
+  );
+
+  test("B4: wildcards cover one label or more, never the apex", () => {
+    expect([...coveringHostnames("a.b.example.com")]).toEqual([
+      "a.b.example.com",
+      "*.b.example.com",
+      "*.example.com",
+      "*.com",
+      "*",
+    ]);
+    expect([...coveringHostnames("example.com")]).not.toContain("*.example.com");
+  });
+});
+
+describe("hostnames of a listener and a route together", () => {
+  test.for([
+    ["*", "a.com", "a.com"],
+    ["a.com", "*", "a.com"],
+    ["*.example.com", "shop.example.com", "shop.example.com"],
+    ["shop.example.com", "*.example.com", "shop.example.com"],
+    ["*.example.com", "*.shop.example.com", "*.shop.example.com"],
+    ["*.example.com", "example.com", undefined],
+    ["a.com", "b.com", undefined],
+    ["*.a.com", "*.b.com", undefined],
+  ] as const)("B13: %s and %s have %s", ([listener, route, common]) => {
+    expect(intersection(listener, route)).toBe(common);
+  });
+
+  test("the most specific comes first", () => {
+    expect(["*", "*.com", "a.example.com", "*.example.com"].sort(bySpecificity)).toEqual([
+      "a.example.com",
+      "*.example.com",
+      "*.com",
+      "*",
+    ]);
+  });
+});

@@ -1,0 +1,160 @@
+import { describe, expect, test } from "vitest";
+import { RouteMatch } from "../../src/api/match.ts";
+import { pathMatches } from "../../src/routing/match.ts";
+import { compileRegex } from "../../src/routing/regex.ts";
+import { normalisePath } from "../../src/routing/request-path.ts";
+import { changedPath, redirectLocation } from "../../src/routing/rewrite.ts";
+import { translateMatch } from "../../src/translate/match.ts";
+import { Problems } from "../../src/translate/problems.ts";
+
+function matcher(match: RouteMatch) {
+  const built = translateMatch(RouteMatch.parse(match), "m", new Problems());
+  if (built === undefined) throw new Error("the match cannot be built");
+  return built.path;
+}
+
+describe("path matches", () => {
+  test.for([
+    ["PathPrefix", "/foo", "/foo", true],
+    ["PathPrefix", "/foo", "/foo/", true],
+    ["PathPrefix", "/foo", "/foo/bar", true],
+    ["PathPrefix", "/foo", "/foobar", false],
+    ["PathPrefix", "/foo", "/FOO", false],
+    ["PathPrefix", "/foo/", "/foo", true],
+    ["PathPrefix", "/", "/anything", true],
+    ["Exact", "/foo", "/foo", true],
+    ["Exact", "/foo", "/foo/", false],
+    ["RegularExpression", "/v[0-9]+", "/v12", true],
+    ["RegularExpression", "/v[0-9]+", "/v12/x", false],
+    ["RegularExpression", "/a.c", "/a\nc", true],
+  ] as const)("B25, B23: %s %s on %j: %s", ([type, value, path, matches]) => {
+    expect(pathMatches(matcher({ path: { type, value } }), path)).toBe(matches);
+  });
+
+  test.for([
+    [{ service: "shop.Cart", method: "Add" }, "/shop.Cart/Add", true],
+    [{ service: "shop.Cart", method: "Add" }, "/shop.Cart/AddAll", false],
+    [{ service: "shop.Cart" }, "/shop.Cart/Anything", true],
+    [{ service: "shop.Cart" }, "/shop.CartX/Add", false],
+    [{ method: "Add" }, "/any.Service/Add", true],
+    [{ type: "RegularExpression", service: "shop\\..*", method: "(Add|Remove)" }, "/shop.Cart/Remove", true],
+  ] as const)("gRPC %j on %s: %s", ([grpc, path, matches]) => {
+    expect(pathMatches(matcher({ grpc }), path)).toBe(matches);
+  });
+
+  test.for([
+    "x",
+    "/a//b",
+    "/a/../b",
+    "/a/..",
+    "/a/./b",
+    "/a%2fb",
+    "/a%00",
+    "/a b",
+    "/a?b",
+    "/a#b",
+    `/${"a".repeat(1025)}`,
+    "/a%zz",
+  ])("B24: the value %j is refused", (value) => {
+    expect(RouteMatch.safeParse({ path: { type: "Exact", value } }).success).toBe(false);
+  });
+});
+
+describe("patterns", () => {
+  test.for(["(?=a)b", "(a)\\1", "a{1001}", "(?>a)", "a++", "(", "[z-a]", "a".repeat(1025)])(
+    "B22: %s is refused",
+    (source) => {
+      expect(compileRegex(source).ok).toBe(false);
+    },
+  );
+
+  test.for(["(a+)+$", "(.*a){20}"])("B21, S22: %s takes linear time", (source) => {
+    const compiled = compileRegex(source);
+    if (!compiled.ok) throw new Error(compiled.message);
+    const started = performance.now();
+    compiled.regex.matches(`${"a".repeat(5000)}!`);
+    expect(performance.now() - started).toBeLessThan(2000);
+  });
+});
+
+describe("one form of a request path", () => {
+  test.for([
+    ["/a/b", "/a/b"],
+    ["/a/../b", "/b"],
+    ["/a/./b", "/a/b"],
+    ["/../../x", "/x"],
+    ["/%2e%2e/b", "/b"],
+    ["//a//b", "/a/b"],
+    ["/%41", "/A"],
+    ["/%c3%bc", "/%C3%BC"],
+    ["/a;x=y/b", "/a;x=y/b"],
+    ["/%252e", "/%252e"],
+    ["/a/", "/a/"],
+    ["/a/..", "/"],
+    ["/a/b/.", "/a/b/"],
+  ] as const)("B49: %s is %s", ([raw, path]) => {
+    expect(normalisePath(raw)).toEqual({ ok: true, path });
+  });
+
+  test.for(["/%2f", "/%5c", "/%00", "/%zz", "/a\\b", "*", "http://x/", "/a#b", "/a b"])("B49: %j is refused", (raw) => {
+    expect(normalisePath(raw).ok).toBe(false);
+  });
+});
+
+describe("B36: a replaced prefix, as Gateway API's table has it", () => {
+  test.for([
+    ["/foo/bar", "/foo", "/xyz", "/xyz/bar"],
+    ["/foo/bar", "/foo", "/xyz/", "/xyz/bar"],
+    ["/foo/bar", "/foo/", "/xyz", "/xyz/bar"],
+    ["/foo/bar", "/foo/", "/xyz/", "/xyz/bar"],
+    ["/foo", "/foo", "/xyz", "/xyz"],
+    ["/foo/", "/foo", "/xyz", "/xyz/"],
+    ["/foo/bar", "/foo", "", "/bar"],
+    ["/foo/", "/foo", "", "/"],
+    ["/foo", "/foo", "", "/"],
+    ["/foo/", "/foo", "/", "/"],
+    ["/foo", "/foo", "/", "/"],
+    ["/a/b", "/", "/x", "/x/a/b"],
+  ] as const)("%s with prefix %s replaced by %j is %s", ([path, prefix, value, result]) => {
+    expect(changedPath(path, { kind: "prefix", value }, matcher({ path: { type: "PathPrefix", value: prefix } }))).toBe(
+      result,
+    );
+  });
+});
+
+describe("replacing by pattern", () => {
+  const change = (pattern: string, substitution: string, path: string): string | undefined => {
+    const compiled = compileRegex(pattern);
+    if (!compiled.ok) throw new Error(compiled.message);
+    return changedPath(path, { kind: "regex", regex: compiled.regex, substitution }, { kind: "prefix", value: "" });
+  };
+  test.for([
+    ["^/v1/(.*)$", "/\\1", "/v1/items/2", "/items/2"],
+    ["one", "two", "/one/one", "/two/two"],
+    ["^/", "", "/x", undefined],
+    ["(a)(b)?", "[\\0|\\1|\\2]", "/a", "/[a|a|]"],
+    ["x", "\\\\", "/x", "/\\"],
+  ] as const)("%s → %s on %s is %s", ([pattern, substitution, path, result]) => {
+    expect(change(pattern, substitution, path)).toBe(result);
+  });
+});
+
+describe("redirects", () => {
+  const request = { scheme: "http", host: "a.example.com", path: "/x", query: "?q=1", listenerPort: 8080 } as const;
+  const match = { kind: "prefix", value: "" } as const;
+  test.for([
+    [{ statusCode: 302 }, "http://a.example.com:8080/x?q=1"],
+    [{ statusCode: 302, scheme: "https" as const }, "https://a.example.com/x?q=1"],
+    [{ statusCode: 302, scheme: "https" as const, port: 8443 }, "https://a.example.com:8443/x?q=1"],
+    [{ statusCode: 302, port: 80 }, "http://a.example.com/x?q=1"],
+    [{ statusCode: 302, hostname: "b.example.com" }, "http://b.example.com:8080/x?q=1"],
+    [{ statusCode: 302, path: { kind: "full" as const, value: "/y" } }, "http://a.example.com:8080/y?q=1"],
+  ] as const)("B34: %j leads to %s", ([redirect, location]) => {
+    expect(redirectLocation(request, redirect, match)).toBe(location);
+  });
+
+  test("B34: a path of two slashes cannot become another host", () => {
+    const path = normalisePath("//evil.example/x");
+    expect(path).toEqual({ ok: true, path: "/evil.example/x" });
+  });
+});

@@ -1,0 +1,367 @@
+import { describe, expect, test } from "vitest";
+import { keyOf } from "../../src/api/keys.ts";
+import { brief, message, statusOf } from "../support/conditions.ts";
+import { pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
+
+/** The status of one route made from `spec`, with Services web and other beside it. */
+function translated(spec: string) {
+  const rig = pipeline();
+  const output = rig.apply(serviceYaml("web") + serviceYaml("other") + routeYaml("r", spec));
+  const key = keyOf("ServiceRoute", "default", "r");
+  return { status: statusOf(output, "r"), table: rig.translator.table.routes.get(key) };
+}
+
+const rule = (text: string): string => `rules: [{${text}}]`;
+const WEB = "backendRefs: [{name: web, port: 80}]";
+
+describe("every rule of the schema, straight into translation", () => {
+  test.for([
+    ["B1: an unknown field", "colour: red", /unknown field "colour"/],
+    ["B1: a wrong type", "hostnames: shop", /expected array/],
+    ["B1: null", "rules: null", /expected array/],
+    ["B1: no rules", "rules: []", /expected array to have >=1/],
+    ["B2: a bad hostname", "hostnames: [a_b.example.com]", /hostnames\[0\]/],
+    ["B3: an address", "hostnames: [10.0.0.1]", /no IP addresses/],
+    ["B20: 65 rules", `rules: [${Array.from({ length: 65 }, () => "{}").join(",")}]`, /to have <=64/],
+    [
+      "F42: 4,096 matches",
+      `rules: [${Array.from({ length: 64 }, () => `{matches: [${Array.from({ length: 64 }, (_, i) => `{path: {value: /p${i}}}`).join(",")}]}`).join(",")}]`,
+      /at most 256/,
+    ],
+  ] as const)("%s refuses the route", ([, spec, text]) => {
+    const { status, table } = translated(spec);
+    expect(brief(status, "Accepted")).toBe("False/UnsupportedValue");
+    expect(message(status, "Accepted")).toMatch(text);
+    expect(brief(status, "Stalled")).toBe("True/UnsupportedValue");
+    expect(table).toBeUndefined();
+  });
+
+  test.for([
+    ["B18: weight -1", "backendRefs: [{name: web, port: 80, weight: -1}]", /weight/],
+    ["B18: weight 1.5", "backendRefs: [{name: web, port: 80, weight: 1.5}]", /weight/],
+    ["B18: weight 1000001", "backendRefs: [{name: web, port: 80, weight: 1000001}]", /weight/],
+    ["B18: weight as text", 'backendRefs: [{name: web, port: 80, weight: "1"}]', /weight/],
+    [
+      "B20: 17 backends",
+      `backendRefs: [${Array.from({ length: 17 }, () => "{name: web, port: 80}").join(",")}]`,
+      /to have <=16/,
+    ],
+    [
+      "B22: a look-ahead",
+      `matches: [{path: {type: RegularExpression, value: "(?=a)b"}}], ${WEB}`,
+      /not an RE2 pattern/,
+    ],
+    ["B24: dot segments", `matches: [{path: {value: /a/../b}}], ${WEB}`, /must not contain/],
+    ["B27: an empty header name", `matches: [{headers: [{name: "", value: x}]}], ${WEB}`, /headers\[0\].name/],
+    [
+      "B27: a header value of 4,097 characters",
+      `matches: [{headers: [{name: a, value: ${"x".repeat(4097)}}]}], ${WEB}`,
+      /headers\[0\].value/,
+    ],
+    ...[
+      "Host",
+      "Connection",
+      "Transfer-Encoding",
+      "Content-Length",
+      "Upgrade",
+      "TE",
+      "Keep-Alive",
+      "Proxy-Authorization",
+      "X-Forwarded-For",
+      "x-envoy-retry-on",
+    ].map(
+      (name) =>
+        [
+          `B28, S5: header ${name}`,
+          `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: ${name}, value: x}]}}], ${WEB}`,
+          /belongs to the gateway/,
+        ] as const,
+    ),
+    [
+      "B28: an invalid header name",
+      `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: "x a", value: x}]}}], ${WEB}`,
+      /set\[0\].name/,
+    ],
+    [
+      "B28: a pseudo-header",
+      `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [":path"]}}], ${WEB}`,
+      /remove\[0\]/,
+    ],
+    [
+      "B29: a line break in a header",
+      `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: "x\\r\\ny"}]}}], ${WEB}`,
+      /set\[0\].value/,
+    ],
+    [
+      "B29: a value beyond ASCII",
+      `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: "日本"}]}}], ${WEB}`,
+      /set\[0\].value/,
+    ],
+    ["B33: port 0", "backendRefs: [{name: web, port: 0}]", /port/],
+    ["B33: port 65536", "backendRefs: [{name: web, port: 65536}]", /port/],
+    ["B33: a port by name", "backendRefs: [{name: web, port: http}]", /port/],
+    ["B33: no port", "backendRefs: [{name: web}]", /port is required/],
+    ["B34: scheme javascript", "filters: [{type: RequestRedirect, requestRedirect: {scheme: javascript}}]", /scheme/],
+    ["B34: a host with a path", "filters: [{type: RequestRedirect, requestRedirect: {hostname: a/b}}]", /hostname/],
+    ["B34: status 200", "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]", /statusCode/],
+    [
+      "B35: redirect and backends",
+      `filters: [{type: RequestRedirect, requestRedirect: {}}], ${WEB}`,
+      /must not be used together/,
+    ],
+    [
+      "B35: redirect and rewrite",
+      "filters: [{type: RequestRedirect, requestRedirect: {}}, {type: URLRewrite, urlRewrite: {}}]",
+      /only one of/,
+    ],
+    [
+      "B36: a replacement with dots",
+      `filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplacePrefixMatch, replacePrefixMatch: /../x}}}], ${WEB}`,
+      /segments/,
+    ],
+    [
+      "B37: an extension filter",
+      `filters: [{type: ExtensionRef, extensionRef: {group: x.example, kind: Y, name: z}}], ${WEB}`,
+      /no extension filter/,
+    ],
+    ["B37: an unknown filter", `filters: [{type: Magic}], ${WEB}`, /filters\[0\].type/],
+    ["B38: a negative timeout", `timeouts: {request: -1s}, ${WEB}`, /timeouts.request/],
+    ["B38: backendRequest over request", `timeouts: {request: 1s, backendRequest: 2s}, ${WEB}`, /longer than/],
+    ["B38: 11 attempts", `retry: {attempts: 11}, ${WEB}`, /retry.attempts/],
+    ["B38: code 99", `retry: {codes: [99]}, ${WEB}`, /retry.codes/],
+    ["B39: an exponent", `timeouts: {request: 1e3s}, ${WEB}`, /timeouts.request/],
+    ["B39: unicode digits", `timeouts: {request: "１s"}, ${WEB}`, /timeouts.request/],
+    [
+      "B40: percent 101",
+      `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}, percent: 101}}], ${WEB}`,
+      /percent/,
+    ],
+    [
+      "B40: denominator 0",
+      `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: web, port: 80}, fraction: {numerator: 0, denominator: 0}}}], ${WEB}`,
+      /denominator/,
+    ],
+    ["a body limit over 1Gi", `maxRequestBody: 2Gi, ${WEB}`, /between 1 and 1Gi/],
+    [
+      "a union with the wrong member",
+      `filters: [{type: CORS, requestRedirect: {}}], ${WEB}`,
+      /must be absent|is required/,
+    ],
+    [
+      "a status of a direct response",
+      "filters: [{type: DirectResponse, directResponse: {statusCode: 199}}]",
+      /statusCode/,
+    ],
+    [
+      "a substitution without its group",
+      `filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceRegexMatch, replaceRegexMatch: {pattern: a, substitution: "\\\\1"}}}}], ${WEB}`,
+      /group/,
+    ],
+    ["grpc with a path", `matches: [{grpc: {service: a}, path: {value: /x}}], ${WEB}`, /excludes path/],
+  ] as const)("%s makes its rule answer 500", ([, text, why]) => {
+    const { status, table } = translated(rule(text));
+    expect(brief(status, "Accepted")).toMatch(/^False\/(UnsupportedValue|IncompatibleFilters)$/);
+    expect(message(status, "Accepted")).toMatch(why);
+    for (const { rule: built } of table?.entries ?? []) expect(built.action.kind).toBe("fail");
+  });
+
+  test.for([
+    ["sessionPersistence", "{type: Cookie}"],
+    ["healthCheck", "{passive: {consecutive5xx: 5}}"],
+    ["circuitBreaker", "{maxRequests: 1}"],
+    ["rateLimits", "[{name: a, count: 1, interval: 1s}]"],
+    ["fault", "{abort: {statusCode: 503, percent: 1}}"],
+    ["authentication", "{type: None}"],
+    ["authorization", "{defaultAction: Allow}"],
+    ["compression", "{algorithms: [Gzip]}"],
+    ["fallback", "{backendRef: {name: web, port: 80}}"],
+    ["loadBalancing", "{algorithm: Maglev}"],
+    ["loadBalancing", "{slowStart: 3s}"],
+  ] as const)("%s %s is refused by name until it is served", ([name, value]) => {
+    for (const spec of [rule(`${name}: ${value}, ${WEB}`), `defaults: {${name}: ${value}}\n${rule(WEB)}`]) {
+      const { status } = translated(spec);
+      expect(brief(status, "Accepted")).toBe("False/UnsupportedValue");
+      expect(message(status, "Accepted")).toMatch(new RegExp(`${name}.*not served yet`));
+    }
+  });
+});
+
+describe("one bad rule costs no other", () => {
+  const spec = `rules:
+- {name: good, matches: [{path: {value: /good}}], ${WEB}}
+- {name: admin, matches: [{path: {value: /admin}}], timeouts: {request: forever}, ${WEB}}`;
+
+  test("S15: it keeps its matches, answers 500, and status says so", () => {
+    const { status, table } = translated(spec);
+    expect(brief(status, "Accepted")).toBe("True/Accepted");
+    expect(brief(status, "PartiallyInvalid")).toBe("True/UnsupportedValue");
+    expect(message(status, "PartiallyInvalid")).toMatch(/rules\[1\].timeouts.request/);
+    expect(table?.entries.map(({ rule: built }) => [built.index, built.action.kind])).toEqual([
+      [0, "forward"],
+      [1, "fail"],
+    ]);
+  });
+
+  test("matches that cannot be understood are named as dropped", () => {
+    const { status, table } = translated(`rules: [{${WEB}}, {name: odd, matches: [{path: {value: nope}}], ${WEB}}]`);
+    expect(message(status, "PartiallyInvalid")).toMatch(/Dropped Rule rules\[1\]/);
+    expect(table?.entries).toHaveLength(1);
+  });
+
+  test("S15: for every field, null, a number, a text and a list never throw and never hurt another route", () => {
+    const fields = ["parentRefs", "useDefaultGateways", "hostnames", "defaults", "rules"];
+    const ruleFields = [
+      "name",
+      "matches",
+      "filters",
+      "backendRefs",
+      "timeouts",
+      "retry",
+      "loadBalancing",
+      "maxRequestBody",
+      "whenNoEndpoints",
+    ];
+    const values = ["null", "7", "text", "[]", "{}", "[null]", "[[]]", "true"];
+    const specs = [
+      ...fields.flatMap((f) => values.map((v) => `${f}: ${v}`)),
+      ...ruleFields.flatMap((f) => values.map((v) => rule(`${f}: ${v}`))),
+    ];
+    const rig = pipeline();
+    rig.apply(serviceYaml("web") + routeYaml("neighbour", rule(WEB)));
+    for (const spec_ of specs) {
+      const output = rig.apply(routeYaml("odd", spec_));
+      expect(output?.failures ?? []).toEqual([]);
+      expect(rig.translator.table.routes.has(keyOf("ServiceRoute", "default", "neighbour"))).toBe(true);
+    }
+  });
+});
+
+describe("references", () => {
+  test.for([
+    ["B17: a Service that is not there", "{name: nobody, port: 80}", "BackendNotFound"],
+    ["B33: a port that is not there", "{name: web, port: 81}", "BackendNotFound"],
+    ["an unknown kind", "{name: web, port: 80, group: x.example, kind: Bucket}", "InvalidKind"],
+    [
+      "a kind that is not served yet",
+      "{name: web, port: 80, group: multicluster.x-k8s.io, kind: ServiceImport}",
+      "InvalidKind",
+    ],
+    ["B15: another namespace", "{name: web, port: 80, namespace: elsewhere}", "RefNotPermitted"],
+  ] as const)("%s gets its share answered with 500", ([, ref, reason]) => {
+    const { status } = translated(rule(`backendRefs: [{name: web, port: 80, weight: 3}, ${ref}]`));
+    expect(brief(status, "ResolvedRefs")).toBe(`False/${reason}`);
+    expect(brief(status, "Accepted")).toBe("True/Accepted");
+    expect(status.rules[0]?.backends?.map(({ sharePercent, outcome }) => [sharePercent, outcome])).toEqual([
+      [75, "Forwarded"],
+      [25, reason],
+    ]);
+  });
+
+  test("S27: not permitted reads the same whether the Service exists or not", () => {
+    const text = (extra: string): string => {
+      const rig = pipeline();
+      return message(
+        statusOf(
+          rig.apply(extra + routeYaml("r", rule("backendRefs: [{name: web, port: 80, namespace: elsewhere}]"))),
+          "r",
+        ),
+        "ResolvedRefs",
+      );
+    };
+    expect(text(serviceYaml("web", [1], "elsewhere"))).toBe(text(""));
+  });
+
+  test("B30, F35: an ExternalName Service is refused", () => {
+    const rig = pipeline();
+    const external =
+      "---\napiVersion: v1\nkind: Service\nmetadata: {name: out}\nspec: {type: ExternalName, externalName: localhost, ports: [{port: 80}]}\n";
+    const status = statusOf(rig.apply(external + routeYaml("r", rule("backendRefs: [{name: out, port: 80}]"))), "r");
+    expect(brief(status, "ResolvedRefs")).toBe("False/BackendNotFound");
+    expect(message(status, "ResolvedRefs")).toMatch(/ExternalName/);
+  });
+
+  test("F35: a Service that goes and comes back needs no touch of the route", () => {
+    const rig = pipeline();
+    rig.apply(serviceYaml("web") + routeYaml("r", rule(WEB)));
+    rig.store.remove(keyOf("Service", "default", "web"));
+    expect(brief(statusOf(rig.translator.flush(), "r"), "ResolvedRefs")).toBe("False/BackendNotFound");
+    expect(brief(statusOf(rig.apply(serviceYaml("web", [9005])), "r"), "ResolvedRefs")).toBe("True/ResolvedRefs");
+  });
+});
+
+describe("defaults", () => {
+  test("a rule's field replaces the default's whole", () => {
+    const { table } = translated(
+      `defaults: {timeouts: {request: 5s, connect: 1s}}\nrules: [{${WEB}}, {timeouts: {request: 9s}, ${WEB}}]`,
+    );
+    expect(table?.entries.map(({ rule: { policy } }) => [policy.requestTimeoutMs, policy.connectTimeoutMs])).toEqual([
+      [5000, 1000],
+      [9000, 5000],
+    ]);
+  });
+
+  test("filters merge by slot", () => {
+    const set = (name: string): string =>
+      `{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: ${name}, value: x}]}}`;
+    const { table } = translated(
+      `defaults: {filters: [${set("from-default")}, {type: CORS, cors: {}}]}\nrules: [{filters: [${set("from-rule")}], ${WEB}}]`,
+    );
+    const filters = table?.entries[0]?.rule.filters;
+    expect(filters?.requestHeaders?.set).toEqual([["from-rule", "x"]]);
+    expect(filters?.cors).toBeDefined();
+  });
+
+  test("a default redirect and a rule with backends do not go together", () => {
+    const { status } = translated(`defaults: {filters: [{type: RequestRedirect, requestRedirect: {}}]}\n${rule(WEB)}`);
+    expect(brief(status, "Accepted")).toBe("False/IncompatibleFilters");
+  });
+});
+
+describe("conflicts", () => {
+  const at = (time: string, namespace = "default"): string => `namespace: ${namespace}, creationTimestamp: "${time}"`;
+
+  test("B9: the older of two equal matches wins, and the loser is told by whom", () => {
+    const rig = pipeline();
+    const output = rig.apply(
+      serviceYaml("web") +
+        routeYaml("young", rule(WEB), at("2026-02-02T00:00:00Z")) +
+        routeYaml("old", rule(WEB), at("2026-01-01T00:00:00Z")),
+    );
+    expect(brief(statusOf(output, "young"), "Shadowed")).toBe("True/Shadowed");
+    expect(message(statusOf(output, "young"), "Shadowed")).toMatch(
+      /rules\[0\] of ServiceRoute default\/old takes every request \(age\)/,
+    );
+    expect(brief(statusOf(output, "old"), "Shadowed")).toBeUndefined();
+  });
+
+  test("S27: a winner of another namespace is not named", () => {
+    const rig = pipeline();
+    const output = rig.apply(
+      routeYaml("young", "rules: [{}]", at("2026-02-02T00:00:00Z")) +
+        routeYaml("old", "rules: [{}]", at("2026-01-01T00:00:00Z", "other")),
+    );
+    expect(message(statusOf(output, "young"), "Shadowed")).toMatch(/a route in another namespace takes/);
+  });
+
+  test("the shadow goes with its caster", () => {
+    const rig = pipeline();
+    const output = rig.apply(
+      routeYaml("young", "rules: [{}]", at("2026-02-02T00:00:00Z")) +
+        routeYaml("old", "rules: [{}]", at("2026-01-01T00:00:00Z")),
+    );
+    expect(brief(statusOf(output, "young"), "Shadowed")).toBe("True/Shadowed");
+    rig.store.remove(keyOf("ServiceRoute", "default", "old"));
+    expect(brief(statusOf(rig.settle(), "young"), "Shadowed")).toBeUndefined();
+  });
+});
+
+describe("B43: names that are dangerous as keys of objects are plain data", () => {
+  test.for(["__proto__", "constructor", "prototype", "hasOwnProperty"])("%s", (name) => {
+    const { status, table } = translated(
+      rule(`matches: [{headers: [{name: ${name}, value: x}], queryParams: [{name: ${name}, value: y}]}], ${WEB}`),
+    );
+    expect(brief(status, "Accepted")).toBe("True/Accepted");
+    expect(table?.entries[0]?.match.headers[0]?.name).toBe(name.toLowerCase());
+    expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
+  });
+});
