@@ -48,6 +48,7 @@ export default defineConfig(
       "max-lines": ["error", { max: 500 }],
       "max-lines-per-function": "off",
       "@typescript-eslint/no-non-null-assertion": "off",
+      "no-restricted-syntax": "off",
     },
   },
   { files: ["*.config.ts"], rules: { "no-restricted-syntax": "off" } },

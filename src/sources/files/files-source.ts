@@ -101,7 +101,7 @@ export class FilesSource {
     const generation =
       last === undefined ? 1 : isDeepStrictEqual(last.spec, object.spec) ? last.generation : last.generation + 1;
     this.#generations.set(object.key, { spec: object.spec, generation });
-    return { ...object, metadata: { ...object.metadata, generation } } as KubeObject;
+    return { ...object, metadata: { ...object.metadata, generation } };
   }
 
   /** Each message once, however often the folder is read. */
