@@ -113,3 +113,14 @@ export async function controlPlaneBinaries(say: (line: string) => void): Promise
   }
   return { folder, provider: `built binaries in ${folder}` };
 }
+
+/** The folder of the Gateway API module that hack/gateway-api pins, fetched if need be. */
+export function gatewayApiModule(say: (line: string) => void): string {
+  const cwd = join(import.meta.dirname, "gateway-api");
+  const text = execFileSync(findGo(say), ["mod", "download", "-json", "sigs.k8s.io/gateway-api"], {
+    cwd,
+    encoding: "utf8",
+    env: { ...process.env, GOTOOLCHAIN: "local", GOFLAGS: "" },
+  });
+  return (JSON.parse(text) as { Dir: string }).Dir;
+}

@@ -6,7 +6,7 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { controlPlaneBinaries } from "./control-plane.ts";
+import { controlPlaneBinaries, gatewayApiModule } from "./control-plane.ts";
 
 interface Suite {
   readonly name: string;
@@ -57,7 +57,7 @@ const SUITES: readonly Suite[] = [
     prepare: async () => {
       const { folder, provider } = await controlPlaneBinaries(say);
       say(`control plane: ${provider}`);
-      return { SERVICEROUTE_CONTROL_PLANE: folder };
+      return { SERVICEROUTE_CONTROL_PLANE: folder, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) };
     },
   },
 ];

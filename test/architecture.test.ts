@@ -14,7 +14,7 @@ const MAY_IMPORT: Readonly<
   snapshot: { folders: ["api", "routing"], packages: ["@preact/signals-core", "node:util"] },
   translate: {
     folders: ["api", "routing", "snapshot"],
-    packages: ["@preact/signals-core", "zod", "node:util", "node:net", "node:crypto"],
+    packages: ["@preact/signals-core", "zod", "node:util", "node:net", "node:crypto", "node:tls"],
   },
   kube: { folders: ["telemetry"], packages: ["@kubernetes/client-node", "undici", "node:timers/promises"] },
   sources: {
@@ -24,7 +24,16 @@ const MAY_IMPORT: Readonly<
   controller: { folders: ["api", "routing", "snapshot", "translate", "telemetry"], packages: [] },
   proxy: {
     folders: ["api", "routing", "telemetry"],
-    packages: ["undici", "node:http", "node:https", "node:tls", "node:stream", "node:crypto", "node:timers/promises"],
+    packages: [
+      "undici",
+      "node:http",
+      "node:https",
+      "node:tls",
+      "node:stream",
+      "node:crypto",
+      "node:timers/promises",
+      "node:util",
+    ],
   },
   status: { folders: ["api", "routing", "telemetry", "kube"], packages: ["node:util"] },
   telemetry: { folders: [], packages: ["pino", "prom-client", "node:http"] },

@@ -7,11 +7,11 @@ import type { ApiClient } from "../kube/api-client.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { Store } from "../snapshot/store.ts";
-import { EventRecorder } from "../status/events.ts";
-import { latched } from "../status/latch.ts";
+import { EventRecorder, type Happening } from "../status/events.ts";
+import { latched, latchedGateway } from "../status/latch.ts";
 import { type LiveObject, LiveObjects } from "../status/live-objects.ts";
 import { type GatewayStatus, mergeConditions, mergeGatewayStatus, mergeRouteStatus } from "../status/merge.ts";
-import { StatusWriter } from "../status/status-writer.ts";
+import { type StatusWrite, StatusWriter } from "../status/status-writer.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 
@@ -25,6 +25,11 @@ interface ClusterStatusParts {
   readonly controller: () => Controller;
 }
 
+const FIGHT: Happening = {
+  type: "Warning",
+  reason: "StatusConflict",
+  note: "Another controller keeps rewriting this status; it is left alone for a minute.",
+};
 const now = (): string => new Date().toISOString().replace(/\.[0-9]+Z$/, "Z");
 
 /** Joins desired statuses, live objects and the writer: which status each object of a cluster should have. */
@@ -46,6 +51,7 @@ export class ClusterStatus {
       live: (key) => this.live.get(key),
       desired: (key, live) => this.#desired(key, live),
       written: (key, result) => parts.metrics.statusWritten(partsOf(key).kind, result),
+      fighting: (key, live) => this.#events.tell(key, live.uid, FIGHT),
     });
   }
 
@@ -60,32 +66,32 @@ export class ClusterStatus {
     this.writer.mark([key]);
   }
 
-  #desired(key: Key, live: LiveObject): unknown {
+  #desired(key: Key, live: LiveObject): StatusWrite | undefined {
     const { kind } = partsOf(key);
     if (kind === "ServiceRoute") return this.#route(key as RouteKey, live);
     if (kind === "Gateway") return this.#gateway(key as Key<"Gateway">, live);
     return kind === "GatewayClass" ? this.#gatewayClass(key as Key<"GatewayClass">, live) : undefined;
   }
 
-  #route(key: RouteKey, live: LiveObject): unknown {
+  #route(key: RouteKey, live: LiveObject): StatusWrite | undefined {
     const desired = this.#parts.controller().routeStatuses.get(key);
     if (desired?.generation !== live.generation) return undefined;
     const before = live.status as ServiceRouteStatus | undefined;
     const merged = mergeRouteStatus(before, latched(before, desired), now());
     if (merged === before) return undefined;
-    this.#events.record(key, live.uid, before?.conditions ?? [], merged.conditions ?? []);
-    return merged;
+    const done = (): void => this.#events.record(key, live.uid, before?.conditions ?? [], merged.conditions ?? []);
+    return { status: merged, done };
   }
 
-  #gateway(key: Key<"Gateway">, live: LiveObject): unknown {
+  #gateway(key: Key<"Gateway">, live: LiveObject): StatusWrite | undefined {
     const desired = this.#parts.controller().gatewayStatuses.get(key);
     if (key === BUILTIN_GATEWAY || desired?.generation !== live.generation) return undefined;
     const before = live.status as GatewayStatus | undefined;
-    const merged = mergeGatewayStatus(before, desired, now());
-    return merged === before ? undefined : merged;
+    const merged = mergeGatewayStatus(before, latchedGateway(before, desired), now());
+    return merged === before ? undefined : { status: merged };
   }
 
-  #gatewayClass(key: Key<"GatewayClass">, live: LiveObject): unknown {
+  #gatewayClass(key: Key<"GatewayClass">, live: LiveObject): StatusWrite | undefined {
     const { name } = partsOf(key);
     const object = this.#parts.store().peek(keyOf("GatewayClass", "", name));
     if (object?.spec.controllerName !== CONTROLLER_NAME) return undefined;
@@ -109,6 +115,6 @@ export class ClusterStatus {
       old.status === merged.status &&
       old.reason === merged.reason &&
       old.observedGeneration === live.generation;
-    return same ? undefined : { conditions: [...before.filter((c) => c.type !== "Accepted"), merged] };
+    return same ? undefined : { status: { conditions: [...before.filter((c) => c.type !== "Accepted"), merged] } };
   }
 }

@@ -27,6 +27,8 @@ interface ClusterParts {
   readonly signal: AbortSignal;
 }
 
+/** A Secret that nobody answers for holds up the start no longer than this. */
+const SECRETS_MS = 5000;
 const monotonic = (): number => performance.now();
 
 /** The stages between an API server and the pipeline, put together. */
@@ -38,6 +40,7 @@ export class Cluster {
   readonly #parts: ClusterParts;
   readonly #leader: Leader;
   readonly #status: ClusterStatus;
+  readonly #secrets: SecretsSource;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
@@ -63,6 +66,8 @@ export class Cluster {
       controller: () => this.engine.controller,
     });
     this.engine = this.#createEngine();
+    this.#secrets = this.#createSecrets();
+    this.engine.translator.onReferencedSecrets((keys) => this.#secrets.follow(keys, parts.signal));
     this.replicas = flags.leaderElect
       ? new Replicas({
           ...common,
@@ -88,18 +93,22 @@ export class Cluster {
     });
   }
 
-  /** Runs every stage until `signal` aborts. */
-  async start(signal: AbortSignal): Promise<void> {
-    const optional = [
-      ...(this.#parts.flags.leaderElect ? [this.#leader.start(signal)] : []),
-      ...(this.replicas === undefined ? [] : [this.replicas.start(signal)]),
-    ];
-    await Promise.all([this.source.start(signal), this.#status.writer.start(signal), ...optional]);
+  /** Resolves when everything that the first table needs has been read once. */
+  async synced(signal: AbortSignal): Promise<void> {
+    await this.source.synced();
+    await this.#secrets.synced(AbortSignal.any([signal, AbortSignal.timeout(SECRETS_MS)]));
+  }
+
+  /** Reads the cluster until `reading` aborts; leads, reports and writes until `writing` does. */
+  async start(reading: AbortSignal, writing: AbortSignal): Promise<void> {
+    const elected = this.#parts.flags.leaderElect ? [this.#leader.start(writing)] : [];
+    const reporting = this.replicas === undefined ? [] : [this.replicas.start(writing)];
+    await Promise.all([this.source.start(reading), this.#status.writer.start(writing), ...elected, ...reporting]);
   }
 
   #createEngine(): Engine {
-    const { log, metrics, options, flags, client, signal } = this.#parts;
-    const engine: Engine = createEngine({
+    const { log, metrics, options, flags } = this.#parts;
+    return createEngine({
       options,
       reasonHeader: flags.reasonHeader,
       log,
@@ -109,18 +118,20 @@ export class Cluster {
         routesChanged: (keys) => this.#status.writer.mark(keys),
         gatewaysChanged: (keys) => this.#status.writer.mark(keys),
       },
-      secretProblem: (namespace, name) => secrets.problem(namespace, name),
+      secretProblem: (namespace, name) => this.#secrets.problem(namespace, name),
     });
-    const secrets: SecretsSource = new SecretsSource({
+  }
+
+  #createSecrets(): SecretsSource {
+    const { client, log, flags } = this.#parts;
+    return new SecretsSource({
       client,
       log,
       random: Math.random,
-      store: engine.store,
-      changed: () => engine.controller.changed(),
+      store: this.engine.store,
+      changed: () => this.engine.controller.changed(),
       serviceAccount: flags.serviceAccount,
-      problemChanged: (namespace, name) => engine.translator.secretProblemChanged(namespace, name),
+      problemChanged: (namespace, name) => this.engine.translator.secretProblemChanged(namespace, name),
     });
-    engine.translator.onReferencedSecrets((keys) => secrets.follow(keys, signal));
-    return engine;
   }
 }

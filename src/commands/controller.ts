@@ -3,7 +3,8 @@ import { hostname } from "node:os";
 import { KubeConfig } from "@kubernetes/client-node";
 import { Command, Option } from "commander";
 import { ApiClient } from "../kube/api-client.ts";
-import { KubeError } from "../kube/kube-error.ts";
+import { Backoff } from "../kube/backoff.ts";
+import { asKubeError } from "../kube/kube-error.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { Cluster, type ClusterFlags } from "./cluster.ts";
@@ -41,15 +42,20 @@ function loadConfig(file: string | undefined): KubeConfig {
   return config;
 }
 
-/** Asked once, at start-up: whether Gateways can exist decides whether the built-in gateway is on by default. */
-async function hasGatewayApi(client: ApiClient, log: Logger): Promise<boolean> {
-  try {
-    await client.json({ method: "GET", path: "/apis/gateway.networking.k8s.io/v1" });
-    return true;
-  } catch (error) {
-    if (error instanceof KubeError && error.code === "notFound") return false;
-    log.warn({ err: (error as Error).message }, "cannot tell whether Gateway API is installed; assuming that it is");
-    return true;
+/** Asked at start-up, until there is an answer: whether Gateways can exist decides whether the built-in gateway is on. */
+async function hasGatewayApi(client: ApiClient, log: Logger, signal: AbortSignal): Promise<boolean> {
+  const backoff = new Backoff(Math.random);
+  for (;;) {
+    try {
+      await client.json({ method: "GET", path: "/apis/gateway.networking.k8s.io/v1", signal });
+      return true;
+    } catch (error) {
+      const { code, message } = asKubeError(error);
+      if (code === "notFound") return false;
+      if (signal.aborted) return true;
+      log.warn({ err: message }, "waiting for the API server");
+      await backoff.wait(signal);
+    }
   }
 }
 
@@ -58,25 +64,39 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const log = createLogger(flags.logLevel);
   const metrics = new Metrics();
   const client = new ApiClient(loadConfig(flags.kubeconfig));
-  const stop = new AbortController();
-  const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log));
-  const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
-  const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
-  const { engine, source, replicas } = cluster;
-  const notReady = (): string =>
-    signal.aborted
-      ? "shutting down"
-      : engine.controller.isLive
-        ? ""
-        : `waiting for the first list of ${source.waitingFor()}`;
-  const endpoints = await openEndpoints(engine, flags, metrics, { notReady });
+  const started: { cluster?: Cluster } = {};
+  const notReady = (): string => {
+    const { cluster } = started;
+    if (signal.aborted) return "shutting down";
+    if (cluster?.engine.controller.isLive === true) return "";
+    return `waiting for ${cluster === undefined ? "the API server" : `the first list of ${cluster.source.waitingFor()}`}`;
+  };
+  const endpoints = await openEndpoints(() => started.cluster?.engine, flags, metrics, { notReady });
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
-  const running = cluster.start(stop.signal);
+  const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log, signal));
+  const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
+  const stop = new AbortController();
+  const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
+  started.cluster = cluster;
+  await serveCluster(cluster, flags, log, signal, stop);
+  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+}
+
+/** From the first list to the last answer. Reading goes on while requests drain; leading ends at once. */
+async function serveCluster(
+  cluster: Cluster,
+  flags: ControllerFlags,
+  log: Logger,
+  signal: AbortSignal,
+  stop: AbortController,
+): Promise<void> {
+  const { engine, replicas } = cluster;
+  const running = cluster.start(stop.signal, signal);
   const stopped = new Promise<"stopped">((resolve) => {
     if (signal.aborted) resolve("stopped");
     signal.addEventListener("abort", () => resolve("stopped"), { once: true });
   });
-  const first = await Promise.race([source.synced(), stopped, running]);
+  const first = await Promise.race([cluster.synced(signal), stopped, running]);
   if (first === undefined) {
     engine.controller.open();
     replicas?.ready();
@@ -87,7 +107,6 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   await engine.gateway.drain(flags.drainTimeout * 1000);
   stop.abort();
   await running;
-  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
 }
 
 export function controllerCommand(): Command {

@@ -2,7 +2,7 @@ import { partsOf } from "../api/keys.ts";
 import { apiVersionOf } from "../api/kinds.ts";
 import { explain } from "../routing/explain.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
-import { HttpEndpoint, type Handler, json, text } from "../telemetry/http-endpoint.ts";
+import { HttpEndpoint, type Handler, type Reply, json, text } from "../telemetry/http-endpoint.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import { CommandError } from "./exit.ts";
 import type { Engine } from "./engine.ts";
@@ -38,12 +38,22 @@ function objectOf(engine: Engine, key: Parameters<typeof partsOf>[0], status: un
 const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
 
 /** Everything but secrets; on loopback unless the operator says otherwise. */
-function adminRoutes(engine: Engine): Record<string, Handler> {
+function adminRoutes(engineOf: () => Engine | undefined): Record<string, Handler> {
+  const withEngine =
+    (answer: (engine: Engine, url: URL) => Reply): Handler =>
+    (url) => {
+      const engine = engineOf();
+      return engine === undefined ? text("starting", 503) : answer(engine, url);
+    };
   return {
-    "/v1/table": () => json(tableDump(engine.translator.table)),
-    "/v1/routes": () => listOf([...engine.book.routes].map(([key, status]) => objectOf(engine, key, status))),
-    "/v1/gateways": () => listOf([...engine.book.gateways].map(([key, status]) => objectOf(engine, key, status))),
-    "/v1/explain": (url) => {
+    "/v1/table": withEngine((engine) => json(tableDump(engine.translator.table))),
+    "/v1/routes": withEngine((engine) =>
+      listOf([...engine.book.routes].map(([key, status]) => objectOf(engine, key, status))),
+    ),
+    "/v1/gateways": withEngine((engine) =>
+      listOf([...engine.book.gateways].map(([key, status]) => objectOf(engine, key, status))),
+    ),
+    "/v1/explain": withEngine((engine, url) => {
       try {
         const request = explainRequest(
           url.searchParams.get("method") ?? "GET",
@@ -55,7 +65,7 @@ function adminRoutes(engine: Engine): Record<string, Handler> {
         if (error instanceof CommandError) return text(error.message, 400);
         throw error;
       }
-    },
+    }),
   };
 }
 
@@ -78,9 +88,9 @@ async function bind(endpoint: HttpEndpoint, flagName: string, host: string, port
   }
 }
 
-/** Opens the two listeners beside the gateway's own. */
+/** Opens the two listeners beside the gateway's own. They answer before there is an engine, so that probes get the truth. */
 export async function openEndpoints(
-  engine: Engine,
+  engineOf: () => Engine | undefined,
   flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">,
   metrics: Metrics,
   health: Health,
@@ -88,7 +98,7 @@ export async function openEndpoints(
   const open: HttpEndpoint[] = [];
   const { adminAddress: admin, metricsAddress } = flags;
   if (admin !== undefined) {
-    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(engine) });
+    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(engineOf) });
     open.push(await bind(endpoint, "--admin-address", admin.host, admin.port));
   }
   if (metricsAddress !== undefined) {

@@ -27,7 +27,9 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
     );
   }
   let stopping = false;
-  const endpoints = await openEndpoints(engine, flags, metrics, { notReady: () => (stopping ? "shutting down" : "") });
+  const endpoints = await openEndpoints(() => engine, flags, metrics, {
+    notReady: () => (stopping ? "shutting down" : ""),
+  });
   engine.controller.open();
   log.info(
     { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },

@@ -84,11 +84,20 @@ export class Controller {
     }
   }
 
+  /** A data plane that throws is a defect of ours; statuses and the next change go on all the same. */
+  #serve(diff: TableDiff): void {
+    try {
+      this.#dataPlane.publish(diff);
+    } catch (error) {
+      this.#log.error({ err: error }, "the data plane could not follow a change");
+    }
+  }
+
   #publish(output: Output): void {
-    this.#dataPlane.publish(output.diff);
+    this.#serve(output.diff);
+    for (const key of output.removed) this.#liveness.forget(key);
     for (const [key, translation] of output.translations) {
-      if (translation === undefined) this.#liveness.forget(key);
-      else this.#liveness.published(key, translation.generation, translation.resourceVersion);
+      if (translation !== undefined) this.#liveness.published(key, translation);
     }
     record(this.routeStatuses, output.routeStatuses);
     record(this.gatewayStatuses, output.gatewayStatuses);

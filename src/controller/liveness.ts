@@ -7,7 +7,15 @@ export interface ReplicaReport {
   readonly servedThrough: bigint;
 }
 
+/** Which version of which object: a name may come back as another object, and generations then start anew (F37). */
+export interface Version {
+  readonly uid: string;
+  readonly generation: number;
+  readonly resourceVersion: string;
+}
+
 interface Waiting {
+  readonly version: string;
   readonly generation: number;
   readonly resourceVersion: bigint;
 }
@@ -19,7 +27,7 @@ interface Waiting {
 export class Liveness {
   readonly #set: (key: RouteKey, liveness: RouteLiveness) => void;
   readonly #waiting = new Map<RouteKey, Waiting>();
-  readonly #settled = new Map<RouteKey, number>();
+  readonly #settled = new Map<RouteKey, string>();
   #others: readonly ReplicaReport[] = [];
   #counting: boolean;
 
@@ -30,14 +38,12 @@ export class Liveness {
   }
 
   /** This replica's table has the route. */
-  published(key: RouteKey, generation: number, resourceVersion: string): void {
-    if (this.#settled.get(key) === generation) return;
-    const waiting = this.#waiting.get(key);
-    if (waiting?.generation === generation) return;
-    this.#waiting.set(key, {
-      generation,
-      resourceVersion: /^[0-9]+$/.test(resourceVersion) ? BigInt(resourceVersion) : 0n,
-    });
+  published(key: RouteKey, { uid, generation, resourceVersion }: Version): void {
+    const version = `${uid}/${generation}`;
+    if (this.#settled.get(key) === version || this.#waiting.get(key)?.version === version) return;
+    this.#settled.delete(key);
+    const seen = /^[0-9]+$/.test(resourceVersion) ? BigInt(resourceVersion) : 0n;
+    this.#waiting.set(key, { version, generation, resourceVersion: seen });
     this.#check(key);
   }
 
@@ -61,6 +67,6 @@ export class Liveness {
     this.#set(key, { generation: waiting.generation, live, total });
     if (live < total) return;
     this.#waiting.delete(key);
-    this.#settled.set(key, waiting.generation);
+    this.#settled.set(key, waiting.version);
   }
 }

@@ -47,7 +47,13 @@ export class ApiClient {
       throw new KubeError("unreachable", `the answer of ${this.#server} broke off`, { cause });
     });
     if (response.statusCode >= 400) throw this.#refused(response, text);
-    return JSON.parse(text) as T;
+    try {
+      const value: unknown = JSON.parse(text);
+      if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as T;
+    } catch {
+      // Something in between has answered; told below.
+    }
+    throw new KubeError("server", `${this.#server} answered ${call.path} with something that is no JSON object`);
   }
 
   /**
@@ -97,12 +103,21 @@ export class ApiClient {
   /** Tokens change and plugins cost time, so what the library gives is kept for a minute; connections are kept for good. */
   async #headers(): Promise<Record<string, string>> {
     const now = performance.now();
-    if (this.#credentials === undefined || now - this.#credentials.at > CREDENTIALS_MS) {
+    const known = this.#credentials;
+    if (known !== undefined && now - known.at <= CREDENTIALS_MS) return known.headers;
+    try {
       const context = new RequestContext(`${this.#server}/`, "GET");
       await this.#config.applySecurityAuthentication(context);
       this.#dispatcher ??= context.getDispatcher();
       this.#credentials = { headers: context.getHeaders(), at: now };
+      return this.#credentials.headers;
+    } catch (cause) {
+      if (known !== undefined) return known.headers;
+      throw new KubeError(
+        "unauthorized",
+        `no credentials for ${this.#server}: ${cause instanceof Error ? cause.message : String(cause)}`,
+        { cause },
+      );
     }
-    return this.#credentials.headers;
   }
 }

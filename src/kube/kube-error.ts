@@ -23,6 +23,12 @@ export class KubeError extends Error {
   }
 }
 
+/** Whatever was thrown on the way to the API server, as an error that can be told and tried again. */
+export function asKubeError(error: unknown): KubeError {
+  if (error instanceof KubeError) return error;
+  return new KubeError("server", error instanceof Error ? error.message : String(error), { cause: error });
+}
+
 const BY_STATUS: Readonly<Record<number, KubeErrorCode>> = {
   401: "unauthorized",
   403: "forbidden",

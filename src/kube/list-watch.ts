@@ -1,12 +1,14 @@
 import type { Logger } from "../telemetry/logger.ts";
 import type { ApiClient } from "./api-client.ts";
 import { Backoff, pause } from "./backoff.ts";
-import { KubeError } from "./kube-error.ts";
+import { KubeError, asKubeError } from "./kube-error.ts";
 
 const PAGE = "500";
 /** Bookmarks come once a minute: a watch that is silent for longer is dead, whatever its connection says (F2). */
 const SILENCE_MS = 75_000;
 const MIN_RESTART_MS = 1000;
+/** A watch that lasted this long worked, whether it brought anything or not. */
+const LONG_WATCH_MS = 10_000;
 const ABSENT_RETRY_MS = 5000;
 
 export interface RawObject {
@@ -97,7 +99,6 @@ export class ListWatch {
     feed.synced();
     this.#hasListed = true;
     this.#watchesWithoutProgress = 0;
-    this.#backoff.reset();
   }
 
   async #watchOn(signal: AbortSignal): Promise<void> {
@@ -109,8 +110,9 @@ export class ListWatch {
       this.#parts.feed.restarted(reason);
       // Two watches that bring nothing may mean that the version is gone and nobody says so (F3).
       this.#watchesWithoutProgress = before === this.#resourceVersion ? this.#watchesWithoutProgress + 1 : 0;
-      if (reason !== "ended" && this.#watchesWithoutProgress >= 2) throw new Relist(reason);
       const lasted = performance.now() - started;
+      if (lasted > LONG_WATCH_MS) this.#backoff.reset();
+      if (this.#watchesWithoutProgress >= 2 && (reason !== "ended" || lasted < LONG_WATCH_MS)) throw new Relist(reason);
       if (lasted < MIN_RESTART_MS) await pause(MIN_RESTART_MS * (0.5 + this.#parts.random()), signal);
     }
   }
@@ -205,21 +207,21 @@ export class ListWatch {
     if (error instanceof Relist) {
       log.info({ path, reason: error.message }, "listing again");
       feed.restarted(error.message === "expired" ? "expired" : "stalled");
-      return;
+      return this.#backoff.wait(signal);
     }
-    if (!(error instanceof KubeError)) throw error;
-    if (error.code === "expired") return this.#backoff.wait(signal);
-    feed.failed(error);
-    const absent = optional && (error.code === "notFound" || error.code === "forbidden");
+    const failure = asKubeError(error);
+    if (failure.code === "expired") return this.#backoff.wait(signal);
+    feed.failed(failure);
+    const absent = optional && (failure.code === "notFound" || failure.code === "forbidden");
     if (absent && !this.#hasListed) {
       feed.synced();
       return pause(ABSENT_RETRY_MS * (0.5 + this.#parts.random() / 2), signal);
     }
     log.warn(
-      { path, code: error.code, err: error.message },
+      { path, code: failure.code, err: failure.message },
       absent ? "the resource is gone; its last objects stay" : "listing failed; trying again",
     );
-    return this.#backoff.wait(signal, error.retryAfterMs);
+    return this.#backoff.wait(signal, failure.retryAfterMs);
   }
 }
 

@@ -49,7 +49,7 @@ export class Cluster {
   pick(set: EndpointSet | undefined, tried: ReadonlySet<string>, connectTimeoutMs: number): EndpointPool | undefined {
     if (set === undefined || set.usable.length === 0) return undefined;
     const fresh = tried.size === 0 ? set.usable : set.usable.filter((endpoint) => !tried.has(authorityOf(endpoint)));
-    const candidates = fresh.length === 0 ? set.usable : fresh;
+    const candidates = this.#withoutAvoided(fresh.length === 0 ? set.usable : fresh);
     const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates, connectTimeoutMs);
     return endpoint === undefined ? undefined : this.#pool(endpoint, connectTimeoutMs);
   }
@@ -62,6 +62,12 @@ export class Cluster {
       pool.close();
       this.#pools.delete(id);
     }
+  }
+
+  #withoutAvoided(candidates: readonly Endpoint[]): readonly Endpoint[] {
+    const now = performance.now();
+    const good = candidates.filter((endpoint) => this.#pools.get(authorityOf(endpoint))?.isAvoided(now) !== true);
+    return good.length === 0 ? candidates : good;
   }
 
   #choose(candidates: readonly Endpoint[], connectTimeoutMs: number): Endpoint | undefined {

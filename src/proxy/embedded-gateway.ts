@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
+import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
@@ -28,16 +29,25 @@ export class EmbeddedGateway {
     this.#table = table;
     this.#settings = settings;
     const { showReason, observe, random } = settings;
-    this.#context = { table, clusters: new Clusters(random), options: { showReason }, observe, random };
+    this.#context = {
+      table,
+      clusters: new Clusters(random),
+      options: { showReason },
+      observe,
+      random,
+      mirrors: new Set(),
+    };
   }
 
   /** Follows a diff that the table already has. Open connections stay: only sockets without a listener are closed. */
   publish(diff: TableDiff): void {
     this.#context.clusters.update(diff.endpoints);
+    if (diff.listeners.size === 0) return;
     for (const [id, listener] of diff.listeners) this.#follow(id, listener);
     for (const [name, { server }] of this.#servers) {
       const [first] = this.#table.listenersOn(name);
-      if (first === undefined || first.protocol !== server.protocol) this.#close(name);
+      if (first?.protocol !== server.protocol) this.#close(name);
+      else server.useDefault(first.certificates[0]);
     }
     for (const listener of diff.listeners.values()) if (listener !== undefined) this.#open(listener);
   }
@@ -57,6 +67,7 @@ export class EmbeddedGateway {
     ]);
     limit.abort();
     for (const server of servers) server.destroy();
+    for (const mirror of this.#context.mirrors) mirror.abandon("Reset");
     this.#context.clusters.close();
   }
 
@@ -73,23 +84,20 @@ export class EmbeddedGateway {
 
   #open(listener: Listener): void {
     const name = socketOf(listener);
-    const [certificate] = this.#table.listenersOn(name)[0]?.certificates ?? [];
-    const open = this.#servers.get(name)?.server;
-    if (certificate !== undefined) open?.useDefault(certificate);
-    if (open !== undefined) return;
+    if (this.#servers.has(name)) return;
     const server = new SocketServer(listener, this.#tls, {
       serve: (arrival) => serve(this.#context, arrival),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
     });
     this.#servers.set(name, { server, state: undefined });
-    if (certificate !== undefined) server.useDefault(certificate);
+    server.useDefault(this.#table.listenersOn(name)[0]?.certificates[0]);
     server.listen();
   }
 
   #changed(name: string, server: SocketServer, state: ListenerState): void {
     const entry = this.#servers.get(name);
-    if (entry?.server !== server) return;
+    if (entry?.server !== server || isDeepStrictEqual(entry.state, state)) return;
     entry.state = state;
     for (const [id, socket] of this.#known) if (socket === name) this.#settings.onListenerState(id, state);
   }

@@ -4,6 +4,7 @@ import { type Endpoint, authorityOf } from "../routing/endpoints.ts";
 /** Below the idle limits that backends commonly have, so that we rarely send on a connection that is being closed. */
 const KEEP_ALIVE_MS = 4000;
 const MAX_IDLE = 64;
+const AVOID_MS = 1000;
 const MAX_RESPONSE_HEADERS = 64 * 1024;
 
 export interface Lease {
@@ -23,6 +24,7 @@ export class EndpointPool {
   readonly #idle: Client[] = [];
   readonly #used = new WeakSet<Client>();
   #active = 0;
+  #avoidUntil = 0;
   #closed = false;
 
   constructor(endpoint: Endpoint, connectTimeoutMs: number) {
@@ -34,6 +36,15 @@ export class EndpointPool {
   /** Requests in flight. */
   get active(): number {
     return this.#active;
+  }
+
+  /** Others are preferred for a second: an endpoint that refuses is the least busy one, and would draw all tries. */
+  connectFailed(nowMs: number): void {
+    this.#avoidUntil = nowMs + AVOID_MS;
+  }
+
+  isAvoided(nowMs: number): boolean {
+    return nowMs < this.#avoidUntil;
   }
 
   lease(): Lease {

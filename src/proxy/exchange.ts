@@ -8,6 +8,7 @@ import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from
 import { sendFailure } from "./answer.ts";
 import { type AnswerSink, Attempt, type AttemptFailure, type BackendCall } from "./attempt.ts";
 import type { Cluster } from "./cluster.ts";
+import type { EndpointPool } from "./endpoint-pool.ts";
 import { corsHeaders } from "./cors.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
@@ -17,6 +18,9 @@ import { RequestBody } from "./request-body.ts";
 import { tunnel } from "./tunnel.ts";
 
 const MAX_BACKOFF_FACTOR = 10;
+const NOTHING = Buffer.alloc(0);
+/** How long the rest of a body that nobody wants is still read before its connection is cut. */
+const LINGER_MS = 5000;
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS"]);
 
 export interface ExchangeParts {
@@ -79,6 +83,7 @@ export class Exchange {
     this.#cluster = this.#context.clusters.get(choice.backend.target);
     this.#cluster.enter();
     response.on("close", () => this.#clientGone());
+    this.#parts.upgrade?.socket.once("end", () => this.#clientGone());
     response.on("drain", () => this.#attempt?.resume());
     this.#armTimers();
     this.#try(choice.backend.target);
@@ -117,7 +122,7 @@ export class Exchange {
     if (call === undefined) return this.#fail("InvalidRule");
     this.#tried.add(authorityOf(pool.endpoint));
     const lease = pool.lease();
-    const attempt = new Attempt(this.#sink(target, lease.reused), (reusable) => {
+    const attempt = new Attempt(this.#sink(target, pool, lease.reused), (reusable) => {
       clearTimeout(this.#tryTimer);
       pool.release(lease, reusable);
     });
@@ -131,9 +136,8 @@ export class Exchange {
   #call(): BackendCall | undefined {
     const { request, facts, entry, upgrade } = this.#parts;
     const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
-    let path: string | undefined = request.path;
-    for (const { path: change } of rewrites)
-      if (change !== undefined && path !== undefined) path = changedPath(path, change, entry.match.path);
+    const change = rewrites.findLast((rewrite) => rewrite.path !== undefined)?.path;
+    const path = change === undefined ? request.path : changedPath(request.path, change, entry.match.path);
     if (path === undefined) return undefined;
     const host = rewrites.reduce((name: string, rewrite: Rewrite) => rewrite.hostname ?? name, request.authority);
     const headers = backendHeaders(request, facts, host, [
@@ -149,7 +153,7 @@ export class Exchange {
     };
   }
 
-  #sink(target: ClusterRef, reused: boolean): AnswerSink {
+  #sink(target: ClusterRef, pool: EndpointPool, reused: boolean): AnswerSink {
     const { response } = this.#parts;
     return {
       start: (status, headers) => {
@@ -168,7 +172,10 @@ export class Exchange {
         this.#finish();
       },
       upgraded: (headers, socket) => this.#switch(headers, socket),
-      failed: (failure) => this.#attemptFailed(target, failure, reused),
+      failed: (failure) => {
+        if (failure.unsent) pool.connectFailed(performance.now());
+        this.#attemptFailed(target, failure, reused);
+      },
     };
   }
 
@@ -176,7 +183,8 @@ export class Exchange {
     this.#started = true;
     const { response } = this.#parts;
     response.writeHead(status, this.#answerHeaders(headers));
-    if (this.#parts.request.method !== "HEAD") response.flushHeaders();
+    // Sends the headers now and as Latin-1; flushHeaders would encode them as UTF-8.
+    if (this.#parts.request.method !== "HEAD") response.write(NOTHING);
     this.#context.observe.backendStatus(status);
   }
 
@@ -254,5 +262,14 @@ export class Exchange {
     clearTimeout(this.#idleTimer);
     if (this.#holdsRetry) this.#cluster?.endRetry();
     this.#cluster?.leave();
+    this.#linger();
+  }
+
+  /** An answer may come before the request's body has: the rest is read and dropped, else the connection would hang. */
+  #linger(): void {
+    const { incoming } = this.#parts;
+    if (this.#body === undefined || incoming.complete || incoming.destroyed) return;
+    const cut = setTimeout(() => incoming.socket.destroy(), LINGER_MS);
+    void this.#body.discard().finally(() => clearTimeout(cut));
   }
 }

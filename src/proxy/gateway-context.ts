@@ -1,6 +1,7 @@
 import type { ServerResponse } from "node:http";
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
+import type { Attempt } from "./attempt.ts";
 import type { Clusters } from "./clusters.ts";
 
 export interface GatewayOptions {
@@ -23,6 +24,8 @@ export interface GatewayContext {
   readonly clusters: Clusters;
   readonly options: GatewayOptions;
   readonly observe: GatewayObserver;
+  /** Copies on their way, which nobody waits for. */
+  readonly mirrors: Set<Attempt>;
   /** Uniform in [0, 1). */
   readonly random: () => number;
 }

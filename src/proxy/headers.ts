@@ -94,6 +94,6 @@ export function clientHeaders(
   for (const name of [...values.keys()])
     if (HOP_BY_HOP.has(name) || name === REASON_HEADER || named.has(name)) values.delete(name);
   for (const change of changes) applyChanges(values, change);
-  for (const [name, value] of extra) values.set(name, [value]);
+  for (const [name, value] of extra) values.set(name, name === "vary" ? [...(values.get(name) ?? []), value] : [value]);
   return flat(values);
 }

@@ -53,8 +53,10 @@ function sendCopy(
   const lease = pool.lease();
   const attempt = new Attempt(IGNORE, (reusable) => {
     clearTimeout(timer);
+    context.mirrors.delete(attempt);
     pool.release(lease, reusable);
   });
+  context.mirrors.add(attempt);
   const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
   const headers = backendHeaders(request, facts, request.authority, [entry.rule.filters.requestHeaders]);
   attempt.send(lease, {

@@ -54,6 +54,21 @@ export class RequestBody {
     }
   }
 
+  /** Reads what is left without keeping it, so that the connection can be used again. Never throws. */
+  async discard(): Promise<void> {
+    this.#overflowed = true;
+    this.#kept.length = 0;
+    try {
+      for (;;) {
+        const next = this.#pull ?? this.#source.next();
+        this.#pull = undefined;
+        if ((await next).done === true) return;
+      }
+    } catch {
+      // The client went away: there is nothing left to read.
+    }
+  }
+
   /** Readers that were given up leave their pull behind: the next reader takes its chunk over. */
   async #next(): Promise<IteratorResult<Buffer>> {
     this.#pull ??= this.#source.next();

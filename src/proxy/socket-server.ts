@@ -1,4 +1,4 @@
-import { type Server, ServerResponse, createServer } from "node:http";
+import { type IncomingMessage, type Server, ServerResponse, createServer } from "node:http";
 import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
 import type { Duplex } from "node:stream";
 import type { ListenerState } from "../routing/programmed.ts";
@@ -21,7 +21,10 @@ const SERVER_OPTIONS = {
   connectionsCheckingInterval: 1000,
   maxHeaderSize: 16 * 1024,
   noDelay: true,
+  // Other protocols that a client offers, h2c above all, are declined by answering the request as it is.
+  shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
 } as const;
+const IDLE_SWEEP_MS = 100;
 const BACKLOG = 4096;
 const BIND_RETRY_MS = 2000;
 
@@ -33,6 +36,11 @@ export class SocketServer {
   readonly #handlers: SocketHandlers;
   readonly #server: Server | TlsServer;
   readonly #upgraded = new Set<Duplex>();
+  /** Answers that have not ended. */
+  readonly #open = new Set<ServerResponse>();
+  /** Connections that have asked nothing yet, which Node does not count as idle. */
+  readonly #silent = new Set<Duplex>();
+  #default: Certificate | undefined;
   #retry: NodeJS.Timeout | undefined;
   #draining = false;
 
@@ -56,19 +64,24 @@ export class SocketServer {
     this.#server.listen({ host: this.#address, port: this.#port, backlog: BACKLOG });
   }
 
-  /** The certificate for clients that name no server. */
-  useDefault(certificate: Certificate): void {
-    if (this.#scheme === "https")
-      (this.#server as TlsServer).setSecureContext({ cert: certificate.chain, key: certificate.key.reveal() });
+  /** The certificate for clients that name no server; none: their handshake is refused. */
+  useDefault(certificate: Certificate | undefined): void {
+    if (this.#scheme !== "https" || certificate === this.#default) return;
+    this.#default = certificate;
+    const context = certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key.reveal() };
+    (this.#server as TlsServer).setSecureContext(context);
   }
 
   /** Takes no new connections; those that are open end with their request. */
   async drain(): Promise<void> {
     this.#draining = true;
     clearTimeout(this.#retry);
+    for (const response of this.#open) if (!response.headersSent) response.setHeader("connection", "close");
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#server.closeIdleConnections();
+    this.#closeIdle();
+    const sweep = setInterval(() => this.#closeIdle(), IDLE_SWEEP_MS);
     await closed;
+    clearInterval(sweep);
   }
 
   /** Cuts what is still open. */
@@ -77,24 +90,40 @@ export class SocketServer {
     for (const socket of this.#upgraded) socket.destroy();
   }
 
+  #closeIdle(): void {
+    this.#server.closeIdleConnections();
+    for (const socket of this.#silent) socket.destroy();
+  }
+
   #wire(): void {
     const server = this.#server;
     server.on("listening", () => this.#handlers.changed({ kind: "serving" }));
     server.on("error", (error: NodeJS.ErrnoException) => this.#bindFailed(error));
     server.on("request", (incoming, response) => {
       if (this.#draining) response.setHeader("connection", "close");
+      this.#silent.delete(incoming.socket);
+      this.#open.add(response);
+      response.on("close", () => this.#open.delete(response));
       incoming.on("error", () => response.destroy());
       response.on("error", () => incoming.destroy());
       this.#handlers.serve({ incoming, response, socket: this.#name(), port: this.#port, scheme: this.#scheme });
     });
+    server.on(this.#scheme === "https" ? "secureConnection" : "connection", (socket: Duplex) => {
+      this.#silent.add(socket);
+      socket.on("close", () => this.#silent.delete(socket));
+    });
     server.on("upgrade", (incoming, socket, head) => {
+      this.#silent.delete(incoming.socket);
       this.#upgraded.add(socket);
       socket.on("close", () => this.#upgraded.delete(socket));
       socket.on("error", () => socket.destroy());
       const response = new ServerResponse(incoming);
       response.shouldKeepAlive = false;
       response.assignSocket(incoming.socket);
+      response.on("error", () => socket.destroy());
       response.on("finish", () => socket.end());
+      // Node lets go of the socket on an upgrade, so what it told the answer is passed on here.
+      socket.on("drain", () => response.emit("drain"));
       this.#handlers.serve({
         incoming,
         response,

@@ -36,6 +36,9 @@ export function bySpecificity(a: string, b: string): number {
   return rank(a) - rank(b) || b.length - a.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
+/** A name of 253 characters, its dot and a port: what is longer is no host, and costs nothing. */
+const MAX_HOST = 260;
+
 /**
  * A request's Host for matching: lower-case, without port and one trailing dot.
  *
@@ -43,7 +46,7 @@ export function bySpecificity(a: string, b: string): number {
  */
 export function hostOf(header: string): { host: string; port?: number } | undefined {
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?$/.exec(header);
-  if (match === null) return undefined;
+  if (match === null || header.length > MAX_HOST) return undefined;
   const [, name = "", port] = match;
   const host = (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
   if (host === "") return undefined;

@@ -7,6 +7,9 @@ function joinPrefix(replacement: string, rest: string): string {
   return `${head}${rest.startsWith("/") ? rest : `/${rest}`}`;
 }
 
+/** One leading slash, then nothing that would end the path or the request line. */
+const VALID_PATH = /^\/(?!\/)[!$-;=@-Z_a-z~]*$/;
+
 /**
  * A path changed as a filter says.
  *
@@ -23,7 +26,7 @@ export function changedPath(path: string, change: PathChange, match: PathMatch):
       return joinPrefix(change.value, match.kind === "prefix" ? path.slice(match.value.length) : "");
     case "regex": {
       const result = change.regex.replaceAll(path, change.substitution);
-      return result.startsWith("/") && !result.startsWith("//") ? result : undefined;
+      return VALID_PATH.test(result) ? result : undefined;
     }
     default:
       return change satisfies never;

@@ -3,7 +3,7 @@ import type { EndpointSet, EndpointsKey } from "./endpoints.ts";
 import { coveringHostnames } from "./hostname.ts";
 import { type Listener, type ListenerId, socketOf } from "./listener.ts";
 import type { RequestView } from "./match.ts";
-import type { MatchEntry } from "./precedence.ts";
+import { type MatchEntry, compareText } from "./precedence.ts";
 import { VirtualHost } from "./virtual-host.ts";
 
 export type RouteKey = Key<"ServiceRoute">;
@@ -108,7 +108,11 @@ export class RoutingTable implements RoutingTableView {
       assign(this.#sockets, socketOf(old), rest.length === 0 ? undefined : rest);
     }
     if (listener !== undefined) {
-      this.#sockets.set(socketOf(listener), [...this.listenersOn(socketOf(listener)), listener]);
+      const others = this.listenersOn(socketOf(listener));
+      this.#sockets.set(
+        socketOf(listener),
+        [...others, listener].sort((a, b) => compareText(a.id, b.id)),
+      );
     }
     assign(this.listeners, id, listener);
   }

@@ -17,9 +17,10 @@ function insert(list: MatchEntry[], entry: MatchEntry): void {
 const firstMet = (list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined =>
   list?.find((entry) => unmetCondition(entry.match, request) === undefined);
 
-/** Every prefix of `path` that ends at a segment border, longest first; the last one is empty. */
-export function* segmentPrefixes(path: string): Generator<string> {
-  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) yield path.slice(0, end);
+/** Every prefix of `path` of at most `longest` characters that ends at a segment border, longest first; the last is empty. */
+function* segmentPrefixes(path: string, longest: number): Generator<string> {
+  const first = path.length <= longest ? path.length : path.lastIndexOf("/", longest);
+  for (let end = first; end > 0; end = path.lastIndexOf("/", end - 1)) yield path.slice(0, end);
   yield "";
 }
 
@@ -32,6 +33,8 @@ export class VirtualHost {
   readonly #prefix = new Map<string, MatchEntry[]>();
   readonly #regex: MatchEntry[] = [];
   #size = 0;
+  /** At least the length of every prefix here: a long path is not taken apart further than that. */
+  #longestPrefix = 0;
 
   get size(): number {
     return this.#size;
@@ -39,6 +42,8 @@ export class VirtualHost {
 
   add(entry: MatchEntry): void {
     insert(this.#bucketFor(entry), entry);
+    const { path } = entry.match;
+    if (path.kind === "prefix") this.#longestPrefix = Math.max(this.#longestPrefix, path.value.length);
     this.#size++;
   }
 
@@ -61,7 +66,7 @@ export class VirtualHost {
     );
     if (regex !== undefined) return regex;
     if (this.#prefix.size === 0) return undefined;
-    for (const prefix of segmentPrefixes(request.path)) {
+    for (const prefix of segmentPrefixes(request.path, this.#longestPrefix)) {
       const found = firstMet(this.#prefix.get(prefix), request);
       if (found !== undefined) return found;
     }

@@ -8,14 +8,14 @@ const CONTROLLER = "serviceroute.dev/controller";
 const TOLD = ["Accepted", "ResolvedRefs", "Programmed"];
 const MAX_NOTE = 1000;
 
-interface Happening {
+export interface Happening {
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly note: string;
 }
 
 /** What is worth an event: a condition that turned False, or that is True again after it was False. */
-export function happenings(before: readonly Condition[], after: readonly Condition[]): Happening[] {
+function happenings(before: readonly Condition[], after: readonly Condition[]): Happening[] {
   return after.flatMap((now): Happening[] => {
     const old = before.find((c) => c.type === now.type);
     if (!TOLD.includes(now.type) || old?.status === now.status) return [];
@@ -39,11 +39,13 @@ export class EventRecorder {
   }
 
   record(key: Key, uid: string, before: readonly Condition[], after: readonly Condition[]): void {
-    for (const happening of happenings(before, after)) {
-      this.#post(key, uid, happening).catch((error: unknown) =>
-        this.#log.debug({ object: key, err: error }, "an event could not be written"),
-      );
-    }
+    for (const happening of happenings(before, after)) this.tell(key, uid, happening);
+  }
+
+  tell(key: Key, uid: string, happening: Happening): void {
+    this.#post(key, uid, happening).catch((error: unknown) =>
+      this.#log.debug({ object: key, err: error }, "an event could not be written"),
+    );
   }
 
   async #post(key: Key, uid: string, { type, reason, note }: Happening): Promise<void> {

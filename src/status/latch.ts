@@ -1,6 +1,8 @@
-import type { Condition } from "../api/condition.ts";
+import type { Condition, DesiredCondition } from "../api/condition.ts";
+import { CONTROLLER_NAME } from "../api/kinds.ts";
 import type { ServiceRouteStatus } from "../api/service-route.ts";
-import type { DesiredRouteStatus } from "../routing/status-report.ts";
+import type { DesiredGatewayStatus, DesiredRouteStatus } from "../routing/status-report.ts";
+import type { GatewayStatus } from "./merge.ts";
 
 const LATCHED = ["Programmed", "Ready"];
 
@@ -15,9 +17,10 @@ const parentsOf = (parents: readonly { readonly parentRef: object }[] | undefine
  * a restart of the leader, or a replica that joins, counts anew but says nothing worse meanwhile.
  */
 export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRouteStatus): DesiredRouteStatus {
+  const own = (live?.parents ?? []).filter((parent) => parent.controllerName === CONTROLLER_NAME);
   const said = live?.observedGeneration === desired.generation && isTrue(live.conditions, "Programmed");
   const waits = desired.conditions.some((c) => c.type === "Programmed" && c.status === "Unknown");
-  if (!said || !waits || parentsOf(live.parents) !== parentsOf(desired.parents)) return desired;
+  if (!said || !waits || parentsOf(own) !== parentsOf(desired.parents)) return desired;
   const keep = <C extends { readonly type: string }>(
     now: readonly C[],
     before: readonly Condition[] | undefined,
@@ -33,8 +36,35 @@ export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRo
     conditions: keep(desired.conditions, live.conditions),
     parents: desired.parents.map((parent, i) => ({
       ...parent,
-      conditions: keep(parent.conditions, live.parents?.[i]?.conditions),
+      conditions: keep(parent.conditions, own[i]?.conditions),
     })),
     summary: { ...desired.summary, proxies: live.summary?.proxies ?? desired.summary.proxies },
+  };
+}
+
+/** The same for a Gateway: while a new leader waits for its data plane, what was programmed stays so, addresses too. */
+export function latchedGateway(live: GatewayStatus | undefined, desired: DesiredGatewayStatus): DesiredGatewayStatus {
+  const old = live?.conditions?.find((c) => c.type === "Programmed");
+  const now = desired.conditions.find((c) => c.type === "Programmed");
+  if (old?.status !== "True" || old.observedGeneration !== desired.generation || now?.status !== "Unknown")
+    return desired;
+  const keep = (
+    conditions: readonly DesiredCondition[],
+    before: readonly Condition[] | undefined,
+  ): DesiredCondition[] =>
+    conditions.map((c) => {
+      const was = before?.find((b) => b.type === c.type);
+      if (c.type !== "Programmed" || c.status !== "Unknown" || was === undefined) return c;
+      return { ...c, status: was.status, reason: was.reason, message: was.message };
+    });
+  const listenerBefore = (name: string) => live?.listeners?.find((one) => one.name === name)?.conditions;
+  return {
+    ...desired,
+    addresses: (live?.addresses ?? []).map(({ value }) => ({ type: "IPAddress", value })),
+    conditions: keep(desired.conditions, live?.conditions),
+    listeners: desired.listeners.map((listener) => ({
+      ...listener,
+      conditions: keep(listener.conditions, listenerBefore(listener.name)),
+    })),
   };
 }

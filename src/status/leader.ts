@@ -1,6 +1,6 @@
 import type { ApiClient } from "../kube/api-client.ts";
 import { pause } from "../kube/backoff.ts";
-import { KubeError } from "../kube/kube-error.ts";
+import { KubeError, asKubeError } from "../kube/kube-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
 /** Client-go's defaults: a lease lasts 15 s, its holder gives up after 10 s without renewal, everybody asks each 2 s. */
@@ -8,6 +8,9 @@ const LEASE_SECONDS = 15;
 const RENEW_DEADLINE_MS = 10_000;
 const RETRY_MS = 2000;
 const JITTER = 0.2;
+/** Shorter than the deadline, so that one lost request does not cost the lead. */
+const REQUEST_MS = 4000;
+const RELEASE_MS = 2000;
 
 interface Lease {
   readonly metadata: { readonly resourceVersion?: string; readonly name: string; readonly namespace: string };
@@ -63,15 +66,15 @@ export class Leader {
   async #round(signal: AbortSignal): Promise<void> {
     const started = this.#parts.monotonic();
     try {
-      const lease = await this.#read(signal);
+      const lease = await this.#read(AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]));
       if (lease === undefined) this.#held = await this.#create(signal);
       else if (this.#mayTake(lease)) this.#held = await this.#write(lease, this.#parts.identity, signal);
       else return;
       this.#renewedAt = started;
     } catch (error) {
-      if (!(error instanceof KubeError)) throw error;
-      if (error.code !== "conflict" && !signal.aborted)
-        this.#parts.log.warn({ err: error.message, code: error.code }, "leader election could not ask the API server");
+      const { code, message } = asKubeError(error);
+      if (code !== "conflict" && !signal.aborted)
+        this.#parts.log.warn({ err: message, code }, "leader election could not ask the API server");
     }
   }
 
@@ -135,7 +138,7 @@ export class Leader {
   async #release(): Promise<void> {
     if (!this.isLeader || this.#held === undefined) return;
     this.#renewedAt = Number.NEGATIVE_INFINITY;
-    await this.#write(this.#held, "").catch((error: unknown) =>
+    await this.#write(this.#held, "", AbortSignal.timeout(RELEASE_MS)).catch((error: unknown) =>
       this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"),
     );
     this.#tell();

@@ -17,20 +17,26 @@ export function mergeConditions(
   });
 }
 
-/** Entries of other controllers stay as they are, where they are. */
+/** Our entries replaced where they stand, those of others left as they are and where they are, new ones at the end. */
 function mergeParents(
   live: readonly RouteParentStatus[],
   desired: DesiredRouteStatus["parents"],
   now: string,
 ): RouteParentStatus[] {
-  const foreign = live.filter((parent) => parent.controllerName !== CONTROLLER_NAME);
-  const own = desired.map((parent) => {
-    const old = live.find(
-      (one) => one.controllerName === CONTROLLER_NAME && isDeepStrictEqual(one.parentRef, parent.parentRef),
-    );
-    return { ...parent, conditions: mergeConditions(old?.conditions ?? [], parent.conditions, now) };
+  const isOwn = (parent: RouteParentStatus): boolean => parent.controllerName === CONTROLLER_NAME;
+  const merged = (parent: DesiredRouteStatus["parents"][number], old?: RouteParentStatus): RouteParentStatus => ({
+    ...parent,
+    conditions: mergeConditions(old?.conditions ?? [], parent.conditions, now),
   });
-  return [...foreign, ...own];
+  const kept = live.flatMap((parent) => {
+    if (!isOwn(parent)) return [parent];
+    const next = desired.find((one) => isDeepStrictEqual(parent.parentRef, one.parentRef));
+    return next === undefined ? [] : [merged(next, parent)];
+  });
+  const added = desired.filter(
+    (parent) => !live.some((old) => isOwn(old) && isDeepStrictEqual(old.parentRef, parent.parentRef)),
+  );
+  return [...kept, ...added.map((parent) => merged(parent))];
 }
 
 /**
@@ -65,14 +71,24 @@ export interface GatewayStatus {
   }[];
 }
 
+/** Conditions that are not ours stay, behind ours. */
+function withForeign(live: readonly Condition[], own: readonly Condition[]): Condition[] {
+  return [...own, ...live.filter((old) => !own.some((c) => c.type === old.type))];
+}
+
+const byType = (conditions: readonly Condition[]): Condition[] =>
+  conditions.toSorted((a, b) => (a.type < b.type ? -1 : 1));
+
+/** Like {@link mergeRouteStatus}. Fields of the status that others write are no reason to write. */
 export function mergeGatewayStatus(
   live: GatewayStatus | undefined,
   desired: DesiredGatewayStatus,
   now: string,
 ): GatewayStatus {
-  const merged: GatewayStatus = {
+  const before = live?.conditions ?? [];
+  const merged: Required<GatewayStatus> = {
     addresses: desired.addresses.map((address) => ({ ...address })),
-    conditions: mergeConditions(live?.conditions ?? [], desired.conditions, now),
+    conditions: withForeign(before, mergeConditions(before, desired.conditions, now)),
     listeners: desired.listeners.map((listener) => ({
       ...listener,
       supportedKinds: listener.supportedKinds.map((kind) => ({ ...kind })),
@@ -83,5 +99,8 @@ export function mergeGatewayStatus(
       ),
     })),
   };
-  return live !== undefined && isDeepStrictEqual(live, merged) ? live : merged;
+  const owned = { addresses: live?.addresses ?? [], conditions: byType(before), listeners: live?.listeners ?? [] };
+  return live !== undefined && isDeepStrictEqual(owned, { ...merged, conditions: byType(merged.conditions) })
+    ? live
+    : merged;
 }

@@ -1,6 +1,6 @@
 import type { ApiClient } from "../kube/api-client.ts";
 import { pause } from "../kube/backoff.ts";
-import { KubeError } from "../kube/kube-error.ts";
+import { asKubeError } from "../kube/kube-error.ts";
 import { ListWatch, type RawObject } from "../kube/list-watch.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
@@ -10,10 +10,14 @@ const COALESCE_MS = 200;
 const HEARTBEAT_MS = 5000;
 /** A replica that has not been heard of for this long serves nobody that we know of. */
 const LIFETIME_MS = 15_000;
+const BURIAL_MS = 60_000;
+const WITHDRAW_MS = 2000;
+/** A Lease found at start whose renewal is longer ago than this, by the clock of its writer, is taken for dead until it changes. */
+const CLOCK_SKEW_MS = 60_000;
 
 interface ReplicaLease extends RawObject {
   readonly metadata?: RawObject["metadata"] & { readonly annotations?: Readonly<Record<string, string>> };
-  readonly spec?: { readonly holderIdentity?: string };
+  readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
 }
 
 export interface ReplicaReport {
@@ -70,7 +74,8 @@ export class Replicas {
       optional: false,
       feed: {
         replace: (items) => {
-          this.#others.clear();
+          const present = new Set(items.map((item) => item.metadata?.name ?? ""));
+          for (const name of this.#others.keys()) if (!present.has(name)) this.#others.delete(name);
           for (const item of items) this.#see(item);
           this.#report();
         },
@@ -100,23 +105,43 @@ export class Replicas {
     return `serviceroute-replica-${this.#parts.identity}`.slice(0, 253);
   }
 
+  /** A Lease that was there when we came proves nothing until it changes; one that does not is of a replica that is gone. */
   #see(raw: RawObject): void {
     const { metadata, spec } = raw as ReplicaLease;
     const replica = spec?.holderIdentity ?? "";
     const through = metadata?.annotations?.[SERVED_THROUGH] ?? "";
     if (replica === "" || replica === this.#parts.identity || !/^[0-9]+$/.test(through)) return;
-    const report = { replica, servedThrough: BigInt(through) };
-    this.#others.set(metadata?.name ?? "", {
-      report,
-      version: metadata?.resourceVersion ?? "",
-      seenAt: this.#parts.monotonic(),
-    });
+    const name = metadata?.name ?? "";
+    const version = metadata?.resourceVersion ?? "";
+    const known = this.#others.get(name);
+    if (known?.version === version) return;
+    const isOld = known === undefined && Date.now() - Date.parse(spec?.renewTime ?? "") > CLOCK_SKEW_MS;
+    const seenAt = isOld ? Number.NEGATIVE_INFINITY : this.#parts.monotonic();
+    this.#others.set(name, { report: { replica, servedThrough: BigInt(through) }, version, seenAt });
   }
 
   #report(): void {
     const now = this.#parts.monotonic();
-    for (const [name, { seenAt }] of this.#others) if (now - seenAt > LIFETIME_MS) this.#others.delete(name);
-    this.#parts.reported([...this.#others.values()].map(({ report }) => report));
+    const alive = [...this.#others.values()].filter(({ seenAt }) => now - seenAt <= LIFETIME_MS);
+    this.#parts.reported(alive.map(({ report }) => report));
+    this.#bury(now);
+  }
+
+  /** Removes what replicas that crashed have left behind. */
+  #bury(now: number): void {
+    for (const [name, { seenAt }] of this.#others) {
+      if (now - seenAt <= BURIAL_MS) continue;
+      this.#others.delete(name);
+      void this.#remove(name, "the report of a replica that is gone could not be removed");
+    }
+  }
+
+  #remove(name: string, otherwise: string): Promise<void> {
+    const call = { method: "DELETE", path: `${this.#path}/${name}`, signal: AbortSignal.timeout(WITHDRAW_MS) } as const;
+    return this.#parts.client.json(call).then(
+      () => undefined,
+      (error: unknown) => this.#parts.log.warn({ lease: name, err: asKubeError(error).message }, otherwise),
+    );
   }
 
   async #publishLoop(signal: AbortSignal): Promise<void> {
@@ -146,31 +171,23 @@ export class Replicas {
         renewTime: new Date().toISOString().replace("Z", "000Z"),
       },
     };
+    const patch = {
+      method: "PATCH",
+      path: `${this.#path}/${this.#name}`,
+      contentType: "application/merge-patch+json",
+    } as const;
     try {
-      await client.json({
-        method: "PATCH",
-        path: `${this.#path}/${this.#name}`,
-        contentType: "application/merge-patch+json",
-        body,
-        signal,
+      await client.json({ ...patch, body, signal }).catch(async (error: unknown) => {
+        if (asKubeError(error).code !== "notFound") throw error;
+        await client.json({ method: "POST", path: this.#path, body, signal });
       });
     } catch (error) {
-      if (!(error instanceof KubeError)) throw error;
-      if (signal.aborted) return;
-      if (error.code === "notFound")
-        await client
-          .json({ method: "POST", path: this.#path, body, signal })
-          .catch((cause: unknown) => log.warn({ err: cause }, "this replica could not be announced"));
-      else log.warn({ err: error.message }, "this replica could not report how far it is");
+      if (!signal.aborted) log.warn({ err: asKubeError(error).message }, "this replica could not report how far it is");
     }
   }
 
   async #withdraw(): Promise<void> {
-    if (!this.#ready) return;
-    await this.#parts.client
-      .json({ method: "DELETE", path: `${this.#path}/${this.#name}` })
-      .catch((error: unknown) =>
-        this.#parts.log.warn({ err: error }, "this replica's report could not be removed; it runs out by itself"),
-      );
+    if (this.#ready)
+      await this.#remove(this.#name, "this replica's report could not be removed; it runs out by itself");
   }
 }

@@ -2,15 +2,21 @@ import { type Key, partsOf } from "../api/keys.ts";
 import { KINDS } from "../api/kinds.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { Backoff, pause } from "../kube/backoff.ts";
-import { KubeError } from "../kube/kube-error.ts";
+import { type KubeError, asKubeError } from "../kube/kube-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { LiveObject } from "./live-objects.ts";
 
 const MIN_INTERVAL_MS = 1000;
 const IN_FLIGHT = 8;
 const FIGHT_WINDOW_MS = 60_000;
-const FIGHT_WRITES = 30;
+const FIGHT_REWRITES = 5;
 const FIGHT_PAUSE_MS = 60_000;
+
+export interface StatusWrite {
+  readonly status: unknown;
+  /** Called when the API server has taken it. */
+  readonly done?: () => void;
+}
 
 export interface StatusWriterParts {
   readonly client: ApiClient;
@@ -19,15 +25,19 @@ export interface StatusWriterParts {
   readonly monotonic: () => number;
   readonly isLeader: () => boolean;
   readonly live: (key: Key) => LiveObject | undefined;
-  /** The status to write over `live`; undefined when there is nothing to write. */
-  readonly desired: (key: Key, live: LiveObject) => unknown;
+  /** What to write over `live`; undefined when there is nothing to write. */
+  readonly desired: (key: Key, live: LiveObject) => StatusWrite | undefined;
   readonly written: (key: Key, result: "written" | "conflict" | "error") => void;
+  /** Another writer keeps changing a status back. */
+  readonly fighting: (key: Key, live: LiveObject) => void;
 }
 
 interface Memory {
   /** When this object may be written again. */
   notBefore: number;
-  readonly writes: number[];
+  /** When the same status was written again because somebody had changed it. */
+  rewrites: number[];
+  last: unknown;
   failures: Backoff | undefined;
 }
 
@@ -94,18 +104,21 @@ export class StatusWriter {
 
   async #write(key: Key, signal: AbortSignal): Promise<void> {
     const live = this.#parts.live(key);
-    const status = live === undefined ? undefined : this.#parts.desired(key, live);
-    if (live === undefined || status === undefined) return;
+    const write = live === undefined ? undefined : this.#parts.desired(key, live);
+    if (live === undefined || write === undefined) return;
     const memory = this.#remember(key);
+    if (this.#isFighting(key, memory, live, write.status) || !this.#parts.isLeader()) {
+      this.#dirty.add(key);
+      return;
+    }
     try {
-      if (!this.#parts.isLeader()) return void this.#dirty.add(key);
-      await this.#patch(key, live, status, signal);
+      await this.#patch(key, live, write.status, signal);
       memory.failures = undefined;
+      memory.last = write.status;
       this.#parts.written(key, "written");
+      write.done?.();
     } catch (error) {
-      if (signal.aborted) return;
-      if (!(error instanceof KubeError)) throw error;
-      this.#failed(key, memory, error);
+      if (!signal.aborted) this.#failed(key, memory, asKubeError(error));
     }
   }
 
@@ -138,18 +151,25 @@ export class StatusWriter {
       log.warn({ object: key, code: error.code, err: error.message }, "a status could not be written; trying again");
   }
 
-  /** Sets when the object may be written next: in a second, or later when somebody keeps changing it back. */
   #remember(key: Key): Memory {
-    const now = this.#parts.monotonic();
     let memory = this.#memory.get(key);
-    if (memory === undefined) this.#memory.set(key, (memory = { notBefore: 0, writes: [], failures: undefined }));
-    while ((memory.writes[0] ?? now) < now - FIGHT_WINDOW_MS) memory.writes.shift();
-    memory.writes.push(now);
-    const fighting = memory.writes.length > FIGHT_WRITES;
-    if (fighting)
-      this.#parts.log.warn({ object: key }, "another controller may be rewriting this status; waiting a minute");
-    memory.notBefore = now + (fighting ? FIGHT_PAUSE_MS : MIN_INTERVAL_MS);
+    if (memory === undefined)
+      this.#memory.set(key, (memory = { notBefore: 0, rewrites: [], last: undefined, failures: undefined }));
+    memory.notBefore = this.#parts.monotonic() + MIN_INTERVAL_MS;
     return memory;
+  }
+
+  /** The fifth time within a minute that what we wrote was changed and we would write the same again, we wait. */
+  #isFighting(key: Key, memory: Memory, live: LiveObject, status: unknown): boolean {
+    if (memory.last === undefined || !saysTheSame(memory.last, status)) return false;
+    const now = this.#parts.monotonic();
+    memory.rewrites = [...memory.rewrites.filter((at) => at > now - FIGHT_WINDOW_MS), now];
+    if (memory.rewrites.length < FIGHT_REWRITES) return false;
+    memory.rewrites = [];
+    memory.notBefore = now + FIGHT_PAUSE_MS;
+    this.#parts.log.warn({ object: key }, "another controller keeps rewriting this status; waiting a minute");
+    this.#parts.fighting(key, live);
+    return true;
   }
 
   async #rest(ms: number, signal: AbortSignal): Promise<void> {
@@ -157,4 +177,11 @@ export class StatusWriter {
     this.#wake = () => woken.abort();
     await pause(ms, AbortSignal.any([signal, woken.signal]));
   }
+}
+
+/** Equal but for times. */
+function saysTheSame(a: unknown, b: unknown): boolean {
+  const plain = (status: unknown): string =>
+    JSON.stringify(status, (name, value: unknown) => (name === "lastTransitionTime" ? undefined : value));
+  return plain(a) === plain(b);
 }

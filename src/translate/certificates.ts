@@ -1,4 +1,5 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
+import { createSecureContext } from "node:tls";
 import { GATEWAY_GROUP } from "../api/kinds.ts";
 import { keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
@@ -26,6 +27,16 @@ function namesOf(certificate: X509Certificate): string[] {
   return [...(certificate.subjectAltName ?? "").matchAll(/DNS:([^,"\s]+)/g)].map(([, name = ""]) => name.toLowerCase());
 }
 
+/** What TLS itself says of the whole chain and the key: weak keys and broken intermediates show only there. */
+function servingProblem(cert: string, key: string): string | undefined {
+  try {
+    createSecureContext({ cert, key, minVersion: "TLSv1.2" });
+    return undefined;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code ?? "refused";
+  }
+}
+
 /** A chain and its key, checked to belong together, so that no half-valid pair ever reaches a data plane (B46). */
 export function parseCertificate(secret: string, chain: string, key: string): Parsed {
   if (!chain.includes("-----BEGIN CERTIFICATE-----"))
@@ -43,6 +54,8 @@ export function parseCertificate(secret: string, chain: string, key: string): Pa
   } catch {
     return { ok: false, message: `tls.key of ${secret} cannot be parsed; encrypted keys are not supported` };
   }
+  const refusal = servingProblem(chain, key);
+  if (refusal !== undefined) return { ok: false, message: `the certificate of ${secret} cannot be served: ${refusal}` };
   return { ok: true, certificate: { secret, chain, key: new PrivateKey(key), names: namesOf(leaf) } };
 }
 

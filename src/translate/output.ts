@@ -10,6 +10,8 @@ export interface Output {
   readonly gatewayStatuses: ReadonlyMap<Key<"Gateway">, DesiredGatewayStatus | undefined>;
   /** Routes whose content in the table changed, with what they are now. */
   readonly translations: ReadonlyMap<RouteKey, RouteTranslation | undefined>;
+  /** Routes that went, even if one of the same name has come since. */
+  readonly removed: ReadonlySet<RouteKey>;
   /** Defects of ours: a translation that threw. The route's last good table stays. */
   readonly failures: readonly { readonly key: Key; readonly error: unknown }[];
 }
@@ -19,6 +21,7 @@ export type Pending = {
   routeStatuses: Map<RouteKey, DesiredRouteStatus | undefined>;
   gatewayStatuses: Map<Key<"Gateway">, DesiredGatewayStatus | undefined>;
   translations: Map<RouteKey, RouteTranslation | undefined>;
+  removed: Set<RouteKey>;
   failures: { key: Key; error: unknown }[];
 };
 
@@ -27,5 +30,6 @@ export const nothingPending = (): Pending => ({
   routeStatuses: new Map(),
   gatewayStatuses: new Map(),
   translations: new Map(),
+  removed: new Set(),
   failures: [],
 });

@@ -58,10 +58,12 @@ export function algorithmOf(rule: RouteRule): Algorithm {
 }
 
 /** What of a rule's policies makes its backends' state its own; empty for the defaults. */
-export function policyHashOf({ loadBalancing, retry }: RouteRule): string {
+export function policyHashOf({ loadBalancing, retry, timeouts }: RouteRule): string {
   const parts: string[] = [];
   const algorithm = loadBalancing?.algorithm ?? "LeastRequest";
   if (algorithm !== "LeastRequest") parts.push(`lb=${algorithm}`);
+  const connect = orMs(timeouts?.connect, CONNECT_MS);
+  if (connect !== CONNECT_MS) parts.push(`connect=${connect}`);
   if (retry?.budget !== undefined) {
     const { percent = DEFAULT_RETRY.budgetPercent, minConcurrent = DEFAULT_RETRY.budgetMinConcurrent } = retry.budget;
     parts.push(`budget=${percent},${minConcurrent}`);

@@ -11,6 +11,7 @@ import { translateRule } from "./rule.ts";
 
 /** One route, whole: what it puts into the table and what is to be said of it come from the same pass. */
 export interface RouteTranslation {
+  readonly uid: string;
   readonly generation: number;
   /** What the API server's counter said when this generation was seen; tells replicas how far they are. */
   readonly resourceVersion: string;
@@ -26,8 +27,9 @@ export interface RouteTranslation {
 }
 
 function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]): RouteTranslation {
-  const { generation, resourceVersion } = route.metadata;
+  const { uid, generation, resourceVersion } = route.metadata;
   return {
+    uid,
     generation,
     resourceVersion,
     hostnames: [],
@@ -49,7 +51,7 @@ export function translateRoute(
   const parsed = parseRoute(route.spec);
   if (!parsed.ok) return refused(route, parsed.errors);
   const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;
-  const { namespace, generation, resourceVersion, creationTimestamp } = route.metadata;
+  const { namespace, uid, generation, resourceVersion, creationTimestamp } = route.metadata;
 
   const translated = raw.map((rule, i) => translateRule(snapshot, { key: route.key, namespace }, rule, defaults, i));
   const rules = translated.map(({ rule }) => rule);
@@ -59,6 +61,7 @@ export function translateRoute(
   const parents = attach({ snapshot, gateways, namespace, hostnames }, parentRefs, useDefaultGateways);
   const placements = mergePlacements(parents);
   return {
+    uid,
     generation,
     resourceVersion,
     hostnames,

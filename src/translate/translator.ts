@@ -102,6 +102,7 @@ export class Translator {
     this.#routes.get(key)?.();
     this.#routes.delete(key);
     this.#liveness.delete(key);
+    this.#pending.removed.add(key);
     this.#setTable(key, undefined);
     this.#pending.routeStatuses.set(key, undefined);
     this.#pending.translations.set(key, undefined);

@@ -201,6 +201,76 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
       await until("the backend's side is closed", () => closed === 1);
     });
 
+    test("an early answer to a large upload leaves a connection that can be used again", async () => {
+      const raw = await startRaw((socket) =>
+        socket.once("data", () => socket.write("HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n")),
+      );
+      stops.push(raw.stop);
+      await serve(WEB, [raw.port]);
+      const size = 2_000_000;
+      const text = await new Promise<string>((resolve, reject) => {
+        let received = "";
+        const socket = connect(rig.port, "127.0.0.1", () => {
+          socket.write(`POST / HTTP/1.1\r\nhost: a.example.com\r\ncontent-length: ${size}\r\n\r\n`);
+          socket.write(Buffer.alloc(size));
+          socket.write("GET /next HTTP/1.1\r\nhost: nobody.example.com\r\nconnection: close\r\n\r\n");
+        });
+        socket.setTimeout(8000, () => socket.destroy(new Error("no answer")));
+        socket.on("data", (chunk) => (received += chunk.toString()));
+        socket.on("close", () => resolve(received)).on("error", reject);
+      });
+      expect([...text.matchAll(/HTTP\/1.1 ([0-9]+)/g)].map(([, status]) => status)).toEqual(["401", "401"]);
+    });
+
+    test("D29: an offer of another protocol than WebSocket is declined, body and all", async () => {
+      const large = "x".repeat(3_000_000);
+      web.answer = (_request, response) => response.end(large);
+      await serve(WEB);
+      const reply = await rig.ask("/", {
+        method: "POST",
+        body: "hello",
+        headers: { connection: "upgrade, http2-settings", upgrade: "h2c", "http2-settings": "AAMAAABk" },
+      });
+      expect([reply.body.length, web.seen[0]?.body.toString()]).toEqual([large.length, "hello"]);
+    });
+
+    test("D19: bytes beyond ASCII in headers pass as they are", async () => {
+      const raw = await startRaw((socket) =>
+        socket.once("data", () =>
+          socket.end(Buffer.from("HTTP/1.1 200 OK\r\nx-a: caf\u00e9\r\ncontent-length: 2\r\n\r\nok", "latin1")),
+        ),
+      );
+      stops.push(raw.stop);
+      await serve(WEB, [raw.port]);
+      expect((await rig.ask("/")).headers["x-a"]).toBe("caf\u00e9");
+    });
+
+    test("P21: a long path and a long host cost next to nothing", async () => {
+      await serve(WEB);
+      const started = performance.now();
+      for (let i = 0; i < 50; i++) {
+        await rig.ask("/a".repeat(7000));
+        await rig.ask("/", { host: `${"a.".repeat(7000)}test` });
+      }
+      // Taking such a path or host apart at every separator took 90 ms each.
+      expect(performance.now() - started).toBeLessThan(100 * 45);
+    });
+
+    test("an endpoint that refuses is avoided for a while instead of drawing all tries", async () => {
+      await serve(WEB, [await closedPort(), await closedPort(), web.port]);
+      const outcomes: string[] = [];
+      for (let i = 0; i < 60; i++) outcomes.push(await outcome());
+      expect(outcomes.filter((one) => one !== "200").length).toBeLessThan(6);
+    });
+
+    test("a Vary of the backend is kept beside that of CORS", async () => {
+      web.answer = (_request, response) => response.writeHead(200, { vary: "accept" }).end();
+      await serve(`filters: [{type: CORS, cors: {allowOrigins: ["https://app.example.com"]}}], ${WEB}`);
+      expect((await rig.ask("/", { headers: { origin: "https://app.example.com" } })).headers["vary"]).toBe(
+        "accept, origin",
+      );
+    });
+
     test.for([
       ["two hosts", "GET / HTTP/1.1\r\nhost: a.example.com\r\nhost: b.example.com\r\n\r\n", 400],
       ["no host", "GET / HTTP/1.1\r\n\r\n", 400],

@@ -132,8 +132,9 @@ describe("replacing by pattern", () => {
     ["^/v1/(.*)$", "/\\1", "/v1/items/2", "/items/2"],
     ["one", "two", "/one/one", "/two/two"],
     ["^/", "", "/x", undefined],
-    ["(a)(b)?", "[\\0|\\1|\\2]", "/a", "/[a|a|]"],
-    ["x", "\\\\", "/x", "/\\"],
+    ["(a)(b)?", "(\\0,\\1,\\2)", "/a", "/(a,a,)"],
+    ["x", "\\\\", "/x", undefined],
+    ["x", "y?z", "/x", undefined],
   ] as const)("%s → %s on %s is %s", ([pattern, substitution, path, result]) => {
     expect(change(pattern, substitution, path)).toBe(result);
   });

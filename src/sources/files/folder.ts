@@ -7,6 +7,7 @@ import { type Diagnostic, type Location, type Manifest, readManifest } from "./m
 
 const MANIFEST_NAME = /\.(ya?ml|json)$/;
 const STDIN = "-";
+const BELIEVE_EMPTY_MS = 1000;
 
 /** Files of the paths in order of name: a path that is a file is read whatever its name, folders are searched. */
 export function listFiles(paths: readonly string[]): string[] {
@@ -24,6 +25,8 @@ export function listFiles(paths: readonly string[]): string[] {
 
 interface Known {
   readonly fingerprint: string;
+  /** The file was found empty once: `kubectl get -o yaml > file` empties it first. Believed when it stays so. */
+  readonly emptySince?: number;
   readonly manifest: Manifest;
   /** Objects of the last version without mistakes. */
   readonly good: Manifest["objects"];
@@ -33,6 +36,10 @@ export interface Reading {
   readonly objects: ReadonlyMap<Key, { readonly object: KubeObject; readonly location: Location }>;
   readonly errors: readonly Diagnostic[];
   readonly skipped: readonly Diagnostic[];
+}
+
+function wasEmptied(known: Known | undefined, manifest: Manifest): known is Known {
+  return known !== undefined && known.good.length > 0 && manifest.objects.length === 0 && manifest.errors.length === 0;
 }
 
 const fingerprintOf = ({ mtimeMs, ino, size }: Stats): string => `${mtimeMs}:${ino}:${size}`;
@@ -61,6 +68,11 @@ export class Folder {
     const known = this.#known.get(file);
     if (known?.fingerprint === fingerprint) return;
     const manifest = readManifest(file === STDIN ? "stdin" : file, this.#text(file));
+    const now = Date.now();
+    if (wasEmptied(known, manifest) && now - (known.emptySince ?? now) < BELIEVE_EMPTY_MS) {
+      this.#known.set(file, { ...known, emptySince: known.emptySince ?? now });
+      return;
+    }
     const good = manifest.errors.length === 0 ? manifest.objects : (known?.good ?? manifest.objects);
     this.#known.set(file, { fingerprint, manifest, good });
   }

@@ -22,6 +22,9 @@ export class SecretsSource {
   readonly #parts: SecretsSourceParts;
   readonly #watches = new Map<Key<"Secret">, AbortController>();
   readonly #problems = new Map<string, string>();
+  /** Secrets that have been asked for and not yet been answered. */
+  readonly #unread = new Set<Key<"Secret">>();
+  #allRead: () => void = () => undefined;
 
   constructor(parts: SecretsSourceParts) {
     this.#parts = parts;
@@ -32,6 +35,19 @@ export class SecretsSource {
     return this.#problems.get(`${namespace}/${name}`);
   }
 
+  /** Resolves when every Secret that is wanted now has been read, refused or found missing, or when `signal` aborts. */
+  async synced(signal: AbortSignal): Promise<void> {
+    if (this.#unread.size === 0 || signal.aborted) return;
+    await new Promise<void>((resolve) => {
+      this.#allRead = resolve;
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    });
+  }
+
+  #read(key: Key<"Secret">): void {
+    if (this.#unread.delete(key) && this.#unread.size === 0) this.#allRead();
+  }
+
   /** Makes the watches those of `wanted`. Bytes of a Secret that is no longer wanted are forgotten. */
   follow(wanted: ReadonlySet<Key<"Secret">>, signal: AbortSignal): void {
     for (const [key, watch] of this.#watches) {
@@ -39,6 +55,7 @@ export class SecretsSource {
       watch.abort();
       this.#watches.delete(key);
       this.#parts.store.remove(key);
+      this.#read(key);
     }
     for (const key of wanted) if (!this.#watches.has(key)) this.#watch(key, signal);
   }
@@ -48,6 +65,7 @@ export class SecretsSource {
     const { namespace, name } = partsOf(key);
     const stop = new AbortController();
     this.#watches.set(key, stop);
+    this.#unread.add(key);
     const watch = new ListWatch({
       client,
       path: pathOf("Secret", namespace),
@@ -76,7 +94,7 @@ export class SecretsSource {
         for (const { type, object } of events) apply(type === "DELETED" ? undefined : object);
         changed();
       },
-      synced: () => undefined,
+      synced: () => this.#read(key),
       failed: (error) =>
         this.#setProblem(namespace, name, error?.code === "forbidden" ? this.#hint(namespace, name) : undefined),
       restarted: () => undefined,

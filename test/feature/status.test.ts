@@ -1,0 +1,357 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { type Key, keyOf } from "../../src/api/keys.ts";
+import { Liveness } from "../../src/controller/liveness.ts";
+import { Leader } from "../../src/status/leader.ts";
+import { latched } from "../../src/status/latch.ts";
+import { mergeGatewayStatus, mergeRouteStatus } from "../../src/status/merge.ts";
+import { StatusWriter, type StatusWrite } from "../../src/status/status-writer.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { statusOf } from "../support/conditions.ts";
+import { until } from "../support/data-plane.ts";
+import { FakeApi, reply } from "../support/fake-api.ts";
+import { pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
+
+const key = (name: string): Key<"ServiceRoute"> => keyOf("ServiceRoute", "default", name);
+const log = createLogger("silent");
+const cleanups: (() => Promise<void> | void)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+const desired = () =>
+  statusOf(
+    pipeline().apply(
+      serviceYaml("web") + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]", "generation: 3"),
+    ),
+    "r",
+  );
+const LATER = "2026-02-02T00:00:00Z";
+const NOW = "2026-01-01T00:00:00Z";
+
+describe("what is written over what is there", () => {
+  test("F14: equal is the same object, and times move only with the status", () => {
+    const first = mergeRouteStatus(undefined, desired(), NOW);
+    expect(mergeRouteStatus(structuredClone(first), desired(), LATER)).toEqual(first);
+    expect(mergeRouteStatus(first, desired(), LATER)).toBe(first);
+    const flipped = {
+      ...desired(),
+      conditions: desired().conditions.map((c) => (c.type === "Accepted" ? { ...c, status: "False" as const } : c)),
+    };
+    const times = mergeRouteStatus(first, flipped, LATER).conditions?.map((c) => [c.type, c.lastTransitionTime]);
+    expect(times?.find(([type]) => type === "Accepted")?.[1]).toBe(LATER);
+    expect(times?.find(([type]) => type === "ResolvedRefs")?.[1]).toBe(NOW);
+  });
+
+  test("F23: entries of others stay as they are and where they are", () => {
+    const own = mergeRouteStatus(undefined, desired(), NOW).parents ?? [];
+    const foreign = { parentRef: { name: "x" }, controllerName: "other.example/c", conditions: [] };
+    for (const parents of [
+      [foreign, ...own],
+      [...own, foreign],
+    ]) {
+      const live = { ...mergeRouteStatus(undefined, desired(), NOW), parents };
+      expect(mergeRouteStatus(live, desired(), LATER)).toBe(live);
+    }
+  });
+
+  test("a Gateway's fields and conditions of others are no reason to write", () => {
+    const status = pipeline()
+      .apply(
+        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, generation: 1}\nspec: {gatewayClassName: serviceroute, listeners: [{name: a, port: 81, protocol: HTTP}]}\n",
+      )
+      ?.gatewayStatuses.get(keyOf("Gateway", "default", "g"));
+    const written = mergeGatewayStatus(undefined, status!, NOW);
+    const live = {
+      ...written,
+      attachedListenerSets: 0,
+      conditions: [
+        { type: "Theirs", status: "True" as const, reason: "R", message: "", lastTransitionTime: NOW },
+        ...(written.conditions ?? []),
+      ],
+    };
+    expect(mergeGatewayStatus(live, status!, LATER)).toBe(live);
+  });
+
+  test("Programmed, once said, is kept while a new leader counts anew, foreign entries or not", () => {
+    const programmed = structuredClone(mergeRouteStatus(undefined, desired(), NOW));
+    for (const list of [programmed.conditions, ...(programmed.parents ?? []).map((p) => p.conditions)])
+      for (const c of list ?? []) if (["Programmed", "Ready"].includes(c.type)) c.status = "True";
+    const foreign = { parentRef: { name: "x" }, controllerName: "other.example/c", conditions: [] };
+    for (const parents of [programmed.parents ?? [], [foreign, ...(programmed.parents ?? [])]]) {
+      const kept = latched({ ...programmed, parents }, desired());
+      expect(kept.conditions.find((c) => c.type === "Programmed")?.status).toBe("True");
+      expect(kept.parents[0]?.conditions.find((c) => c.type === "Programmed")?.status).toBe("True");
+    }
+    const older = latched({ ...programmed, observedGeneration: 2 }, desired());
+    expect(older.conditions.find((c) => c.type === "Programmed")?.status).toBe("Unknown");
+  });
+});
+
+describe("counting who serves", () => {
+  const counted = (): { liveness: Liveness; said: () => string | undefined } => {
+    let said: string | undefined;
+    return { liveness: new Liveness((_key, { live, total }) => (said = `${live}/${total}`), true), said: () => said };
+  };
+  const version = (resourceVersion: string, generation = 1, uid = "u") => ({ uid, generation, resourceVersion });
+
+  test("all replicas must have come as far as the route", () => {
+    const { liveness, said } = counted();
+    liveness.reported([{ replica: "b", servedThrough: 9n }]);
+    liveness.published(key("r"), version("10"));
+    expect(said()).toBe("1/2");
+    liveness.reported([{ replica: "b", servedThrough: 10n }]);
+    expect(said()).toBe("2/2");
+  });
+
+  test("a replica that joins later takes nothing back", () => {
+    const { liveness, said } = counted();
+    liveness.published(key("r"), version("10"));
+    liveness.reported([{ replica: "b", servedThrough: 1n }]);
+    expect(said()).toBe("1/1");
+  });
+
+  test("a new generation, and a new object of the same name, count anew (F37)", () => {
+    const { liveness, said } = counted();
+    liveness.published(key("r"), version("10"));
+    liveness.reported([{ replica: "b", servedThrough: 10n }]);
+    for (const next of [version("11", 2), version("12", 2, "other")]) {
+      liveness.published(key("r"), next);
+      expect(said()).toBe("1/2");
+      liveness.reported([{ replica: "b", servedThrough: 12n }]);
+      liveness.reported([{ replica: "b", servedThrough: 10n }]);
+    }
+  });
+});
+
+interface Rig {
+  readonly api: FakeApi;
+  readonly writer: StatusWriter;
+  readonly fights: string[];
+  leading: boolean;
+  now: number;
+}
+
+async function writerRig(
+  handler: ConstructorParameters<typeof FakeApi>[0],
+  desiredOf: () => StatusWrite | undefined,
+): Promise<Rig> {
+  const api = new FakeApi(handler);
+  const client = await api.start();
+  const fights: string[] = [];
+  const rig: Rig = {
+    api,
+    fights,
+    leading: true,
+    now: 0,
+    writer: new StatusWriter({
+      client,
+      log,
+      random: () => 0,
+      monotonic: () => performance.now() + rig.now,
+      isLeader: () => rig.leading,
+      live: () => ({ uid: "u", resourceVersion: "5", generation: 1, status: undefined }),
+      desired: desiredOf,
+      written: () => undefined,
+      fighting: (k) => fights.push(k),
+    }),
+  };
+  const stop = new AbortController();
+  const running = rig.writer.start(stop.signal);
+  cleanups.push(async () => {
+    stop.abort();
+    await running;
+    await api.stop();
+  });
+  return rig;
+}
+
+describe("the status writer", () => {
+  test("writes over the version that was read, and only the status", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { a: 1 } }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("written", () => rig.api.calls.length === 1);
+    expect(rig.api.calls[0]).toMatchObject({
+      method: "PATCH",
+      path: "/apis/serviceroute.dev/v1alpha1/namespaces/default/serviceroutes/r/status",
+      body: { metadata: { resourceVersion: "5", uid: "u" }, status: { a: 1 } },
+    });
+  });
+
+  test("at most once a second an object, the newest", async () => {
+    let n = 0;
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { n } }),
+    );
+    for (; n < 20; n++) {
+      rig.writer.mark([key("r")]);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(rig.api.calls.length).toBe(1);
+    await until("the newest", () => rig.api.calls.length === 2, 3000);
+    expect(rig.api.calls[1]?.body).toMatchObject({ status: { n: 20 } });
+  });
+
+  test("P6: a follower writes nothing", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: {} }),
+    );
+    rig.leading = false;
+    rig.writer.mark([key("r")]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(rig.api.calls).toEqual([]);
+    rig.leading = true;
+    await until("as leader it does", () => rig.api.calls.length === 1, 3000);
+  });
+
+  test("F24: conflicts for ever make no storm, and what is done after a write waits for it", async () => {
+    let done = 0;
+    const rig = await writerRig(
+      (_call, response) => reply(response, 409, { message: "conflict" }),
+      () => ({ status: {}, done: () => done++ }),
+    );
+    rig.writer.mark([key("r")]);
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    expect(rig.api.calls.length).toBeLessThan(6);
+    expect(done).toBe(0);
+  });
+
+  test("F25: Retry-After is honoured", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 429, {}, { "retry-after": "2" }),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("r")]);
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(rig.api.calls.length).toBe(1);
+  });
+
+  test("F26: a status that the server refuses is not tried again, and others go on", async () => {
+    const rig = await writerRig(
+      (call, response) => reply(response, call.path.includes("/bad/") ? 422 : 200, {}),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("bad"), key("good")]);
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(rig.api.count(({ path }) => path.includes("/bad/"))).toBe(1);
+    expect(rig.api.count(({ path }) => path.includes("/good/"))).toBe(1);
+  });
+
+  test("F23: a fight ends after five rounds, with a word", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { mine: true } }),
+    );
+    const rounds = setInterval(() => {
+      rig.now += 1000;
+      rig.writer.mark([key("r")]);
+    }, 20);
+    await until("it is told", () => rig.fights.length === 1, 5000);
+    const written = rig.api.calls.length;
+    clearInterval(rounds);
+    rig.writer.mark([key("r")]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect([written, rig.api.calls.length]).toEqual([5, 5]);
+  });
+});
+
+describe("the leader", () => {
+  interface Stored {
+    metadata: { resourceVersion: string };
+    spec: { holderIdentity: string; leaseDurationSeconds: number };
+  }
+  /** A Lease as an API server keeps it: a write with an old version is a conflict. */
+  function leaseApi(): {
+    api: FakeApi;
+    lease: () => Stored | undefined;
+    set: (holder: string) => void;
+    broken: boolean;
+  } {
+    let lease: Stored | undefined;
+    let version = 1;
+    const state = {
+      broken: false,
+      lease: () => lease,
+      set: (holder: string): void =>
+        void (lease = {
+          metadata: { resourceVersion: String(++version) },
+          spec: { holderIdentity: holder, leaseDurationSeconds: 15 },
+        }),
+      api: new FakeApi((call, response, incoming) => {
+        if (state.broken) return void incoming.socket.destroy();
+        if (call.method === "GET") return lease === undefined ? reply(response, 404, {}) : reply(response, 200, lease);
+        const body = call.body as Stored;
+        if (call.method === "PUT" && body.metadata.resourceVersion !== lease?.metadata.resourceVersion)
+          return reply(response, 409, {});
+        lease = { ...body, metadata: { ...body.metadata, resourceVersion: String(++version) } };
+        reply(response, 200, lease);
+      }),
+    };
+    return state;
+  }
+
+  async function startLeader(
+    api: FakeApi,
+    clock: { ms: number },
+  ): Promise<{ leader: Leader; stop: () => Promise<void> }> {
+    const client = await api.start();
+    const leader = new Leader({
+      client,
+      namespace: "n",
+      name: "l",
+      identity: "me",
+      log,
+      random: () => 0,
+      monotonic: () => clock.ms,
+      changed: () => undefined,
+    });
+    const stop = new AbortController();
+    const running = leader.start(stop.signal);
+    const end = async (): Promise<void> => {
+      stop.abort();
+      await running;
+    };
+    cleanups.push(async () => {
+      await end();
+      await api.stop();
+    });
+    return { leader, stop: end };
+  }
+
+  test("F11: takes a free lease, and gives it back on the way out", async () => {
+    const state = leaseApi();
+    const { leader, stop } = await startLeader(state.api, { ms: 0 });
+    await until("leading", () => leader.isLeader);
+    await stop();
+    expect([leader.isLeader, state.lease()?.spec.holderIdentity]).toEqual([false, ""]);
+  });
+
+  test("F12, F13: without renewal the lead ends by its own clock, before anybody can take it", async () => {
+    const clock = { ms: 0 };
+    const state = leaseApi();
+    const { leader } = await startLeader(state.api, clock);
+    await until("leading", () => leader.isLeader);
+    state.broken = true;
+    clock.ms = 9999;
+    expect(leader.isLeader).toBe(true);
+    clock.ms = 10_000;
+    expect(leader.isLeader).toBe(false);
+  });
+
+  test("F14: a holder is judged by what is seen here, not by its clock", async () => {
+    const clock = { ms: 0 };
+    const state = leaseApi();
+    state.set("other");
+    const { leader } = await startLeader(state.api, clock);
+    await until("it has been seen", () => state.api.calls.length >= 1);
+    clock.ms = 14_000;
+    await until("asked again", () => state.api.calls.length >= 2, 5000);
+    expect(leader.isLeader).toBe(false);
+    clock.ms = 15_001;
+    await until("taken over", () => leader.isLeader, 5000);
+  });
+});
