@@ -58,12 +58,12 @@ async function explanationOf(
   paths: readonly string[],
   { header, admin }: ExplainFlags,
 ): Promise<Explanation> {
+  const request = explainRequest(method, url, header);
   if (paths.length > 0) {
     const translator = translateReading(readFolder(paths));
     translator.flush();
-    return explain(translator.table, explainRequest(method, url, header));
+    return explain(translator.table, request);
   }
-  explainRequest(method, url, header);
   const query = new URLSearchParams([
     ["method", method],
     ["url", url],

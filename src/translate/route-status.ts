@@ -7,7 +7,7 @@ import type { ListenerId } from "../routing/listener.ts";
 import { type MatchEntry, decidingStep } from "../routing/precedence.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { RouteRule, WeightedBackend } from "../routing/rule.ts";
-import type { Liveness } from "../routing/programmed.ts";
+import type { ListenerState, Liveness } from "../routing/programmed.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { ParentOutcome } from "./attach.ts";
 import { type Verdict, condition, listErrors, resolvedRefs, verdict, worst } from "./conditions.ts";
@@ -23,8 +23,8 @@ export interface StatusContext {
   readonly endpoints: EndpointLookup;
   readonly shadows: readonly Shadow[];
   readonly liveness: Liveness | undefined;
-  /** Why a listener does not serve, undefined when it does. */
-  readonly listenerProblem: (id: ListenerId) => string | undefined;
+  /** What the data plane says of a listener; undefined when it does not have it. */
+  readonly listenerState: (id: ListenerId) => ListenerState | undefined;
 }
 
 function accepted(translation: RouteTranslation, parent: ParentOutcome): Verdict {
@@ -41,10 +41,13 @@ function programmed(
   accept: Verdict,
   context: StatusContext,
 ): Verdict {
-  const { liveness, listenerProblem } = context;
+  const { liveness, listenerState } = context;
   if (accept.status !== "True") return verdict("False", "Invalid", "The route is not accepted.");
-  const problem = parent.placements.map(({ listener }) => listenerProblem(listener)).find((text) => text !== undefined);
-  if (problem !== undefined) return verdict("False", "ListenerNotProgrammed", problem);
+  const states = parent.placements.map(({ listener }) => ({ listener, state: listenerState(listener) }));
+  const failed = states.find(({ state }) => state?.kind === "failed");
+  if (failed?.state?.kind === "failed") return verdict("False", "ListenerNotProgrammed", failed.state.message);
+  const silent = states.find(({ state }) => state === undefined);
+  if (silent !== undefined) return verdict("Unknown", "Pending", `Listener ${silent.listener} does not serve.`);
   if (liveness?.generation !== generation) return verdict("Unknown", "Pending", "Waiting for the data plane.");
   const { live, total } = liveness;
   if (total === 0) return verdict("Unknown", "NoProxies", "No replica serves traffic.");
@@ -136,7 +139,7 @@ function occasional(translation: RouteTranslation, context: StatusContext): Desi
 
 /** @source kstatus: Ready and Stalled are what it reads. */
 function kstatus(generation: number, accept: Verdict, program: Verdict): DesiredCondition[] {
-  const ready = worst([accept, program]) ?? accept;
+  const ready = accept.status === "True" ? program : accept;
   const isReady = ready.status === "True";
   const conditions = [
     condition("Ready", generation, isReady ? verdict("True", "Ready", "Accepted and programmed.") : ready),

@@ -142,10 +142,7 @@ export class Translator {
       endpoints: (endpoints) => this.#endpoints.get(endpoints),
       shadows: this.#shadows.get(key) ?? NO_SHADOWS,
       liveness: this.#liveness.get(key),
-      listenerProblem: (id) => {
-        const state = this.#gateways.state(id);
-        return state?.kind === "failed" ? state.message : undefined;
-      },
+      listenerState: (id) => this.#gateways.state(id),
     });
   }
 

@@ -169,8 +169,12 @@ describe("with the rights as shipped", () => {
       ),
     );
     const listener = async () => (await gatewayStatus("secure")).listeners?.[0]?.conditions;
-    await until("refused", async () => find(await listener(), "ResolvedRefs") === "False/InvalidCertificateRef");
-    const message = (await listener())?.find((c) => c.type === "ResolvedRefs")?.message ?? "";
+    let message = "";
+    await until("refused, with the line", async () => {
+      message = (await listener())?.find((c) => c.type === "ResolvedRefs")?.message ?? "";
+      return message.includes("rolebinding");
+    });
+    expect(find(await listener(), "ResolvedRefs")).toBe("False/InvalidCertificateRef");
     const line = /kubectl (-n default create rolebinding .*)$/.exec(message)?.[1] ?? "";
     expect(line).toContain("--clusterrole=serviceroute-secrets");
     await cluster.kubectl(line.split(" "));

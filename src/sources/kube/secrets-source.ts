@@ -1,4 +1,4 @@
-import { type Key, partsOf } from "../../api/keys.ts";
+import { type Key, keyOf, partsOf } from "../../api/keys.ts";
 import { parseObject } from "../../api/objects.ts";
 import type { ApiClient } from "../../kube/api-client.ts";
 import { type Feed, ListWatch, type RawObject } from "../../kube/list-watch.ts";
@@ -32,6 +32,7 @@ export class SecretsSource {
 
   /** Why a Secret cannot be seen; undefined when it can, or is simply not there. */
   problem(namespace: string, name: string): string | undefined {
+    if (this.#unread.has(keyOf("Secret", namespace, name))) return `Secret ${namespace}/${name} has not been read yet`;
     return this.#problems.get(`${namespace}/${name}`);
   }
 
@@ -45,7 +46,11 @@ export class SecretsSource {
   }
 
   #read(key: Key<"Secret">): void {
-    if (this.#unread.delete(key) && this.#unread.size === 0) this.#allRead();
+    if (!this.#unread.delete(key)) return;
+    const { namespace, name } = partsOf(key);
+    this.#parts.problemChanged(namespace, name);
+    this.#parts.changed();
+    if (this.#unread.size === 0) this.#allRead();
   }
 
   /** Makes the watches those of `wanted`. Bytes of a Secret that is no longer wanted are forgotten. */

