@@ -149,18 +149,25 @@ describe("kubectl apply", () => {
     await until("edited", async () => (await ask("mirrored.example.com")) === "two", 30_000);
   });
 
-  test("a route that is deleted is gone, and so is its namespace", async () => {
+  test("F36, F38, P11: a namespace that is deleted goes with its routes; applied again they are served again", async () => {
     await cluster.kubectl(["create", "namespace", "gone"]);
-    await cluster.apply(
-      route(
-        "r",
-        `{hostnames: [gone.example.com], rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: here}}]}]}`,
-      ).replace("namespace: default", "namespace: gone"),
-    );
+    const manifest = route(
+      "r",
+      "{hostnames: [gone.example.com], rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: here}}]}]}",
+    ).replace("namespace: default", "namespace: gone");
+    await cluster.apply(manifest);
     await until("served", async () => (await ask("gone.example.com")) === "here");
     await cluster.kubectl(["delete", "namespace", "gone", "--wait=true", "--timeout=60s"]);
     expect(await ask("gone.example.com")).toBe("404");
     expect((await cluster.kubectl(["get", "namespace", "gone"])).code).not.toBe(0);
+    expect(
+      (await cluster.get<{ items: { metadata: { finalizers?: string[] } }[] }>(["serviceroutes", "-A"])).items.flatMap(
+        ({ metadata }) => metadata.finalizers ?? [],
+      ),
+    ).toEqual([]);
+    await cluster.kubectl(["create", "namespace", "gone"]);
+    await cluster.apply(manifest);
+    await until("served again", async () => (await ask("gone.example.com")) === "here");
   });
 });
 

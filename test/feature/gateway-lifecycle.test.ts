@@ -10,7 +10,7 @@ import { type DataPlaneRig, freePort, startEmbedded, until } from "../support/da
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
 
-const cleanups: (() => Promise<unknown> | void)[] = [];
+const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });

@@ -231,3 +231,83 @@ describe("B43: names that are dangerous as keys of objects are plain data", () =
     expect(({} as Record<string, unknown>)["polluted"]).toBeUndefined();
   });
 });
+
+describe("parents", () => {
+  const gateway = (name: string, more = "", className = "serviceroute"): string =>
+    `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}}\nspec: {gatewayClassName: ${className}, listeners: [{name: http, port: 8000, protocol: HTTP${more}}]}\n`;
+  const accepted = (parents: string, objects: string): string | undefined => {
+    const rig = pipeline();
+    return brief(
+      statusOf(rig.apply(serviceYaml("web") + objects + routeYaml("r", `parentRefs: [${parents}]\n${rule(WEB)}`)), "r"),
+      "Accepted",
+    );
+  };
+
+  test.for([
+    ["a Gateway that is there", "{name: gw}", "True/Accepted"],
+    ["B14: a Gateway that is not", "{name: nobody}", "False/NoMatchingParent"],
+    ["B14: a listener that is not", "{name: gw, sectionName: nobody}", "False/NoMatchingParent"],
+    ["B14: a port that is not", "{name: gw, port: 9}", "False/NoMatchingParent"],
+    ["B14: a kind that cannot be one", "{name: gw, kind: Service, group: ''}", "False/NoMatchingParent"],
+    ["the built-in gateway by name", "{name: default, group: serviceroute.dev, kind: BuiltinGateway}", "True/Accepted"],
+    ["worst wins", "{name: gw}, {name: nobody}", "False/NoMatchingParent"],
+  ] as const)("%s", ([, parents, want]) => {
+    expect(accepted(parents, gateway("gw"))).toBe(want);
+  });
+
+  test("B14: of a Gateway of another controller nothing is said", () => {
+    const rig = pipeline();
+    const status = statusOf(
+      rig.apply(gateway("theirs", "", "other") + routeYaml("r", `parentRefs: [{name: theirs}]\n${rule(WEB)}`)),
+      "r",
+    );
+    expect(status.parents).toEqual([]);
+  });
+
+  test("B10: a listener that allows its own namespace alone keeps its host from others", () => {
+    const rig = pipeline();
+    const thief = routeYaml(
+      "thief",
+      `parentRefs: [{name: gw, namespace: default}]\nhostnames: [shop.example.com]\n${rule("")}`,
+      "namespace: elsewhere",
+    );
+    expect(
+      brief(
+        statusOf(rig.apply(gateway("gw", ", hostname: shop.example.com") + thief), "thief", "elsewhere"),
+        "Accepted",
+      ),
+    ).toBe("False/NotAllowedByListeners");
+  });
+
+  test("useDefaultGateways: None without parents is a draft, and no default gateway at all is told of", () => {
+    const rig = pipeline();
+    expect(brief(statusOf(rig.apply(routeYaml("r", `useDefaultGateways: None\n${rule(WEB)}`)), "r"), "Accepted")).toBe(
+      "False/NoMatchingParent",
+    );
+  });
+});
+
+describe("versions of one object", () => {
+  const versioned = (path: string, generation: number): string =>
+    routeYaml(
+      "r",
+      `rules: [{matches: [{path: {value: ${path}}}], ${WEB}}]`,
+      `uid: u, generation: ${generation}, resourceVersion: "${generation}"`,
+    );
+
+  test("F5: an older one that comes late changes nothing", () => {
+    const rig = pipeline();
+    rig.apply(serviceYaml("web") + versioned("/new", 2));
+    rig.apply(versioned("/old", 1));
+    const [entry] = rig.translator.table.routes.get(keyOf("ServiceRoute", "default", "r"))?.entries ?? [];
+    expect(entry?.match.path).toEqual({ kind: "prefix", value: "/new" });
+  });
+
+  test("F37: another object of the same name counts as new, whatever its generation", () => {
+    const rig = pipeline();
+    rig.apply(serviceYaml("web") + versioned("/first", 7));
+    rig.apply(versioned("/second", 1).replace("uid: u", "uid: other"));
+    const [entry] = rig.translator.table.routes.get(keyOf("ServiceRoute", "default", "r"))?.entries ?? [];
+    expect(entry?.match.path).toEqual({ kind: "prefix", value: "/second" });
+  });
+});

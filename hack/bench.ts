@@ -1,0 +1,167 @@
+/**
+ * `npm run bench`: what a change costs, from an object to the table and its statuses, at several sizes of the table.
+ * Every figure stands beside a baseline of the same run. Prints JSON; `npm run bench -- --markdown` a table.
+ */
+import { performance } from "node:perf_hooks";
+import { keyOf } from "../src/api/keys.ts";
+import { type KubeObject, parseObject } from "../src/api/objects.ts";
+import { createEngine, type Engine } from "../src/commands/engine.ts";
+import { createLogger } from "../src/telemetry/logger.ts";
+import { Metrics } from "../src/telemetry/metrics.ts";
+
+const SIZES = [0, 1000, 5000, 40_000];
+const CHANGES = 300;
+
+function service(i: number): KubeObject[] {
+  const name = `s${i}`;
+  return [
+    object("Service", { metadata: { name, namespace: "bench", uid: name }, spec: { ports: [{ port: 80 }] } }),
+    slice(i, 1),
+  ];
+}
+
+function slice(i: number, version: number): KubeObject {
+  const metadata = {
+    name: `s${i}-1`,
+    namespace: "bench",
+    uid: `e${i}`,
+    resourceVersion: String(version),
+    generation: version,
+    labels: { "kubernetes.io/service-name": `s${i}` },
+  };
+  return object("EndpointSlice", {
+    metadata,
+    addressType: "IPv4",
+    ports: [{ port: 8000 }],
+    endpoints: [{ addresses: [`198.51.100.${(version % 250) + 1}`] }],
+  });
+}
+
+function route(i: number, generation: number): KubeObject {
+  const metadata = {
+    name: `r${i}`,
+    namespace: "bench",
+    uid: `r${i}`,
+    generation,
+    resourceVersion: String(generation),
+    creationTimestamp: "2026-01-01T00:00:00Z",
+  };
+  const backendRefs = [
+    { name: `s${i}`, port: 80, weight: 90 },
+    { name: `s${i === 0 ? 0 : i - 1}`, port: 80, weight: 10 },
+  ];
+  const rules = [
+    { matches: [{ path: { value: `/v${generation}` } }], backendRefs },
+    { name: "rest", backendRefs },
+  ];
+  return object("ServiceRoute", { metadata, spec: { hostnames: [`h${i}.example.com`], rules } });
+}
+
+function object(kind: "Service" | "EndpointSlice" | "ServiceRoute", raw: unknown): KubeObject {
+  const parsed = parseObject(kind, raw);
+  if (!parsed.ok) throw new Error(parsed.message);
+  return parsed.object;
+}
+
+function engine(): Engine {
+  const made = createEngine({
+    options: {
+      gatewayClass: "serviceroute",
+      classByName: true,
+      bindAddress: "127.0.0.1",
+      advertisedAddress: "127.0.0.1",
+      allowLoopback: true,
+      builtin: { httpPort: 18_999, httpsPort: 18_998 },
+    },
+    reasonHeader: false,
+    log: createLogger("silent"),
+    metrics: new Metrics(),
+    replicas: false,
+  });
+  made.controller.open();
+  return made;
+}
+
+const heap = (): number => {
+  globalThis.gc?.();
+  globalThis.gc?.();
+  return process.memoryUsage().heapUsed;
+};
+
+function quantile(sorted: readonly number[], q: number): number {
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * q))] ?? 0;
+}
+
+/** Milliseconds of each change, from the object to the table and statuses. */
+function measure(target: Engine, change: (i: number) => KubeObject): { p50: number; p99: number } {
+  const times: number[] = [];
+  for (let i = 0; i < CHANGES; i++) {
+    const next = change(i);
+    const started = performance.now();
+    target.store.apply(next);
+    target.controller.changed();
+    times.push(performance.now() - started);
+  }
+  times.sort((a, b) => a - b);
+  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
+}
+
+async function atSize(size: number) {
+  const target = engine();
+  const before = heap();
+  const started = performance.now();
+  target.store.transaction(() => {
+    for (let i = 0; i < size; i++) for (const one of [...service(i), route(i, 1)]) target.store.apply(one);
+  });
+  target.controller.changed();
+  const fill = performance.now() - started;
+  const perRoute = size === 0 ? 0 : (heap() - before) / size;
+  const probe = Math.max(1, size);
+  for (const one of service(probe)) target.store.apply(one);
+  target.store.apply(route(probe, 1));
+  target.controller.changed();
+  const warm = 50;
+  for (let i = 2; i < warm; i++) {
+    target.store.apply(slice(probe, i));
+    target.store.apply(route(probe, i));
+    target.controller.changed();
+  }
+  const endpoint = measure(target, (i) => slice(probe, warm + i));
+  const edited = measure(target, (i) => route(probe, warm + i));
+  const live = target.translator.table.routes.has(keyOf("ServiceRoute", "bench", `r${probe}`));
+  await target.gateway.drain(0);
+  return { routes: size, fillMs: fill, heapPerRouteBytes: perRoute, endpointMs: endpoint, routeMs: edited, live };
+}
+
+/** What the same change costs without us: the object parsed, frozen and put into a Map. */
+function baseline(): { p50: number; p99: number } {
+  const objects = new Map<string, KubeObject>();
+  const times: number[] = [];
+  for (let i = 0; i < CHANGES; i++) {
+    const started = performance.now();
+    const next = route(1, i + 1);
+    objects.set(next.key, next);
+    times.push(performance.now() - started);
+  }
+  times.sort((a, b) => a - b);
+  return { p50: quantile(times, 0.5), p99: quantile(times, 0.99) };
+}
+
+const results = [];
+for (const size of SIZES) results.push(await atSize(size));
+const report = { node: process.version, changes: CHANGES, baselineParseAndStoreMs: baseline(), results };
+
+if (process.argv.includes("--markdown")) {
+  const ms = (value: number): string => value.toFixed(3);
+  console.log(
+    "| routes | endpoint change p50 / p99 ms | route change p50 / p99 ms | heap per route KB | fill ms |\n|---|---|---|---|---|",
+  );
+  for (const r of results)
+    console.log(
+      `| ${r.routes} | ${ms(r.endpointMs.p50)} / ${ms(r.endpointMs.p99)} | ${ms(r.routeMs.p50)} / ${ms(r.routeMs.p99)} | ${(r.heapPerRouteBytes / 1024).toFixed(1)} | ${r.fillMs.toFixed(0)} |`,
+    );
+  console.log(
+    `\nbaseline (parse, freeze, Map.set): ${ms(report.baselineParseAndStoreMs.p50)} / ${ms(report.baselineParseAndStoreMs.p99)} ms`,
+  );
+} else console.log(JSON.stringify(report, null, 2));
+process.exit(0);
