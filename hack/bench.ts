@@ -77,6 +77,7 @@ function engine(): Engine {
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,
+    sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });
   made.controller.open();
   return made;

@@ -1,3 +1,4 @@
+import type { Key } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
 import { SecretsSource } from "../sources/kube/secrets-source.ts";
@@ -91,6 +92,11 @@ export class Cluster {
       },
       onProgress: (version) => this.replicas?.served(version, true),
     });
+  }
+
+  /** The status that the API server has, or for what it does not know (the built-in gateway) the one that we want. */
+  statusOf(key: Key): unknown {
+    return this.#status.live.get(key)?.status ?? this.engine.controller.gatewayStatuses.get(key as Key<"Gateway">);
   }
 
   /** Resolves when everything that the first table needs has been read once. */

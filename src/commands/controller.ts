@@ -71,7 +71,12 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
     if (cluster?.engine.controller.isLive === true) return "";
     return `waiting for ${cluster === undefined ? "the API server" : `the first list of ${cluster.source.waitingFor()}`}`;
   };
-  const endpoints = await openEndpoints(() => started.cluster?.engine, flags, metrics, { notReady });
+  const endpoints = await openEndpoints(
+    { engineOf: () => started.cluster?.engine, statusOf: (key) => started.cluster?.statusOf(key) },
+    flags,
+    metrics,
+    { notReady },
+  );
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
   const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log, signal));
   const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });

@@ -1,4 +1,4 @@
-import { partsOf } from "../api/keys.ts";
+import { type Key, partsOf } from "../api/keys.ts";
 import { apiVersionOf } from "../api/kinds.ts";
 import { explain } from "../routing/explain.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
@@ -10,12 +10,19 @@ import { explainRequest } from "./explain-request.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
 import { tableDump } from "./table-dump.ts";
 
+/** What the endpoints show. There may be no engine yet. */
+interface Source {
+  readonly engineOf: () => Engine | undefined;
+  /** The status of a route or Gateway as users see it. */
+  readonly statusOf: (key: Key) => unknown;
+}
+
 interface Health {
   /** Why we are not ready; empty when we are. */
   readonly notReady: () => string;
 }
 
-function objectOf(engine: Engine, key: Parameters<typeof partsOf>[0], status: unknown): object {
+function objectOf(engine: Engine, key: Key, status: unknown): object {
   const { kind, namespace, name } = partsOf(key);
   const object = key === BUILTIN_GATEWAY ? undefined : engine.store.peek(key);
   const { creationTimestamp = "", generation = 0, resourceVersion = "" } = object?.metadata ?? {};
@@ -38,7 +45,7 @@ function objectOf(engine: Engine, key: Parameters<typeof partsOf>[0], status: un
 const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
 
 /** Everything but secrets; on loopback unless the operator says otherwise. */
-function adminRoutes(engineOf: () => Engine | undefined): Record<string, Handler> {
+function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
   const withEngine =
     (answer: (engine: Engine, url: URL) => Reply): Handler =>
     (url) => {
@@ -48,10 +55,10 @@ function adminRoutes(engineOf: () => Engine | undefined): Record<string, Handler
   return {
     "/v1/table": withEngine((engine) => json(tableDump(engine.translator.table))),
     "/v1/routes": withEngine((engine) =>
-      listOf([...engine.book.routes].map(([key, status]) => objectOf(engine, key, status))),
+      listOf([...engine.controller.routeStatuses.keys()].map((key) => objectOf(engine, key, statusOf(key)))),
     ),
     "/v1/gateways": withEngine((engine) =>
-      listOf([...engine.book.gateways].map(([key, status]) => objectOf(engine, key, status))),
+      listOf([...engine.controller.gatewayStatuses.keys()].map((key) => objectOf(engine, key, statusOf(key)))),
     ),
     "/v1/explain": withEngine((engine, url) => {
       try {
@@ -90,7 +97,7 @@ async function bind(endpoint: HttpEndpoint, flagName: string, host: string, port
 
 /** Opens the two listeners beside the gateway's own. They answer before there is an engine, so that probes get the truth. */
 export async function openEndpoints(
-  engineOf: () => Engine | undefined,
+  source: Source,
   flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">,
   metrics: Metrics,
   health: Health,
@@ -98,7 +105,7 @@ export async function openEndpoints(
   const open: HttpEndpoint[] = [];
   const { adminAddress: admin, metricsAddress } = flags;
   if (admin !== undefined) {
-    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(engineOf) });
+    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(source) });
     open.push(await bind(endpoint, "--admin-address", admin.host, admin.port));
   }
   if (metricsAddress !== undefined) {

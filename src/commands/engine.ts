@@ -1,11 +1,8 @@
-import type { Key } from "../api/keys.ts";
 import { Controller, type StatusSink } from "../controller/controller.ts";
 import { Liveness } from "../controller/liveness.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import type { GatewayObserver } from "../proxy/gateway-context.ts";
-import type { RouteKey } from "../routing/routing-table.ts";
 import { Store } from "../snapshot/store.ts";
-import { StatusBook } from "../status/status-book.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { SecretProblem } from "../translate/certificates.ts";
@@ -19,7 +16,7 @@ export interface EngineParts {
   readonly metrics: Metrics;
   /** Whether other replicas count for Programmed. */
   readonly replicas: boolean;
-  readonly sink?: StatusSink;
+  readonly sink: StatusSink;
   readonly secretProblem?: SecretProblem;
 }
 
@@ -30,7 +27,6 @@ export interface Engine {
   readonly controller: Controller;
   readonly gateway: EmbeddedGateway;
   readonly liveness: Liveness;
-  readonly book: StatusBook;
 }
 
 function observer(metrics: Metrics): GatewayObserver {
@@ -54,7 +50,6 @@ export function createEngine({
 }: EngineParts): Engine {
   const store = new Store();
   const translator = new Translator(store, options, secretProblem);
-  const book = new StatusBook(() => new Date().toISOString());
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {
     showReason: reasonHeader,
@@ -72,18 +67,7 @@ export function createEngine({
     liveness,
     log,
     observe: { passed: (ms) => metrics.translated(ms), failed: () => metrics.translationFailed() },
-    sink: {
-      routesChanged: (keys: Iterable<RouteKey>) => {
-        const list = [...keys];
-        for (const key of list) book.route(key, controller.routeStatuses.get(key));
-        sink?.routesChanged(list);
-      },
-      gatewaysChanged: (keys: Iterable<Key<"Gateway">>) => {
-        const list = [...keys];
-        for (const key of list) book.gateway(key, controller.gatewayStatuses.get(key));
-        sink?.gatewaysChanged(list);
-      },
-    },
+    sink,
   });
-  return { store, translator, controller, gateway, liveness, book };
+  return { store, translator, controller, gateway, liveness };
 }

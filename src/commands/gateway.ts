@@ -3,7 +3,8 @@ import { FilesSource } from "../sources/files/files-source.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { openEndpoints } from "./endpoints.ts";
-import { createEngine } from "./engine.ts";
+import { StatusBook } from "../status/status-book.ts";
+import { type Engine, createEngine } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
 import { stopSignal } from "./stop-signal.ts";
@@ -17,7 +18,18 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
     classByName: true,
     allowLoopback: true,
   });
-  const engine = createEngine({ options, reasonHeader: flags.reasonHeader, log, metrics, replicas: false });
+  const book: StatusBook = new StatusBook(
+    () => engine.controller,
+    () => new Date().toISOString(),
+  );
+  const engine: Engine = createEngine({
+    options,
+    reasonHeader: flags.reasonHeader,
+    log,
+    metrics,
+    replicas: false,
+    sink: book,
+  });
   const source = new FilesSource(paths, engine.store, log, () => engine.controller.changed());
   try {
     source.readOnce();
@@ -27,7 +39,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
     );
   }
   let stopping = false;
-  const endpoints = await openEndpoints(() => engine, flags, metrics, {
+  const endpoints = await openEndpoints({ engineOf: () => engine, statusOf: (key) => book.get(key) }, flags, metrics, {
     notReady: () => (stopping ? "shutting down" : ""),
   });
   engine.controller.open();

@@ -1,20 +1,32 @@
 import { Signal, computed, type ReadonlySignal } from "@preact/signals-core";
 
+interface Owner<K, V> {
+  unread(signal: KeyedSignal<K, V>): void;
+}
+
 class KeyedSignal<K, V> extends Signal<V | undefined> {
   readonly key: K;
+  readonly owner: Owner<K, V>;
   isRead = false;
 
-  constructor(key: K, value: V | undefined, onUnread: (signal: KeyedSignal<K, V>) => void) {
-    super(value, {
-      watched: () => (this.isRead = true),
-      unwatched: () => {
-        this.isRead = false;
-        onUnread(this);
-      },
-    });
+  constructor(key: K, value: V | undefined, owner: Owner<K, V>) {
+    super(value, OPTIONS);
     this.key = key;
+    this.owner = owner;
   }
 }
+
+/** One pair of functions for all signals: there is a signal for every object and more, so that closures would add up. */
+const OPTIONS = {
+  watched(this: Signal): void {
+    if (this instanceof KeyedSignal) this.isRead = true;
+  },
+  unwatched(this: Signal): void {
+    if (!(this instanceof KeyedSignal)) return;
+    this.isRead = false;
+    this.owner.unread(this);
+  },
+};
 
 /**
  * A map whose readers are told when the entry that they read changes, absent entries included. A reader costs one
@@ -22,15 +34,17 @@ class KeyedSignal<K, V> extends Signal<V | undefined> {
  */
 export class TrackedMap<K, V> {
   readonly #signals = new Map<K, KeyedSignal<K, V>>();
-  readonly #forget = (signal: KeyedSignal<K, V>): void => {
+
+  /** Told by its signals; an absent key that nobody reads any more is forgotten. */
+  unread(signal: KeyedSignal<K, V>): void {
     if (signal.peek() === undefined && this.#signals.get(signal.key) === signal) this.#signals.delete(signal.key);
-  };
+  }
 
   /** Reads inside a computation, which will run again when the entry changes. */
   get(key: K): V | undefined {
     let found = this.#signals.get(key);
     if (found === undefined) {
-      found = new KeyedSignal<K, V>(key, undefined, this.#forget);
+      found = new KeyedSignal<K, V>(key, undefined, this);
       this.#signals.set(key, found);
     }
     return found.value;
@@ -43,7 +57,7 @@ export class TrackedMap<K, V> {
 
   set(key: K, value: V): void {
     const found = this.#signals.get(key);
-    if (found === undefined) this.#signals.set(key, new KeyedSignal<K, V>(key, value, this.#forget));
+    if (found === undefined) this.#signals.set(key, new KeyedSignal<K, V>(key, value, this));
     else found.value = value;
   }
 

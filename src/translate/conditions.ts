@@ -5,9 +5,25 @@ const LONGEST_MESSAGE = 2048;
 /** A condition without what depends on the object. */
 export type Verdict = Pick<DesiredCondition, "status" | "reason" | "message">;
 
+/** Thousands of routes say the same few things: equal conditions are one object. Emptied when it has grown too far. */
+const known = new Map<string, DesiredCondition>();
+const MAX_KNOWN = 4096;
+
 export function condition(type: string, generation: number, { status, reason, message }: Verdict): DesiredCondition {
   const short = message.length <= LONGEST_MESSAGE ? message : `${message.slice(0, LONGEST_MESSAGE - 1)}…`;
-  return { type, status, reason, message: short, observedGeneration: generation };
+  const id = `${type} ${status} ${reason} ${generation} ${short}`;
+  const same = known.get(id);
+  if (same !== undefined) return same;
+  const made: DesiredCondition = Object.freeze({
+    type,
+    status,
+    reason,
+    message: short,
+    observedGeneration: generation,
+  });
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(id, made);
+  return made;
 }
 
 export const verdict = (status: ConditionStatus, reason: string, message: string): Verdict => ({

@@ -43,6 +43,11 @@ function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]
   };
 }
 
+const NONE: readonly never[] = Object.freeze([]);
+
+/** Most routes have no mistakes: they share one empty list. */
+const orNone = <T>(list: readonly T[]): readonly T[] => (list.length === 0 ? NONE : list);
+
 export function translateRoute(
   snapshot: ClusterSnapshot,
   gateways: GatewayLookup,
@@ -68,9 +73,9 @@ export function translateRoute(
     table: placements.length === 0 ? undefined : { entries, placements },
     parents,
     rules,
-    specErrors: translated.flatMap(({ problems }) => problems.specErrors),
-    refErrors: translated.flatMap(({ problems }) => problems.refErrors),
-    failedRules: translated.filter(({ problems }) => problems.count > 0).map(({ rule }) => rule.name),
-    droppedRules: translated.filter(({ droppedMatches }) => droppedMatches).map(({ rule }) => rule.name),
+    specErrors: orNone(translated.flatMap(({ problems }) => problems.specErrors)),
+    refErrors: orNone(translated.flatMap(({ problems }) => problems.refErrors)),
+    failedRules: orNone(translated.filter(({ problems }) => problems.count > 0).map(({ rule }) => rule.name)),
+    droppedRules: orNone(translated.filter(({ droppedMatches }) => droppedMatches).map(({ rule }) => rule.name)),
   };
 }

@@ -120,20 +120,17 @@ export class Translator {
         return lastGood;
       }
     });
-    const stopTable = effect(() => {
+    let published: RouteTranslation | undefined;
+    return effect(() => {
       const now = translation.value;
       if (now === undefined) return;
-      this.#setTable(key, now.table);
-      this.#pending.translations.set(key, now);
+      if (now !== published) {
+        published = now;
+        this.#setTable(key, now.table);
+        this.#pending.translations.set(key, now);
+      }
+      this.#pending.routeStatuses.set(key, this.#statusOf(key, now));
     });
-    const stopStatus = effect(() => {
-      const now = translation.value;
-      if (now !== undefined) this.#pending.routeStatuses.set(key, this.#statusOf(key, now));
-    });
-    return () => {
-      stopTable();
-      stopStatus();
-    };
   }
 
   #statusOf(key: RouteKey, translation: RouteTranslation): DesiredRouteStatus {

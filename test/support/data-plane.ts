@@ -84,6 +84,7 @@ export async function startEmbedded(): Promise<DataPlaneRig> {
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,
+    sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });
   engine.controller.open();
   await until("the port is bound", () => engine.gateway.sockets().length > 0);
