@@ -35,6 +35,12 @@ const inNamespace = (command: readonly string[]): string[] => {
   return [...unshare, join(import.meta.dirname, "namespace"), ...command];
 };
 
+async function controlPlane(): Promise<Record<string, string>> {
+  const { folder, provider } = await controlPlaneBinaries(say);
+  say(`control plane: ${provider}`);
+  return { SERVICEROUTE_CONTROL_PLANE: folder, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) };
+}
+
 const SUITES: readonly Suite[] = [
   { name: "generated", commands: [[node, "hack/generate.ts", "--check"]] },
   { name: "types", commands: [tool("typescript/bin/tsc", "--noEmit")] },
@@ -54,13 +60,15 @@ const SUITES: readonly Suite[] = [
     name: "e2e",
     commands: [],
     vitest: "e2e",
-    prepare: async () => {
-      const { folder, provider } = await controlPlaneBinaries(say);
-      say(`control plane: ${provider}`);
-      return { SERVICEROUTE_CONTROL_PLANE: folder, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) };
-    },
+    prepare: controlPlane,
   },
 ];
+/** Run by name only: it measures and checks nothing. */
+const BENCH: Suite = {
+  name: "bench-cluster",
+  commands: [inNamespace([node, "hack/bench-cluster.ts"])],
+  prepare: controlPlane,
+};
 const FAST = ["types", "lint", "table", "golden", "feature"];
 
 interface Result {
@@ -131,9 +139,10 @@ async function runSuite(suite: Suite): Promise<Result> {
 }
 
 const wanted = process.argv[2];
-const suites = SUITES.filter(
-  ({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name),
-);
+const suites =
+  wanted === BENCH.name
+    ? [BENCH]
+    : SUITES.filter(({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name));
 if (suites.length === 0) {
   console.error(`no suite "${wanted ?? ""}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
   process.exit(2);
