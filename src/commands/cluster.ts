@@ -1,6 +1,7 @@
 import type { Key } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
+import { LastGoodKeeper } from "../sources/last-good/last-good.ts";
 import { SecretsSource } from "../sources/kube/secrets-source.ts";
 import { Leader } from "../status/leader.ts";
 import { Replicas } from "../status/replicas.ts";
@@ -17,6 +18,8 @@ export interface ClusterFlags {
   readonly serviceAccount: string;
   readonly replicaName: string;
   readonly reasonHeader: boolean;
+  readonly lastGoodFile?: string;
+  readonly lastGoodMaxAge: number;
 }
 
 interface ClusterParts {
@@ -42,13 +45,19 @@ export class Cluster {
   readonly #leader: Leader;
   readonly #status: ClusterStatus;
   readonly #secrets: SecretsSource;
+  readonly #keeper: LastGoodKeeper | undefined;
+  /** Before that a table may be of old objects: it is served, but nothing is written of it. */
+  #isSynced = false;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
     const { client, log, metrics, flags } = parts;
     const { systemNamespace: namespace, replicaName: identity } = flags;
     const common = { client, log, random: Math.random };
-    const changed = (): void => this.engine.controller.changed();
+    const changed = (): void => {
+      this.engine.controller.changed();
+      if (this.#isSynced) this.#keeper?.changed();
+    };
     this.#leader = new Leader({
       ...common,
       namespace,
@@ -62,12 +71,13 @@ export class Cluster {
       log,
       metrics,
       identity,
-      isLeader: () => !flags.leaderElect || this.#leader.isLeader,
+      isLeader: () => this.#isSynced && (!flags.leaderElect || this.#leader.isLeader),
       store: () => this.engine.store,
       controller: () => this.engine.controller,
     });
     this.engine = this.#createEngine();
     this.#secrets = this.#createSecrets();
+    this.#keeper = this.#createKeeper();
     this.engine.translator.onReferencedSecrets((keys) => this.#secrets.follow(keys, parts.signal));
     this.replicas = flags.leaderElect
       ? new Replicas({
@@ -103,6 +113,8 @@ export class Cluster {
   async synced(signal: AbortSignal): Promise<void> {
     await this.source.synced();
     await this.#secrets.synced(AbortSignal.any([signal, AbortSignal.timeout(SECRETS_MS)]));
+    this.#isSynced = true;
+    this.#keeper?.changed();
   }
 
   /** Reads the cluster until `reading` aborts; leads, reports and writes until `writing` does. */
@@ -110,6 +122,19 @@ export class Cluster {
     const elected = this.#parts.flags.leaderElect ? [this.#leader.start(writing)] : [];
     const reporting = this.replicas === undefined ? [] : [this.replicas.start(writing)];
     await Promise.all([this.source.start(reading), this.#status.writer.start(writing), ...elected, ...reporting]);
+  }
+
+  /** Lets what is being written end. */
+  async close(): Promise<void> {
+    await this.#keeper?.stop();
+  }
+
+  #createKeeper(): LastGoodKeeper | undefined {
+    const { flags, options, log } = this.#parts;
+    if (flags.lastGoodFile === undefined) return undefined;
+    const failed = (error: unknown): void =>
+      log.error({ file: flags.lastGoodFile, err: error }, "the last good table could not be saved");
+    return new LastGoodKeeper(flags.lastGoodFile, this.engine.store, options.builtin !== undefined, failed);
   }
 
   #createEngine(): Engine {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command, Option } from "commander";
-import { addGatewayFlags, flag } from "./gateway-flags.ts";
+import { addGatewayFlags, flag, parseSeconds } from "./gateway-flags.ts";
 import type { ControllerFlags } from "./run-controller.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -26,6 +26,14 @@ export function controllerCommand(): Command {
       flag("--kubeconfig <file>", "kubeconfig to use (default: as kubectl finds it, or the pod's service account)"),
     )
     .addOption(flag("--namespace <name>", "look at one namespace only"))
+    .addOption(
+      flag("--last-good-file <file>", "keeps what is served, to start from when the API server is away (no Secrets)"),
+    )
+    .addOption(
+      flag("--last-good-max-age <time>", "oldest such file to start from")
+        .default(86_400, "24h")
+        .argParser(parseSeconds),
+    )
     .addOption(flag("--leader-elect", "choose one of several replicas to write statuses").default(false))
     .addOption(
       flag("--system-namespace <name>", "namespace of the leader's and the replicas' Leases").default(ownNamespace()),

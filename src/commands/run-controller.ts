@@ -1,7 +1,8 @@
 import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../kube/api-client.ts";
-import { Backoff } from "../kube/backoff.ts";
+import { Backoff, pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
+import { type LastGood, readLastGood, restore } from "../sources/last-good/last-good.ts";
 import { createLogger, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { Cluster, type ClusterFlags } from "./cluster.ts";
@@ -12,6 +13,9 @@ import { type GatewayFlags, translateOptions } from "./gateway-flags.ts";
 export interface ControllerFlags extends GatewayFlags, ClusterFlags {
   readonly kubeconfig?: string;
 }
+
+/** How long the API server may be silent before the last good table is served instead. */
+const PATIENCE_MS = 3000;
 
 function loadConfig(file: string | undefined): KubeConfig {
   const config = new KubeConfig();
@@ -45,6 +49,18 @@ async function hasGatewayApi(client: ApiClient, log: Logger, signal: AbortSignal
   }
 }
 
+/** What was last served, if the operator keeps it and it can be used. */
+function lastGoodOf(
+  { lastGoodFile, lastGoodMaxAge }: ControllerFlags,
+  log: Logger,
+): Extract<LastGood, { ok: true }> | undefined {
+  if (lastGoodFile === undefined) return undefined;
+  const found = readLastGood(lastGoodFile, lastGoodMaxAge, Date.now());
+  if (found.ok) return found;
+  log.info({ problem: found.problem }, "no last good table to start from");
+  return undefined;
+}
+
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
   const log = createLogger(flags.logLevel);
@@ -64,38 +80,65 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
     { notReady },
   );
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
-  const builtin = flags.builtinGateway ?? !(await hasGatewayApi(client, log, signal));
+  const lastGood = lastGoodOf(flags, log);
+  const remembered = lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => lastGood.builtin)];
+  const asked = hasGatewayApi(client, log, signal).then((installed) => !installed);
+  const builtin = flags.builtinGateway ?? (await Promise.race([asked, ...remembered]));
   const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
   const stop = new AbortController();
   const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
   started.cluster = cluster;
-  await serveCluster(cluster, flags, log, signal, stop);
+  await serveCluster({ cluster, flags, log, metrics, signal, stop }, lastGood);
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+}
+
+interface Run {
+  readonly cluster: Cluster;
+  readonly flags: ControllerFlags;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly signal: AbortSignal;
+  readonly stop: AbortController;
 }
 
 /** From the first list to the last answer. Reading goes on while requests drain; leading ends at once. */
 async function serveCluster(
-  cluster: Cluster,
-  flags: ControllerFlags,
-  log: Logger,
-  signal: AbortSignal,
-  stop: AbortController,
+  { cluster, flags, log, metrics, signal, stop }: Run,
+  lastGood: Extract<LastGood, { ok: true }> | undefined,
 ): Promise<void> {
   const { engine, replicas } = cluster;
   const running = cluster.start(stop.signal, signal);
-  const stopped = new Promise<"stopped">((resolve) => {
-    if (signal.aborted) resolve("stopped");
-    signal.addEventListener("abort", () => resolve("stopped"), { once: true });
-  });
-  const first = await Promise.race([cluster.synced(signal), stopped, running]);
-  if (first === undefined) {
+  const ended = Promise.race([aborted(signal), running]).then(() => "ended" as const);
+  const synced = cluster.synced(signal).then(() => "synced" as const);
+  let first = await Promise.race([
+    synced,
+    ended,
+    ...(lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => "stale" as const)]),
+  ]);
+  if (first === "stale" && lastGood !== undefined) {
+    restore(engine.store, lastGood.objects);
+    engine.controller.open();
+    metrics.tableStale(true);
+    log.warn(
+      { ageSeconds: lastGood.ageSeconds, routes: engine.translator.table.routes.size },
+      "the API server does not answer: serving the last good table",
+    );
+    first = await Promise.race([synced, ended]);
+  }
+  if (first === "synced") {
     engine.controller.open();
     replicas?.ready();
+    metrics.tableStale(false);
     log.info({ routes: engine.translator.table.routes.size }, "the first table is live");
-    await Promise.race([stopped, running]);
+    await ended;
   }
   log.info({ limitSeconds: flags.drainTimeout }, "draining");
   await engine.gateway.drain(flags.drainTimeout * 1000);
   stop.abort();
-  await running;
+  await Promise.all([running, cluster.close()]);
+}
+
+async function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }

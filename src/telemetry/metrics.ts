@@ -58,6 +58,12 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly #stale = new Gauge({
+    name: "serviceroute_table_stale",
+    help: "1 while a table of before the start is served, because the API server does not answer.",
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -89,6 +95,10 @@ export class Metrics {
 
   watchRestarted(kind: string, reason: string): void {
     this.#watches.inc({ kind, reason });
+  }
+
+  tableStale(stale: boolean): void {
+    this.#stale.set(stale ? 1 : 0);
   }
 
   sourceSynced(kind: string, synced: boolean): void {

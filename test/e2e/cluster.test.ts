@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -368,6 +369,31 @@ describe("faults", () => {
       controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
       await second.stop();
     }
+  });
+
+  test("F9: killed while the API server is away, it serves its last good table, and the new one when the API server is back", async () => {
+    const file = join(cluster.folder, "last-good");
+    const flags = ["--bind-address", GATEWAY, "--leader-elect", "--replica-name", "r1", "--last-good-file", file];
+    await controller.stop();
+    controller = await new ControllerProcess(cluster, flags).ready();
+    await cluster.apply(
+      slice("web", ["198.51.100.21"]) + route("shop", `{hostnames: [shop.example.com], ${to("web")}}`),
+    );
+    await until("saved", () => existsSync(file) && readFileSync(file, "utf8").includes("198.51.100.21"));
+    await controller.stop("SIGKILL");
+    await cluster.killApiServer();
+    controller = await new ControllerProcess(cluster, flags).ready();
+    expect(await ask("shop.example.com")).toBe("one");
+    expect(await (await fetch(`${controller.admin}/metrics`)).text()).toMatch(/^serviceroute_table_stale 1$/m);
+    expect(readFileSync(file, "utf8")).not.toMatch(/"kind":"Secret"/);
+    await cluster.startApiServer();
+    await cluster.apply(slice("web", ["198.51.100.22"]));
+    await until("the new one", async () => (await ask("shop.example.com")) === "two", 60_000);
+    await until(
+      "no longer stale",
+      async () => /^serviceroute_table_stale 0$/m.test(await (await fetch(`${controller.admin}/metrics`)).text()),
+      60_000,
+    );
   });
 
   test("F53: SIGTERM during the first list ends at once, and the lease is released", async () => {

@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { rename, writeFile } from "node:fs/promises";
+import { ALL_KINDS, type Kind } from "../../api/kinds.ts";
+import { type KubeObject, deepFreeze } from "../../api/objects.ts";
+import type { Store } from "../../snapshot/store.ts";
+
+const FORMAT = 1;
+const SAVE_INTERVAL_MS = 2000;
+
+/** Objects that a table can be made of again. Secrets are never among them: references to them are. */
+const SAVED_KINDS: readonly Kind[] = ALL_KINDS.filter((kind) => kind !== "Secret");
+
+interface Content {
+  readonly format: number;
+  /** RFC 3339. */
+  readonly savedAt: string;
+  readonly builtin: boolean;
+  readonly objects: readonly KubeObject[];
+}
+
+export type LastGood =
+  | {
+      readonly ok: true;
+      readonly builtin: boolean;
+      readonly ageSeconds: number;
+      readonly objects: readonly KubeObject[];
+    }
+  | { readonly ok: false; readonly problem: string };
+
+const digest = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/**
+ * What was last served, from a file of ours.
+ *
+ * @param maxAgeSeconds  Older files are refused: a table of long ago does more harm than none.
+ * @returns              The problem when the file is missing, broken, of another format or too old. Never throws.
+ */
+export function readLastGood(file: string, maxAgeSeconds: number, nowMs: number): LastGood {
+  const refuse = (problem: string): LastGood => ({ ok: false, problem: `${file} ${problem}` });
+  let text: string;
+  try {
+    text = readFileSync(file, "utf8");
+  } catch (error) {
+    return refuse(`cannot be read (${(error as NodeJS.ErrnoException).code ?? "error"})`);
+  }
+  const end = text.indexOf("\n");
+  const body = text.slice(end + 1);
+  if (end < 0 || text.slice(0, end) !== digest(body)) return refuse("does not have the checksum that it names");
+  const content = JSON.parse(body) as Content;
+  if (content.format !== FORMAT) return refuse(`has format ${content.format}, not ${FORMAT}`);
+  const ageSeconds = Math.round((nowMs - Date.parse(content.savedAt)) / 1000);
+  if (ageSeconds > maxAgeSeconds) return refuse(`is ${ageSeconds} seconds old, more than ${maxAgeSeconds}`);
+  return {
+    ok: true,
+    builtin: content.builtin,
+    ageSeconds,
+    objects: content.objects.map((object) => deepFreeze(object)),
+  };
+}
+
+/** Makes a store what it was. The lists of the API server replace it kind by kind. */
+export function restore(store: Store, objects: readonly KubeObject[]): void {
+  store.transaction(() => {
+    for (const kind of SAVED_KINDS)
+      store.replace(
+        kind,
+        objects.filter((object) => object.kind === kind),
+      );
+  });
+}
+
+/** Keeps the file up to date: some time after each change, whole, moved into place. */
+export class LastGoodKeeper {
+  readonly #file: string;
+  readonly #store: Store;
+  readonly #builtin: boolean;
+  readonly #failed: (error: unknown) => void;
+  #timer: NodeJS.Timeout | undefined;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(file: string, store: Store, builtin: boolean, failed: (error: unknown) => void) {
+    this.#file = file;
+    this.#store = store;
+    this.#builtin = builtin;
+    this.#failed = failed;
+  }
+
+  /** Something has changed that is served now. */
+  changed(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#writing = this.#writing.then(async () => this.#save()).catch(this.#failed);
+    }, SAVE_INTERVAL_MS);
+  }
+
+  /** Waits for what is being written; what would have been written later is left. */
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.#writing;
+  }
+
+  async #save(): Promise<void> {
+    const objects = SAVED_KINDS.flatMap((kind) =>
+      [...this.#store.keys(kind)].flatMap((key) => this.#store.peek(key) ?? []),
+    );
+    const content: Content = { format: FORMAT, savedAt: new Date().toISOString(), builtin: this.#builtin, objects };
+    const body = JSON.stringify(content);
+    const partial = `${this.#file}.partial`;
+    await writeFile(partial, `${digest(body)}\n${body}`, { mode: 0o600 });
+    await rename(partial, this.#file);
+  }
+}
