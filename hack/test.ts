@@ -2,7 +2,7 @@
  * Every check of the project, in order, each counted: `npm test` and `npm run check`. With `fast` only what the inner
  * loop needs; with the name of a suite, that suite.
  */
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,7 +38,19 @@ const inNamespace = (command: readonly string[]): string[] => {
 async function controlPlane(): Promise<Record<string, string>> {
   const { folder, provider } = await controlPlaneBinaries(say);
   say(`control plane: ${provider}`);
-  return { SERVICEROUTE_CONTROL_PLANE: folder, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) };
+  return {
+    SERVICEROUTE_CONTROL_PLANE: folder,
+    SERVICEROUTE_GATEWAY_API: gatewayApiModule(say),
+    SERVICEROUTE_ROOTFS: imageTree(),
+  };
+}
+
+/** The image's file tree, made anew: the Deployment is tested as it would be shipped from here. */
+function imageTree(): string {
+  const tree = join(mkdtempSync(join(tmpdir(), "serviceroute-image-")), "rootfs");
+  say(`image tree: ${tree}`);
+  execFileSync(join(import.meta.dirname, "rootfs"), [tree], { stdio: ["ignore", "ignore", "pipe"] });
+  return tree;
 }
 
 const SUITES: readonly Suite[] = [

@@ -8,6 +8,8 @@ import { until } from "./data-plane.ts";
 
 const API = "198.51.100.1";
 const CONTROLLERS = [
+  "deployment-controller",
+  "replicaset-controller",
   "endpointslice-controller",
   "endpointslice-mirroring-controller",
   "serviceaccount-controller",

@@ -40,11 +40,12 @@ export async function send(
   port: number,
   path: string,
   { method = "GET", host = "a.example.com", headers = {}, body }: Ask = {},
+  address = "127.0.0.1",
 ): Promise<Reply> {
   return new Promise((resolve, reject) => {
     const outgoing = request(
       {
-        host: "127.0.0.1",
+        host: address,
         port,
         path,
         method,

@@ -1,0 +1,96 @@
+import { createServer, type Server } from "node:http";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { ServiceRouteStatus } from "../../src/api/service-route.ts";
+import { Cluster } from "../support/cluster.ts";
+import { send, until } from "../support/data-plane.ts";
+import { ProcessKubelet } from "../support/kubelet.ts";
+import { LoadBalancer } from "../support/load-balancer.ts";
+import { startLoad } from "../support/load.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+const FRONT = "192.0.2.10";
+const cluster = new Cluster();
+const image = {
+  rootfs: process.env["SERVICEROUTE_ROOTFS"] ?? "",
+  entrypoint: ["/bin/node", "--disable-proto=delete", "/app/dist/main.js"],
+};
+let kubelet: ProcessKubelet;
+let backend: Server;
+let balancer: LoadBalancer;
+
+const route = (name: string): string =>
+  `---\napiVersion: serviceroute.dev/v1alpha1\nkind: ServiceRoute\nmetadata: {name: ${name}, namespace: default}\nspec: {hostnames: [${name}.example.com], rules: [{backendRefs: [{name: web, port: 80}]}]}\n`;
+const programmed = async (name: string): Promise<string> => {
+  const { status } = await cluster.get<{ status?: ServiceRouteStatus }>(["serviceroute", name]);
+  return status?.conditions?.find((c) => c.type === "Programmed")?.message ?? "";
+};
+const podCount = async (): Promise<number> =>
+  (await cluster.get<{ items: unknown[] }>(["-n", "serviceroute-system", "pods"])).items.length;
+const available = async (): Promise<boolean> => {
+  const { status } = await cluster.get<{
+    status?: { availableReplicas?: number; updatedReplicas?: number; replicas?: number };
+  }>(["-n", "serviceroute-system", "deployment", "serviceroute"]);
+  return status?.availableReplicas === 2 && status.updatedReplicas === 2 && status.replicas === 2;
+};
+
+beforeAll(async () => {
+  await cluster.start();
+  kubelet = await new ProcessKubelet(cluster, new Map([["serviceroute:0.1.0", image]])).start();
+  backend = createServer((_request, response) => response.end("web"));
+  await new Promise<void>((resolve) => backend.listen(8000, "198.51.100.21", resolve));
+  for (const args of [
+    ["apply", "--server-side", "-f", join(ROOT, "crds")],
+    ["apply", "-k", join(ROOT, "manifests/base")],
+  ]) {
+    const { code, stderr } = await cluster.kubectl(args);
+    expect(code, stderr).toBe(0);
+  }
+  await cluster.apply(
+    "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {ports: [{name: http, port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nports: [{name: http, port: 8000}]\nendpoints: [{addresses: [198.51.100.21]}]\n",
+  );
+  await until("two replicas are available", available, 60_000).catch((error: unknown) => {
+    throw new Error(`${String(error)}\n${kubelet.logs("serviceroute")}`);
+  });
+  balancer = await new LoadBalancer(cluster, ["serviceroute-system", "serviceroute"], FRONT).start();
+});
+
+afterAll(async () => {
+  balancer.stop();
+  kubelet.stop();
+  backend.close();
+  await cluster.stop();
+});
+
+describe("the Deployment as shipped", () => {
+  test("S28: serves through its load balancer, as uid 65532 on a read-only root, and says so from both replicas", async () => {
+    await cluster.apply(route("shop"));
+    await until("live on both", async () => (await programmed("shop")) === "live on 2 of 2", 20_000);
+    const load = startLoad({ address: FRONT, port: 80, host: "shop.example.com" }, 4);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const report = await load.stop();
+    expect([report.failed, report.sent > 100]).toEqual([0, true]);
+  });
+
+  test("P9: both replicas are rolled one by one under load, and no request fails", async () => {
+    const load = startLoad({ address: FRONT, port: 80, host: "shop.example.com" }, 8);
+    await cluster.kubectl(["-n", "serviceroute-system", "rollout", "restart", "deployment/serviceroute"]);
+    await new Promise((resolve) => setTimeout(resolve, 2000));
+    await until("rolled", available, 90_000);
+    await new Promise((resolve) => setTimeout(resolve, 1000));
+    const report = await load.stop();
+    console.log(`# roll: ${report.failed} failed of ${report.sent}`, report.outcomes);
+    expect(report.failed).toBe(0);
+  });
+
+  test("a pod that is killed comes back and counts again", async () => {
+    await until("the old ones are gone", async () => (await podCount()) === 2, 60_000);
+    const name = kubelet.kill("serviceroute");
+    expect(name).not.toBe("");
+    await until("noticed", async () => !(await available()), 20_000);
+    await until("back", available, 60_000);
+    await cluster.apply(route("after"));
+    await until("live on both", async () => (await programmed("after")) === "live on 2 of 2", 40_000);
+    expect((await send(80, "/", { host: "after.example.com" }, FRONT)).body).toBe("web");
+  });
+});
