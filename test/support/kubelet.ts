@@ -1,6 +1,7 @@
 import type { ChildProcess } from "node:child_process";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../../src/kube/api-client.ts";
 import { ListWatch, type RawObject } from "../../src/kube/list-watch.ts";
@@ -49,7 +50,7 @@ export class ProcessKubelet {
 
   async start(): Promise<this> {
     execFileSync("ip", ["addr", "replace", `${NODE_IP}/32`, "dev", "lo"]);
-    execFileSync("sysctl", ["-qw", "net.ipv4.ip_forward=1"]);
+    writeFileSync("/proc/sys/net/ipv4/ip_forward", "1");
     await this.#client.json({
       method: "POST",
       path: "/api/v1/nodes",
