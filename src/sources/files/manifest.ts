@@ -119,7 +119,8 @@ class ManifestReader {
       });
       return;
     }
-    this.#object(value, document, []);
+    // An empty document between two separators, as templates leave them.
+    if (value !== null && value !== undefined) this.#object(value, document, []);
   }
 
   #object(value: unknown, document: Document.Parsed, path: readonly PropertyKey[]): void {
