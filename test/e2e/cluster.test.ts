@@ -252,6 +252,36 @@ describe("status", () => {
   });
 });
 
+describe("GitOps", () => {
+  test("the samples applied twice differ in nothing, and what another manager set stays", async () => {
+    const samples = ["microservices-demo", "features"].flatMap((folder) => [
+      "-f",
+      join(ROOT, "manifests/samples", folder),
+    ]);
+    const apply = ["apply", "--server-side", "--field-manager=gitops", ...samples];
+    for (let i = 0; i < 2; i++) {
+      const { code, stderr } = await cluster.kubectl(apply);
+      expect(code, stderr).toBe(0);
+    }
+    await cluster.kubectl(["label", "serviceroute", "canary", "team=other"]);
+    await until("all have a status", async () =>
+      (await cluster.get<{ items: Route[] }>(["serviceroutes", "-A"])).items.every(
+        ({ status }) => status?.observedGeneration !== undefined,
+      ),
+    );
+    await new Promise((resolve) => setTimeout(resolve, FULL ? 60_000 : 3000));
+    const diff = await cluster.kubectl(["diff", "--server-side", "--field-manager=gitops", ...samples]);
+    expect([diff.code, diff.stdout]).toEqual([0, ""]);
+    const { metadata } = await cluster.get<{ metadata: { labels: Record<string, string> } }>([
+      "serviceroute",
+      "canary",
+    ]);
+    expect(metadata.labels["team"]).toBe("other");
+    await cluster.kubectl(["delete", ...samples]);
+    expect((await cluster.get<{ items: unknown[] }>(["serviceroutes", "-l", "team=other"])).items).toEqual([]);
+  });
+});
+
 describe("the commands see a running controller", () => {
   test("get and explain", async () => {
     const routes = await serviceroute(["get", "routes", "--admin", controller.admin]);

@@ -1,0 +1,86 @@
+/**
+ * `npm run test:protections`: takes each protection out of a copy of the project and sees its test go red. A test that
+ * stays green without what it is there for proves nothing.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+interface Patch {
+  readonly file: string;
+  readonly find: string;
+  readonly replace: string;
+}
+interface Protection extends Patch {
+  readonly protection: string;
+  readonly project: string;
+  readonly test: string;
+  readonly also?: Patch;
+}
+
+const ROOT = join(import.meta.dirname, "..");
+const NODE = join(ROOT, "hack/node");
+const protections = JSON.parse(readFileSync(join(ROOT, "test/protections.json"), "utf8")) as Protection[];
+const wanted = process.argv[2];
+
+function copy(): string {
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-protections-"));
+  const files = execFileSync("git", ["ls-files"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+  for (const file of files) cpSync(join(ROOT, file), join(folder, file), { recursive: true });
+  symlinkSync(join(ROOT, "node_modules"), join(folder, "node_modules"));
+  return folder;
+}
+
+function apply(folder: string, { file, find, replace }: Patch): string {
+  const path = join(folder, file);
+  const text = readFileSync(path, "utf8");
+  if (text.split(find).length !== 2) throw new Error(`${file} does not hold this once: ${find}`);
+  writeFileSync(
+    path,
+    text.replace(find, () => replace),
+  );
+  return text;
+}
+
+/** Whether the named test ran and failed. */
+function goesRed(folder: string, { project, test }: Protection): "red" | "green" | "not run" {
+  const pattern = test.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const output = join(folder, "result.json");
+  rmSync(output, { force: true });
+  const args = [
+    "node_modules/vitest/vitest.mjs",
+    "run",
+    "--project",
+    project,
+    "-t",
+    pattern,
+    "--reporter=json",
+    `--outputFile=${output}`,
+  ];
+  spawnSync(NODE, args, { cwd: folder, stdio: "ignore", env: { ...process.env, CI: "true" } });
+  const result = JSON.parse(readFileSync(output, "utf8")) as { numPassedTests: number; numFailedTests: number };
+  if (result.numFailedTests > 0) return "red";
+  return result.numPassedTests > 0 ? "green" : "not run";
+}
+
+const folder = copy();
+let bad = 0;
+const chosen = protections.filter(({ protection }) => wanted === undefined || protection.includes(wanted));
+for (const one of chosen) {
+  const patches = [one, ...(one.also === undefined ? [] : [one.also])];
+  const before = new Map(patches.map(({ file }) => [file, readFileSync(join(folder, file), "utf8")]));
+  let outcome: string;
+  try {
+    for (const patch of patches) apply(folder, patch);
+    outcome = goesRed(folder, one);
+  } catch (error) {
+    outcome = error instanceof Error ? error.message : String(error);
+  }
+  for (const [file, text] of before) writeFileSync(join(folder, file), text);
+  if (outcome !== "red") bad++;
+  console.log(`${outcome === "red" ? "ok " : "BAD"} ${one.protection}${outcome === "red" ? "" : `: ${outcome}`}`);
+}
+rmSync(folder, { recursive: true, force: true });
+console.log(`\n${chosen.length} protections, ${bad} whose test does not notice`);
+process.exitCode = bad === 0 ? 0 : 1;
