@@ -28,6 +28,7 @@ const MAY_IMPORT: Readonly<
       "undici",
       "node:http",
       "node:https",
+      "node:net",
       "node:tls",
       "node:stream",
       "node:crypto",

@@ -1,5 +1,6 @@
 import { type IncomingMessage, type Server, ServerResponse, createServer } from "node:http";
 import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
+import { Server as NetServer } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { Certificate, Listener } from "../routing/listener.ts";
@@ -25,6 +26,8 @@ const SERVER_OPTIONS = {
   shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
 } as const;
 const IDLE_SWEEP_MS = 100;
+/** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
+const IDLE_GRACE_MS = 2000;
 const BACKLOG = 4096;
 const BIND_RETRY_MS = 2000;
 
@@ -77,11 +80,14 @@ export class SocketServer {
     this.#draining = true;
     clearTimeout(this.#retry);
     for (const response of this.#open) if (!response.headersSent) response.setHeader("connection", "close");
-    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    this.#closeIdle();
-    const sweep = setInterval(() => this.#closeIdle(), IDLE_SWEEP_MS);
+    // Not the HTTP server's own close: it cuts idle connections at once, on which a request may be on its way.
+    const closed = new Promise<void>((resolve) => NetServer.prototype.close.call(this.#server, () => resolve()));
+    const grace = setTimeout(() => (sweep = setInterval(() => this.#closeIdle(), IDLE_SWEEP_MS)), IDLE_GRACE_MS);
+    let sweep: NodeJS.Timeout | undefined;
     await closed;
+    clearTimeout(grace);
     clearInterval(sweep);
+    this.#server.close();
   }
 
   /** Cuts what is still open. */

@@ -7,6 +7,7 @@ import { afterEach, describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { Backend, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, freePort, startEmbedded, until } from "../support/data-plane.ts";
+import { startLoad } from "../support/load.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
 
@@ -68,6 +69,25 @@ describe("draining", () => {
     await rig.engine.gateway.drain(10_000);
     expect((await Promise.all(replies)).map(({ body }) => body)).toEqual(Array.from({ length: 20 }, () => "slow"));
     expect(Date.now() - started).toBeLessThan(3000);
+  });
+
+  test("a kept connection is told to close with its next answer, and loses no request", async () => {
+    const { rig, web } = await rigWith();
+    await rig.publish(serviceYaml("web", [web.port]) + routeYaml("r", WEB));
+    const load = startLoad({ address: "127.0.0.1", port: rig.port, host: "a.example.com" }, 1);
+    await until("it runs", () => load.sent() > 50);
+    let received = "";
+    const kept = connect(rig.port, "127.0.0.1", () => kept.write("GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n"));
+    kept.on("data", (chunk) => (received += chunk.toString()));
+    await until("answered", () => received.includes("web"));
+    await load.stop();
+    const drained = rig.engine.gateway.drain(10_000);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    received = "";
+    kept.write("GET /again HTTP/1.1\r\nhost: a.example.com\r\n\r\n");
+    await until("answered again", () => received.includes("web"));
+    expect(received.toLowerCase()).toContain("connection: close");
+    await drained;
   });
 
   test("a mirror that never answers does not hold it up", async () => {
