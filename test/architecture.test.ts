@@ -37,6 +37,7 @@ const MAY_IMPORT: Readonly<
     ],
   },
   status: { folders: ["api", "routing", "telemetry", "kube"], packages: ["node:util"] },
+  provision: { folders: ["api", "routing", "telemetry", "kube"], packages: [] },
   telemetry: { folders: [], packages: ["pino", "prom-client", "node:http"] },
 };
 

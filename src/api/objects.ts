@@ -105,6 +105,12 @@ const Service = z.object({
         .optional(),
     })
     .optional(),
+  status: z
+    .object({
+      loadBalancer: z.object({ ingress: z.array(z.object({ ip: z.string().optional() })).nullish() }).optional(),
+    })
+    .optional()
+    .catch(undefined),
 });
 
 const EndpointSlice = z.object({

@@ -1,6 +1,7 @@
 import type { Key } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
+import type { Provisioner } from "../provision/provisioner.ts";
 import { LastGoodKeeper } from "../sources/last-good/last-good.ts";
 import { SecretsSource } from "../sources/kube/secrets-source.ts";
 import { Leader } from "../status/leader.ts";
@@ -10,6 +11,7 @@ import type { Metrics } from "../telemetry/metrics.ts";
 import type { TranslateOptions } from "../translate/options.ts";
 import { ClusterStatus } from "./cluster-status.ts";
 import { type Engine, createEngine } from "./engine.ts";
+import { createProvisioner } from "./gateway-provisioning.ts";
 
 export interface ClusterFlags {
   readonly namespace?: string;
@@ -20,6 +22,8 @@ export interface ClusterFlags {
   readonly reasonHeader: boolean;
   readonly lastGoodFile?: string;
   readonly lastGoodMaxAge: number;
+  readonly gatewayServices: boolean;
+  readonly podService: string;
 }
 
 interface ClusterParts {
@@ -71,7 +75,7 @@ export class Cluster {
       log,
       metrics,
       identity,
-      isLeader: () => this.#isSynced && (!flags.leaderElect || this.#leader.isLeader),
+      isLeader: () => this.#mayWrite(),
       store: () => this.engine.store,
       controller: () => this.engine.controller,
     });
@@ -120,8 +124,37 @@ export class Cluster {
   /** Reads the cluster until `reading` aborts; leads, reports and writes until `writing` does. */
   async start(reading: AbortSignal, writing: AbortSignal): Promise<void> {
     const elected = this.#parts.flags.leaderElect ? [this.#leader.start(writing)] : [];
+    const provisioning = this.#provisioning().map(async (provisioner) => provisioner.start(writing));
     const reporting = this.replicas === undefined ? [] : [this.replicas.start(writing)];
-    await Promise.all([this.source.start(reading), this.#status.writer.start(writing), ...elected, ...reporting]);
+    await Promise.all([
+      this.source.start(reading),
+      this.#status.writer.start(writing),
+      ...elected,
+      ...reporting,
+      ...provisioning,
+    ]);
+  }
+
+  #mayWrite(): boolean {
+    return this.#isSynced && (!this.#parts.flags.leaderElect || this.#leader.isLeader);
+  }
+
+  #provisioning(): Provisioner[] {
+    const { flags, client, log } = this.#parts;
+    const { store, translator } = this.engine;
+    const { systemNamespace, podService, gatewayServices } = flags;
+    if (!gatewayServices) return [];
+    return [
+      createProvisioner({
+        client,
+        log,
+        store,
+        translator,
+        isLeader: () => this.#mayWrite(),
+        systemNamespace,
+        podService,
+      }),
+    ];
   }
 
   /** Lets what is being written end. */

@@ -34,6 +34,10 @@ export function controllerCommand(): Command {
         .default(86_400, "24h")
         .argParser(parseSeconds),
     )
+    .addOption(flag("--gateway-services", "keep a Service for each Gateway, and listen behind it").default(false))
+    .addOption(
+      flag("--pod-service <name>", "Service in front of these pods, in the system namespace").default("serviceroute"),
+    )
     .addOption(flag("--leader-elect", "choose one of several replicas to write statuses").default(false))
     .addOption(
       flag("--system-namespace <name>", "namespace of the leader's and the replicas' Leases").default(ownNamespace()),

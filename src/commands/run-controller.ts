@@ -84,7 +84,11 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const remembered = lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => lastGood.builtin)];
   const asked = hasGatewayApi(client, log, signal).then((installed) => !installed);
   const builtin = flags.builtinGateway ?? (await Promise.race([asked, ...remembered]));
-  const options = translateOptions(flags, { builtin, classByName: false, allowLoopback: false });
+  const { gatewayServices } = flags;
+  const options = {
+    ...translateOptions(flags, { builtin, classByName: false, allowLoopback: false }),
+    gatewayServices,
+  };
   const stop = new AbortController();
   const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
   started.cluster = cluster;

@@ -7,9 +7,10 @@ import { compareText } from "../routing/precedence.ts";
 export function tableDump(table: RoutingTableView): object {
   const listeners = [...table.listeners.values()].sort((a, b) => compareText(a.id, b.id));
   return {
-    listeners: listeners.map(({ id, address, port, protocol, hostname, certificates }) => ({
+    listeners: listeners.map(({ id, address, port, bindPort, protocol, hostname, certificates }) => ({
       id,
-      socket: `${address}:${port}`,
+      socket: `${address}:${bindPort}`,
+      ...(port === bindPort ? {} : { port }),
       protocol,
       hostname,
       ...(certificates.length === 0

@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import { decide } from "../routing/decide.ts";
+import { type Decision, decide } from "../routing/decide.ts";
 import type { MatchEntry } from "../routing/precedence.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { RouteRule } from "../routing/rule.ts";
@@ -19,7 +19,6 @@ export interface Arrival {
   readonly incoming: IncomingMessage;
   readonly response: ServerResponse;
   readonly socket: string;
-  readonly port: number;
   readonly scheme: "http" | "https";
   readonly upgrade?: { readonly socket: Duplex; readonly head: Buffer };
 }
@@ -56,14 +55,14 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
   route = decision.entry.rule.route;
-  respond(context, arrival, request, decision.entry, fail);
+  respond(context, arrival, request, decision, fail);
 }
 
 function respond(
   context: GatewayContext,
   arrival: Arrival,
   request: GatewayRequest,
-  entry: MatchEntry,
+  { entry, listener: { port } }: Extract<Decision, { kind: "route" }>,
   fail: (failure: Failure) => void,
 ): void {
   const { rule } = entry;
@@ -83,7 +82,7 @@ function respond(
           host: request.host,
           path: request.path,
           query: request.search,
-          listenerPort: arrival.port,
+          listenerPort: port,
         },
         action.redirect,
         entry.match.path,

@@ -49,7 +49,7 @@ export class SocketServer {
 
   constructor(first: Listener, tls: TlsContexts, handlers: SocketHandlers) {
     this.#address = first.address;
-    this.#port = first.port;
+    this.#port = first.bindPort;
     this.#scheme = first.protocol === "HTTPS" ? "https" : "http";
     this.#handlers = handlers;
     this.#server =
@@ -112,7 +112,7 @@ export class SocketServer {
       response.on("close", () => this.#open.delete(response));
       incoming.on("error", () => response.destroy());
       response.on("error", () => incoming.destroy());
-      this.#handlers.serve({ incoming, response, socket: this.#name(), port: this.#port, scheme: this.#scheme });
+      this.#handlers.serve({ incoming, response, socket: this.#name(), scheme: this.#scheme });
     });
     server.on(this.#scheme === "https" ? "secureConnection" : "connection", (socket: Duplex) => {
       this.#silent.add(socket);
@@ -134,7 +134,6 @@ export class SocketServer {
         incoming,
         response,
         socket: this.#name(),
-        port: this.#port,
         scheme: this.#scheme,
         upgrade: { socket, head },
       });

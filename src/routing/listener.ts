@@ -46,7 +46,11 @@ export interface Listener {
   readonly name: string;
   /** IP address to bind. */
   readonly address: string;
+  /** The port that clients and routes know. */
   readonly port: number;
+  /** The port that is bound: another one behind a Service. */
+  readonly bindPort: number;
+
   readonly protocol: "HTTP" | "HTTPS";
   /** Lower-case, or `*`. */
   readonly hostname: string;
@@ -54,6 +58,6 @@ export interface Listener {
 }
 
 /** The socket that a listener shares with the others of equal address and port. */
-export function socketOf({ address, port }: Listener): string {
-  return address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+export function socketOf({ address, bindPort }: Listener): string {
+  return address.includes(":") ? `[${address}]:${bindPort}` : `${address}:${bindPort}`;
 }

@@ -25,7 +25,8 @@ function sameForTranslation(old: KubeObject, next: KubeObject): boolean {
   if (old.kind === "ServiceRoute" && a.generation !== 0) return a.deletionTimestamp === b.deletionTimestamp;
   const strip = (object: KubeObject) => ({
     ...object,
-    status: undefined,
+    // Of a Service the status says where it is reached; of others it is what we or others conclude.
+    ...(object.kind === "Service" ? {} : { status: undefined }),
     metadata: { ...object.metadata, resourceVersion: "" },
   });
   return isDeepStrictEqual(strip(old), strip(next));
@@ -59,6 +60,11 @@ export class Store implements ClusterSnapshot {
 
   slicesOf(namespace: string, service: string): Members<"EndpointSlice"> {
     return this.#slices.get(`${namespace}/${service}`) ?? [];
+  }
+
+  /** Like {@link slicesOf}, without being told of changes. */
+  peekSlicesOf(namespace: string, service: string): Members<"EndpointSlice"> {
+    return this.#slices.peek(`${namespace}/${service}`) ?? [];
   }
 
   grantsIn(namespace: string): Members<"ReferenceGrant"> {

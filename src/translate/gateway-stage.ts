@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { computed, effect } from "@preact/signals-core";
 import { type Key, keyOf } from "../api/keys.ts";
-import type { Certificate, Listener, ListenerId } from "../routing/listener.ts";
+import { BUILTIN_GATEWAY, type Certificate, type Listener, type ListenerId } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -96,6 +96,11 @@ export class GatewayStage {
     });
   }
 
+  /** Tells of the Gateways of ours, now and whenever one of them changes. */
+  onGateways(listener: (gateways: readonly GatewayView[]) => void): () => void {
+    return effect(() => listener([...this.#plan.value.values()].filter(({ key }) => key !== BUILTIN_GATEWAY)));
+  }
+
   #followPlan(plan: GatewayPlan): void {
     for (const [key, stop] of this.#followed) {
       if (plan.has(key)) continue;
@@ -144,8 +149,20 @@ export class GatewayStage {
       const certificates: readonly Certificate[] =
         view.protocol === "HTTPS" ? this.#certificates.get(view.id).certificates : [];
       if (view.protocol === "HTTPS" && certificates.length === 0) return [];
-      const { id, name, port, protocol, hostname } = view;
-      const next: Listener = { id, gateway: gateway.key, name, address, port, protocol, hostname, certificates };
+      const { id, name, port, bindPort, protocol, hostname } = view;
+      if (bindPort === undefined) return [];
+
+      const next: Listener = {
+        id,
+        gateway: gateway.key,
+        name,
+        address,
+        port,
+        bindPort,
+        protocol,
+        hostname,
+        certificates,
+      };
       const last = this.#sink.currentListener(id);
       return [last !== undefined && isSameListener(last, next) ? last : next];
     });

@@ -95,10 +95,11 @@ export function gatewayStatus(gateway: GatewayView, context: GatewayStatusContex
     listeners.map((one) => one.program),
   );
   const serving = listeners.some((one) => one.program.status === "True");
-  const value = address.ok ? (address.own ? address.address : context.advertisedAddress) : "";
+  const bound = address.ok ? (address.own ? address.address : context.advertisedAddress) : "";
+  const values = gateway.published ?? [bound];
   return {
     generation,
-    addresses: address.ok && serving ? [{ type: "IPAddress", value }] : [],
+    addresses: address.ok && serving ? values.map((value) => ({ type: "IPAddress", value })) : [],
     conditions: [condition("Accepted", generation, accept), condition("Programmed", generation, program)],
     listeners: listeners.map(({ listener, accept: a, conflict, resolved, program: p }) => ({
       name: listener.name,

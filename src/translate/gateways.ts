@@ -1,5 +1,5 @@
 import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
-import { type Key, keyOf } from "../api/keys.ts";
+import { type Key, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
 import { hostnameProblem } from "../api/primitives.ts";
 import { ANY_HOST } from "../routing/hostname.ts";
@@ -22,6 +22,8 @@ export interface ListenerView {
   readonly id: ListenerId;
   readonly name: string;
   readonly port: number;
+  /** The port to bind; undefined while the Gateway's Service, which decides it, is not there. */
+  readonly bindPort: number | undefined;
   readonly protocol: string;
   readonly hostname: string;
   readonly spec: ListenerSpec;
@@ -39,6 +41,8 @@ export interface GatewayView {
   readonly generation: number;
   readonly isDefault: boolean;
   readonly address: AddressResult;
+  /** What clients dial, where that is not the bound address: of the Gateway's Service. */
+  readonly published: readonly string[] | undefined;
   readonly listeners: readonly ListenerView[];
   /** Refused as a whole: parameters that nobody reads. */
   readonly invalidParameters: string | undefined;
@@ -81,6 +85,7 @@ function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec): ListenerView {
     id: listenerId(gateway, spec.name),
     name: spec.name,
     port: spec.port,
+    bindPort: spec.port,
     protocol: spec.protocol,
     hostname: spec.hostname?.toLowerCase() ?? ANY_HOST,
     spec,
@@ -121,8 +126,8 @@ function withoutTakenPorts(view: GatewayView, taken: Map<string, Key<"Gateway">>
   const { address } = view;
   if (!address.ok) return view;
   const listeners = view.listeners.map((one): ListenerView => {
-    if (one.refusal !== undefined) return one;
-    const socket = `${address.address}:${one.port}`;
+    if (one.refusal !== undefined || one.bindPort === undefined) return one;
+    const socket = `${address.address}:${one.bindPort}`;
     const owner = taken.get(socket) ?? view.key;
     taken.set(socket, owner);
     if (owner === view.key) return one;
@@ -146,11 +151,34 @@ function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): Ga
     generation: gateway.metadata.generation,
     isDefault: (gateway.spec.defaultScope ?? gateway.metadata.annotations[DEFAULT_SCOPE_ANNOTATION]) === "All",
     address,
+    published: undefined,
     listeners: withConflicts(gateway.spec.listeners.map((spec) => viewOf(gateway.key, spec))),
     invalidParameters:
       parameters === undefined
         ? undefined
         : `${parameters.group}/${parameters.kind} ${parameters.name} cannot be used as parameters`,
+  };
+}
+
+/** The Service of a Gateway. Its name is the Gateway's own with ours, as long as names may be. */
+export function serviceNameOf(gateway: Key<"Gateway">): string {
+  return `${partsOf(gateway).name.slice(0, 50)}-serviceroute`;
+}
+
+/** Clients dial the Gateway's Service; its target ports say what each replica binds, so that all bind the same. */
+function behindService(snapshot: ClusterSnapshot, view: GatewayView): GatewayView {
+  const service = snapshot.get(keyOf("Service", view.namespace, serviceNameOf(view.key)));
+  const { spec, status } = service ?? {};
+  const balancer = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []);
+  const own = spec?.clusterIP === undefined || spec.clusterIP === "None" ? [] : [spec.clusterIP];
+  const portOf = (port: number): number | undefined => {
+    const target = spec?.ports?.find((one) => one.port === port)?.targetPort;
+    return typeof target === "number" ? target : undefined;
+  };
+  return {
+    ...view,
+    published: balancer.length > 0 ? balancer : own,
+    listeners: view.listeners.map((listener) => ({ ...listener, bindPort: portOf(listener.port) })),
   };
 }
 
@@ -165,6 +193,7 @@ function builtinView({ builtin, bindAddress }: TranslateOptions): GatewayView | 
     generation: 0,
     isDefault: true,
     address: { ok: true, address: bindAddress, own: false },
+    published: undefined,
     listeners: [http, ...(builtin.certificate === undefined ? [] : [https])].map((spec) =>
       viewOf(BUILTIN_GATEWAY, spec),
     ),
@@ -210,7 +239,9 @@ export function planGateways(
   const builtin = builtinView(options);
   const views = ours.flatMap((gateway) => {
     const address = addresses.get(gateway.key);
-    return address === undefined ? [] : [gatewayView(gateway, address)];
+    if (address === undefined) return [];
+    const view = gatewayView(gateway, address);
+    return [options.gatewayServices === true ? behindService(snapshot, view) : view];
   });
   const all = builtin === undefined ? views : [builtin, ...views];
   return new Map(all.map((view) => [view.key, withoutTakenPorts(view, taken)]));

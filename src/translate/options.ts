@@ -17,4 +17,6 @@ export interface TranslateOptions {
     readonly certificate?: Certificate;
   };
   readonly allowLoopback: boolean;
+  /** Each Gateway is reached through a Service of its own, which says what is bound. */
+  readonly gatewayServices?: boolean;
 }

@@ -11,6 +11,7 @@ import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
 import type { SecretProblem } from "./certificates.ts";
 import { translateEndpoints } from "./endpoints.ts";
 import { GatewayStage } from "./gateway-stage.ts";
+import type { GatewayView } from "./gateways.ts";
 import type { TranslateOptions } from "./options.ts";
 import { type Output, type Pending, nothingPending } from "./output.ts";
 import { type Shadow, routeStatus } from "./route-status.ts";
@@ -89,6 +90,10 @@ export class Translator {
   /** Tells that there is something new to say of why a Secret cannot be seen. */
   secretProblemChanged(namespace: string, name: string): void {
     this.#gateways.secretProblemChanged(namespace, name);
+  }
+
+  onGateways(listener: (gateways: readonly GatewayView[]) => void): () => void {
+    return this.#gateways.onGateways(listener);
   }
 
   onReferencedSecrets(listener: (keys: ReadonlySet<Key<"Secret">>) => void): () => void {

@@ -41,7 +41,9 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => backend.listen(8000, "198.51.100.21", resolve));
   for (const args of [
     ["apply", "--server-side", "-f", join(ROOT, "crds")],
-    ["apply", "-k", join(ROOT, "manifests/base")],
+    ["apply", "--server-side", "-k", join(process.env["SERVICEROUTE_GATEWAY_API"] ?? "", "config/crd/experimental")],
+    ["wait", "--for=condition=Established", "crd/gatewayclasses.gateway.networking.k8s.io", "--timeout=30s"],
+    ["apply", "-k", join(ROOT, "manifests/overlays/gateway-api")],
   ]) {
     const { code, stderr } = await cluster.kubectl(args);
     expect(code, stderr).toBe(0);
@@ -81,6 +83,52 @@ describe("the Deployment as shipped", () => {
     const report = await load.stop();
     console.log(`# roll: ${report.failed} failed of ${report.sent}`, report.outcomes);
     expect(report.failed).toBe(0);
+  });
+
+  test("two Gateways on port 80 have a Service each, never see each other's routes, and status says where they are", async () => {
+    await until("the old ones are gone", async () => (await podCount()) === 2, 60_000);
+    const balancers: LoadBalancer[] = [];
+    for (const [i, name] of ["one", "two"].entries()) {
+      await cluster.apply(
+        `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}, namespace: default}\nspec: {gatewayClassName: serviceroute, infrastructure: {labels: {team: ${name}}}, listeners: [{name: http, port: 80, protocol: HTTP}]}\n` +
+          route(`on-${name}`).replace("spec: {", `spec: {parentRefs: [{name: ${name}}], `),
+      );
+      await until(
+        "its Service",
+        async () => (await cluster.kubectl(["get", "service", `${name}-serviceroute`])).code === 0,
+        20_000,
+      );
+      balancers.push(await new LoadBalancer(cluster, ["default", `${name}-serviceroute`], `192.0.2.2${i}`).start());
+    }
+    const address = async (name: string): Promise<string> => {
+      const { status } = await cluster.get<{ status?: { addresses?: { value: string }[] } }>(["gateway", name]);
+      return status?.addresses?.[0]?.value ?? "";
+    };
+    await until(
+      "their addresses",
+      async () => (await address("one")) === "192.0.2.20" && (await address("two")) === "192.0.2.21",
+      20_000,
+    );
+    const get = async (at: string, host: string): Promise<number> =>
+      (await send(80, "/", { host }, at).catch(() => ({ status: 0 }))).status;
+    await until("one serves", async () => (await get("192.0.2.20", "on-one.example.com")) === 200, 20_000);
+    await until("two serves", async () => (await get("192.0.2.21", "on-two.example.com")) === 200, 20_000);
+    expect([await get("192.0.2.20", "on-two.example.com"), await get("192.0.2.21", "on-one.example.com")]).toEqual([
+      404, 404,
+    ]);
+    await until("live on both", async () => (await programmed("on-one")) === "live on 2 of 2", 20_000);
+    const { metadata, spec } = await cluster.get<{
+      metadata: { labels: Record<string, string> };
+      spec: { ports: { targetPort: number }[] };
+    }>(["service", "one-serviceroute"]);
+    expect([metadata.labels["team"], (spec.ports[0]?.targetPort ?? 0) > 1023]).toEqual(["one", true]);
+    await cluster.kubectl(["delete", "gateway", "one", "--wait"]);
+    await until(
+      "its Service goes with it",
+      async () => (await cluster.kubectl(["get", "service", "one-serviceroute"])).code !== 0,
+      90_000,
+    );
+    for (const balancer of balancers) balancer.stop();
   });
 
   test("a pod that is killed comes back and counts again", async () => {

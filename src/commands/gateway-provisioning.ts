@@ -1,0 +1,65 @@
+import { keyOf } from "../api/keys.ts";
+import type { ApiClient } from "../kube/api-client.ts";
+import type { WantedService } from "../provision/gateway-services.ts";
+import { Provisioner } from "../provision/provisioner.ts";
+import type { Endpoint } from "../routing/endpoints.ts";
+import type { Store } from "../snapshot/store.ts";
+import type { Logger } from "../telemetry/logger.ts";
+import { type GatewayView, serviceNameOf } from "../translate/gateways.ts";
+import type { Translator } from "../translate/translator.ts";
+
+interface Parts {
+  readonly client: ApiClient;
+  readonly log: Logger;
+  readonly store: Store;
+  readonly translator: Translator;
+  readonly isLeader: () => boolean;
+  readonly systemNamespace: string;
+  /** The Service in front of our own pods, whose endpoints those of Gateways are. */
+  readonly podService: string;
+}
+
+function wantedBy(store: Store, view: GatewayView): WantedService[] {
+  const gateway = store.peek(view.key);
+  if (gateway === undefined || gateway.metadata.deletionTimestamp !== undefined) return [];
+  const { labels = {}, annotations = {} } = gateway.spec.infrastructure ?? {};
+  const served = view.listeners.filter(({ refusal }) => refusal === undefined);
+  const { namespace, name, uid } = gateway.metadata;
+  const ports = [...new Set(served.map(({ port }) => port))];
+  return [{ namespace, gateway: name, uid, service: serviceNameOf(view.key), ports, labels, annotations }];
+}
+
+/** The address of every pod of ours that is ready. */
+function readyPods(store: Store, namespace: string, service: string): Endpoint[] {
+  const endpoints = store.peekSlicesOf(namespace, service).flatMap((slice) => slice.endpoints ?? []);
+  const ready = endpoints.filter(({ conditions }) => conditions?.ready !== false && conditions?.terminating !== true);
+  const addresses = new Set(ready.flatMap(({ addresses: list }) => list?.[0] ?? []));
+  return [...addresses].sort().map((address) => ({ address, port: 0 }));
+}
+
+/** Puts the provisioner of Services for Gateways together. */
+export function createProvisioner({
+  client,
+  log,
+  store,
+  translator,
+  isLeader,
+  systemNamespace,
+  podService,
+}: Parts): Provisioner {
+  let views: readonly GatewayView[] = [];
+  const provisioner: Provisioner = new Provisioner({
+    client,
+    log,
+    random: Math.random,
+    isLeader,
+    wanted: () => views.flatMap((view) => wantedBy(store, view)),
+    liveService: (namespace, name) => store.peek(keyOf("Service", namespace, name)),
+    pods: () => readyPods(store, systemNamespace, podService),
+  });
+  translator.onGateways((next) => {
+    views = next;
+    provisioner.changed();
+  });
+  return provisioner;
+}
