@@ -254,31 +254,35 @@ describe("status", () => {
 
 describe("GitOps", () => {
   test("the samples applied twice differ in nothing, and what another manager set stays", async () => {
+    const gitops = async (...args: string[]) => cluster.kubectl(["-n", "gitops", ...args]);
     const samples = ["microservices-demo", "features"].flatMap((folder) => [
       "-f",
       join(ROOT, "manifests/samples", folder),
     ]);
-    const apply = ["apply", "--server-side", "--field-manager=gitops", ...samples];
+    await cluster.kubectl(["create", "namespace", "gitops"]);
     for (let i = 0; i < 2; i++) {
-      const { code, stderr } = await cluster.kubectl(apply);
+      const { code, stderr } = await gitops("apply", "--server-side", "--field-manager=gitops", ...samples);
       expect(code, stderr).toBe(0);
     }
-    await cluster.kubectl(["label", "serviceroute", "canary", "team=other"]);
+    await gitops("label", "serviceroute", "canary", "team=other");
+    const routes = async (): Promise<readonly Route[]> =>
+      (await cluster.get<{ items: Route[] }>(["-n", "gitops", "serviceroutes"])).items;
     await until("all have a status", async () =>
-      (await cluster.get<{ items: Route[] }>(["serviceroutes", "-A"])).items.every(
-        ({ status }) => status?.observedGeneration !== undefined,
-      ),
+      (await routes()).every(({ status }) => status?.observedGeneration !== undefined),
     );
     await new Promise((resolve) => setTimeout(resolve, FULL ? 60_000 : 3000));
-    const diff = await cluster.kubectl(["diff", "--server-side", "--field-manager=gitops", ...samples]);
+    const diff = await gitops("diff", "--server-side", "--field-manager=gitops", ...samples);
     expect([diff.code, diff.stdout]).toEqual([0, ""]);
     const { metadata } = await cluster.get<{ metadata: { labels: Record<string, string> } }>([
+      "-n",
+      "gitops",
       "serviceroute",
       "canary",
     ]);
     expect(metadata.labels["team"]).toBe("other");
-    await cluster.kubectl(["delete", ...samples]);
-    expect((await cluster.get<{ items: unknown[] }>(["serviceroutes", "-l", "team=other"])).items).toEqual([]);
+    await gitops("delete", ...samples);
+    expect(await routes()).toEqual([]);
+    await cluster.kubectl(["delete", "namespace", "gitops", "--wait=false"]);
   });
 });
 
@@ -399,6 +403,30 @@ describe("faults", () => {
       controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
       await second.stop();
     }
+  });
+
+  test("P5: a single controller killed with -9 under load: refused while it is away, and never a wrong answer after", async () => {
+    await cluster.apply(
+      slice("web", ["198.51.100.21"]) + route("shop", `{hostnames: [shop.example.com], ${to("web")}}`),
+    );
+    const many = Array.from({ length: 1000 }, (_, i) =>
+      route(`many-${i}`, `{hostnames: [many-${i}.example.com], ${to("web")}}`),
+    );
+    await cluster.apply(many.join(""));
+    await until("the last one is served", async () => (await ask("many-999.example.com")) === "one", 60_000);
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "many-500.example.com" }, 8);
+    await until("it runs", () => load.sent() > 200);
+    await controller.stop("SIGKILL");
+    const started = Date.now();
+    controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
+    const readyMs = Date.now() - started;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    const report = await load.stop();
+    console.log(`# kill -9 at 1,000 routes: ready after ${readyMs} ms, ${report.sent} sent`, report.outcomes);
+    expect(
+      Object.keys(report.outcomes).filter((outcome) => !["200", "ECONNREFUSED", "ECONNRESET"].includes(outcome)),
+    ).toEqual([]);
+    await cluster.kubectl(["delete", "serviceroutes", "--all", "--wait=false"]);
   });
 
   test("F9: killed while the API server is away, it serves its last good table, and the new one when the API server is back", async () => {
