@@ -32,7 +32,6 @@ export interface Engine {
 function observer(metrics: Metrics): GatewayObserver {
   return {
     failure: (_response, reason) => metrics.gatewayAnswer(reason),
-    backendStatus: () => undefined,
     retry: () => metrics.retried(),
     answered: (response, _route, started) =>
       metrics.answered(response.statusCode, (performance.now() - started) / 1000),

@@ -185,7 +185,6 @@ export class Exchange {
     response.writeHead(status, this.#answerHeaders(headers));
     // Sends the headers now and as Latin-1; flushHeaders would encode them as UTF-8.
     if (this.#parts.request.method !== "HEAD") response.write(NOTHING);
-    this.#context.observe.backendStatus(status);
   }
 
   #answerHeaders(headers: IncomingHttpHeaders): string[] {

@@ -12,7 +12,6 @@ export interface GatewayOptions {
 /** What the gateway tells of its work. Called on the request path, so it must be cheap. */
 export interface GatewayObserver {
   failure(response: ServerResponse, reason: ReasonWord): void;
-  backendStatus(status: number): void;
   retry(): void;
   /** An answer has gone out whole or its connection is gone. */
   answered(response: ServerResponse, route: string, startedMs: number): void;

@@ -106,6 +106,19 @@ function endpointSummary(rules: readonly RouteRule[], lookup: EndpointLookup): s
   return `${sum((set) => (set.ready > 0 ? set.ready : set.draining))}/${sum((set) => set.total)}`;
 }
 
+/** Counts, not addresses: a Service of another namespace must not show them (S27). */
+function droppedEndpoints(rules: readonly RouteRule[], lookup: EndpointLookup): string {
+  const backends = rules.flatMap(({ action }) => (action.kind === "forward" ? action.backends : []));
+  const keys = new Set(backends.flatMap(({ target }) => (target.kind === "cluster" ? [target.endpoints] : [])));
+  const told = [...keys].flatMap((key) => {
+    const count = lookup(key)?.dropped.length ?? 0;
+    return count === 0
+      ? []
+      : [`${key}: ${count} endpoint addresses are loopback, link-local, multicast or unspecified`];
+  });
+  return told.join("; ");
+}
+
 function hostnameSummary([first = "*", ...others]: readonly string[]): string {
   return others.length === 0 ? first : `${first} +${others.length}`;
 }
@@ -125,13 +138,15 @@ function occasional(translation: RouteTranslation, context: StatusContext): Desi
   const add = (type: string, reason: string, message: string): void =>
     void out.push(condition(type, generation, verdict("True", reason, message)));
   if (failedRules.length > 0 && failedRules.length < rules.length) {
-    const dropped = droppedRules.length === 0 ? "" : ` Dropped Rule ${droppedRules.join(", ")}.`;
+    const without = droppedRules.length === 0 ? "" : ` Dropped Rule ${droppedRules.join(", ")}.`;
     add(
       "PartiallyInvalid",
       specErrors[0]?.reason ?? "UnsupportedValue",
-      `Answered with 500: ${failedRules.join(", ")}.${dropped} ${listErrors(specErrors)}`,
+      `Answered with 500: ${failedRules.join(", ")}.${without} ${listErrors(specErrors)}`,
     );
   }
+  const dropped = droppedEndpoints(rules, context.endpoints);
+  if (dropped !== "") add("EndpointsDropped", "ForbiddenAddress", dropped);
   if (context.shadows.length > 0)
     add("Shadowed", "Shadowed", context.shadows.map((shadow) => shadowMessage(context.key, shadow)).join("; "));
   return out;

@@ -249,7 +249,7 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
       expect((await rig.ask("/")).headers["x-a"]).toBe("caf\u00e9");
     });
 
-    test("P21: a long path and a long host cost next to nothing", async () => {
+    test("a long path and a long host cost next to nothing", async () => {
       await serve(WEB);
       const started = performance.now();
       for (let i = 0; i < 50; i++) {

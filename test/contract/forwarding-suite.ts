@@ -277,7 +277,7 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       expect(text).toMatch(/^HTTP\/1.1 200/);
     });
 
-    test("S26: the reason header of a backend is not passed on", async () => {
+    test("the reason header of a backend is not passed on", async () => {
       web.answer = (_request, response) => response.writeHead(200, { "x-serviceroute-reason": "NoRoute" }).end();
       await serve(WEB);
       expect((await rig.ask("/")).headers["x-serviceroute-reason"]).toBeUndefined();

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type EndpointSet, endpointsKey } from "../../src/routing/endpoints.ts";
+import { brief, message, statusOf } from "../support/conditions.ts";
 import { objectsFrom, pipeline, routeYaml } from "../support/objects.ts";
 
 const SERVICE =
@@ -68,6 +69,18 @@ describe("which endpoints get requests", () => {
     const set = endpointsOf(slice("a", `[{addresses: ["${address}"]}, {addresses: [198.51.100.1]}]`));
     expect(usable(set)).toEqual(["198.51.100.1:8000"]);
     expect(set.dropped).toEqual([address]);
+  });
+
+  test("B31: dropped addresses are counted in a condition, and not shown", () => {
+    const rig = pipeline({ allowLoopback: false });
+    const output = rig.apply(SERVICE + slice("a", "[{addresses: [127.0.0.1]}, {addresses: [198.51.100.1]}]") + ROUTE);
+    const status = statusOf(output, "r");
+    expect(brief(status, "EndpointsDropped")).toBe("True/ForbiddenAddress");
+    expect(message(status, "EndpointsDropped")).toMatch(/^default\/web:80: 1 endpoint addresses/);
+    expect(JSON.stringify(status)).not.toContain("127.0.0.1");
+    expect(
+      brief(statusOf(rig.apply(slice("a", "[{addresses: [198.51.100.1]}]")), "r"), "EndpointsDropped"),
+    ).toBeUndefined();
   });
 
   test("folders may name loopback", () => {
