@@ -12,6 +12,7 @@ import type { TranslateOptions } from "../translate/options.ts";
 import { ClusterStatus } from "./cluster-status.ts";
 import { type Engine, createEngine } from "./engine.ts";
 import { createProvisioner } from "./gateway-provisioning.ts";
+import { Readiness } from "./readiness.ts";
 
 export interface ClusterFlags {
   readonly namespace?: string;
@@ -49,6 +50,7 @@ export class Cluster {
   readonly #leader: Leader;
   readonly #status: ClusterStatus;
   readonly #secrets: SecretsSource;
+  readonly #readiness = new Readiness();
   readonly #keeper: LastGoodKeeper | undefined;
   /** Before that a table may be of old objects: it is served, but nothing is written of it. */
   #isSynced = false;
@@ -89,8 +91,11 @@ export class Cluster {
           namespace,
           identity,
           monotonic,
+          isReady: () => this.notReady() === "",
+          notServing: () => this.engine.listeners.notServing(),
           reported: (others) => {
             this.engine.liveness.reported(others);
+            this.engine.listeners.reported(others);
             changed();
           },
         })
@@ -104,13 +109,18 @@ export class Cluster {
       onRaw: (kind, key, raw) => {
         if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") this.#status.seen(key, raw);
       },
-      onProgress: (version) => this.replicas?.served(version, true),
+      onProgress: (kind, version) => this.replicas?.served(kind, version),
     });
   }
 
   /** The status that the API server has, or for what it does not know (the built-in gateway) the one that we want. */
   statusOf(key: Key): unknown {
     return this.#status.live.get(key)?.status ?? this.engine.controller.gatewayStatuses.get(key as Key<"Gateway">);
+  }
+
+  /** Why this replica should get no traffic; empty: it may. */
+  notReady(): string {
+    return this.#readiness.problem(this.engine);
   }
 
   /** Resolves when everything that the first table needs has been read once. */
@@ -183,6 +193,7 @@ export class Cluster {
         gatewaysChanged: (keys) => this.#status.writer.mark(keys),
       },
       secretProblem: (namespace, name) => this.#secrets.problem(namespace, name),
+      onListenerState: () => this.replicas?.publish(),
     });
   }
 

@@ -1,4 +1,5 @@
 import { Controller, type StatusSink } from "../controller/controller.ts";
+import { ListenerLiveness } from "../controller/listener-liveness.ts";
 import { Liveness } from "../controller/liveness.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import type { GatewayObserver } from "../proxy/gateway-context.ts";
@@ -18,6 +19,8 @@ export interface EngineParts {
   readonly replicas: boolean;
   readonly sink: StatusSink;
   readonly secretProblem?: SecretProblem;
+  /** Told when the gateway here has said something of one of its listeners. */
+  readonly onListenerState?: () => void;
 }
 
 /** The pipeline from store to traffic, put together: what `gateway`, `controller` and `demo` share. */
@@ -27,6 +30,7 @@ export interface Engine {
   readonly controller: Controller;
   readonly gateway: EmbeddedGateway;
   readonly liveness: Liveness;
+  readonly listeners: ListenerLiveness;
 }
 
 function observer(metrics: Metrics): GatewayObserver {
@@ -46,27 +50,32 @@ export function createEngine({
   replicas,
   sink,
   secretProblem,
+  onListenerState,
 }: EngineParts): Engine {
   const store = new Store();
   const translator = new Translator(store, options, secretProblem);
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
+  const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {
     showReason: reasonHeader,
     observe: observer(metrics),
     random: Math.random,
     onListenerState: (id, state) => {
       if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
-      translator.setListenerState(id, state);
+      listeners.said(id, state);
       controller.changed();
+      onListenerState?.();
     },
   });
   const controller: Controller = new Controller({
     translator,
     dataPlane: gateway,
     liveness,
+    listeners,
+    gatewayVersion: (key) => store.peek(key)?.metadata,
     log,
     observe: { passed: (ms) => metrics.translated(ms), failed: () => metrics.translationFailed() },
     sink,
   });
-  return { store, translator, controller, gateway, liveness };
+  return { store, translator, controller, gateway, liveness, listeners };
 }

@@ -7,6 +7,7 @@ import { StatusBook } from "../status/status-book.ts";
 import { type Engine, createEngine } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
+import { Readiness } from "./readiness.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Serves folders of manifests until `signal` aborts, then drains. */
@@ -38,9 +39,10 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
       `cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`,
     );
   }
+  const readiness = new Readiness();
   let stopping = false;
   const endpoints = await openEndpoints({ engineOf: () => engine, statusOf: (key) => book.get(key) }, flags, metrics, {
-    notReady: () => (stopping ? "shutting down" : ""),
+    notReady: () => (stopping ? "shutting down" : readiness.problem(engine)),
   });
   engine.controller.open();
   log.info(

@@ -70,7 +70,7 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const notReady = (): string => {
     const { cluster } = started;
     if (signal.aborted) return "shutting down";
-    if (cluster?.engine.controller.isLive === true) return "";
+    if (cluster?.engine.controller.isLive === true) return cluster.notReady();
     return `waiting for ${cluster === undefined ? "the API server" : `the first list of ${cluster.source.waitingFor()}`}`;
   };
   const endpoints = await openEndpoints(
@@ -131,7 +131,7 @@ async function serveCluster(
   }
   if (first === "synced") {
     engine.controller.open();
-    replicas?.ready();
+    replicas?.synced();
     metrics.tableStale(false);
     log.info({ routes: engine.translator.table.routes.size }, "the first table is live");
     await ended;

@@ -5,6 +5,7 @@ import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Output } from "../translate/output.ts";
 import type { Translator } from "../translate/translator.ts";
+import type { GatewayVersion, ListenerLiveness } from "./listener-liveness.ts";
 import type { Liveness } from "./liveness.ts";
 
 /** Serves a table; declared here because data planes and the controller do not know each other. */
@@ -34,6 +35,8 @@ export class Controller {
   readonly #translator: Translator;
   readonly #dataPlane: DataPlane;
   readonly #liveness: Liveness;
+  readonly #listeners: ListenerLiveness;
+  readonly #gatewayVersion: (key: Key<"Gateway">) => GatewayVersion | undefined;
   readonly #sink: StatusSink;
   readonly #observe: ControllerObserver;
   readonly #log: Logger;
@@ -44,6 +47,9 @@ export class Controller {
     translator: Translator;
     dataPlane: DataPlane;
     liveness: Liveness;
+    listeners: ListenerLiveness;
+    /** Which version of a Gateway the store has. */
+    gatewayVersion: (key: Key<"Gateway">) => GatewayVersion | undefined;
     sink: StatusSink;
     observe: ControllerObserver;
     log: Logger;
@@ -51,6 +57,8 @@ export class Controller {
     this.#translator = parts.translator;
     this.#dataPlane = parts.dataPlane;
     this.#liveness = parts.liveness;
+    this.#listeners = parts.listeners;
+    this.#gatewayVersion = parts.gatewayVersion;
     this.#sink = parts.sink;
     this.#observe = parts.observe;
     this.#log = parts.log;
@@ -94,6 +102,9 @@ export class Controller {
   }
 
   #publish(output: Output): void {
+    this.#listeners.published(output.diff.listeners);
+    for (const [key, status] of output.gatewayStatuses)
+      this.#listeners.gatewayPublished(key, status === undefined ? undefined : this.#gatewayVersion(key));
     this.#serve(output.diff);
     for (const key of output.removed) this.#liveness.forget(key);
     for (const [key, translation] of output.translations) {

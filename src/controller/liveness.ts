@@ -1,11 +1,5 @@
-import type { Liveness as RouteLiveness } from "../routing/programmed.ts";
+import type { ReplicaReport, Liveness as RouteLiveness } from "../routing/programmed.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
-
-/** How far a replica's live table is complete: everything up to this resourceVersion of ServiceRoutes is in it. */
-export interface ReplicaReport {
-  readonly replica: string;
-  readonly servedThrough: bigint;
-}
 
 /** Which version of which object: a name may come back as another object, and generations then start anew (F37). */
 export interface Version {

@@ -2,10 +2,14 @@ import type { ApiClient } from "../kube/api-client.ts";
 import { pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
 import { ListWatch, type RawObject } from "../kube/list-watch.ts";
+import type { ReplicaReport } from "../routing/programmed.ts";
 import type { Logger } from "../telemetry/logger.ts";
+import { readNotServing, writeNotServing } from "./not-serving.ts";
 
 const LABEL = "serviceroute.dev/replica";
 const SERVED_THROUGH = "serviceroute.dev/served-through";
+const GATEWAYS_THROUGH = "serviceroute.dev/gateways-through";
+const NOT_SERVING = "serviceroute.dev/not-serving";
 const COALESCE_MS = 200;
 const HEARTBEAT_MS = 5000;
 /** A replica that has not been heard of for this long serves nobody that we know of. */
@@ -20,11 +24,6 @@ interface ReplicaLease extends RawObject {
   readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
 }
 
-export interface ReplicaReport {
-  readonly replica: string;
-  readonly servedThrough: bigint;
-}
-
 export interface ReplicasParts {
   readonly client: ApiClient;
   readonly namespace: string;
@@ -32,6 +31,10 @@ export interface ReplicasParts {
   readonly log: Logger;
   readonly random: () => number;
   readonly monotonic: () => number;
+  /** Whether this replica gets traffic: one that does not has no report. */
+  readonly isReady: () => boolean;
+  /** What of its table this replica does not serve. */
+  readonly notServing: () => ReplicaReport["notServing"];
   /** The reports of all other replicas that are alive, whenever they change. */
   readonly reported: (others: readonly ReplicaReport[]) => void;
 }
@@ -43,23 +46,29 @@ export interface ReplicasParts {
 export class Replicas {
   readonly #parts: ReplicasParts;
   readonly #others = new Map<string, { report: ReplicaReport; version: string; seenAt: number }>();
-  #servedThrough = "0";
-  #ready = false;
+  readonly #through = { ServiceRoute: "0", Gateway: "0" };
+  #isSynced = false;
+  #isPublished = false;
   #publishNow: () => void = () => undefined;
 
   constructor(parts: ReplicasParts) {
     this.#parts = parts;
   }
 
-  /** The live table has everything up to here. Published with the next heartbeat, or soon when `urgent`. */
-  served(resourceVersion: string, urgent: boolean): void {
-    this.#servedThrough = resourceVersion;
-    if (urgent) this.#publishNow();
+  /** The live table has everything of this kind up to here. */
+  served(kind: "ServiceRoute" | "Gateway", resourceVersion: string): void {
+    this.#through[kind] = resourceVersion;
+    this.publish();
   }
 
-  /** From now on this replica serves traffic and counts. */
-  ready(): void {
-    this.#ready = true;
+  /** There is something new to tell: not only with the next heartbeat, but soon. */
+  publish(): void {
+    this.#publishNow();
+  }
+
+  /** From now on this replica has everything, and counts while it serves traffic. */
+  synced(): void {
+    this.#isSynced = true;
     this.#publishNow();
   }
 
@@ -109,15 +118,18 @@ export class Replicas {
   #see(raw: RawObject): void {
     const { metadata, spec } = raw as ReplicaLease;
     const replica = spec?.holderIdentity ?? "";
-    const through = metadata?.annotations?.[SERVED_THROUGH] ?? "";
-    if (replica === "" || replica === this.#parts.identity || !/^[0-9]+$/.test(through)) return;
+    const annotations = metadata?.annotations ?? {};
+    const servedThrough = asVersion(annotations[SERVED_THROUGH]);
+    if (replica === "" || replica === this.#parts.identity || servedThrough === undefined) return;
     const name = metadata?.name ?? "";
     const version = metadata?.resourceVersion ?? "";
     const known = this.#others.get(name);
     if (known?.version === version) return;
     const isOld = known === undefined && Date.now() - Date.parse(spec?.renewTime ?? "") > CLOCK_SKEW_MS;
     const seenAt = isOld ? Number.NEGATIVE_INFINITY : this.#parts.monotonic();
-    this.#others.set(name, { report: { replica, servedThrough: BigInt(through) }, version, seenAt });
+    const gatewaysThrough = asVersion(annotations[GATEWAYS_THROUGH]) ?? 0n;
+    const notServing = readNotServing(annotations[NOT_SERVING]);
+    this.#others.set(name, { report: { replica, servedThrough, gatewaysThrough, notServing }, version, seenAt });
   }
 
   #report(): void {
@@ -148,7 +160,8 @@ export class Replicas {
     while (!signal.aborted) {
       const called = new AbortController();
       this.#publishNow = () => called.abort();
-      if (this.#ready) await this.#publish(signal);
+      if (this.#isSynced && this.#parts.isReady()) await this.#publish(signal);
+      else await this.#withdraw();
       await pause(HEARTBEAT_MS, AbortSignal.any([signal, called.signal]));
       if (called.signal.aborted) await pause(COALESCE_MS, signal);
     }
@@ -163,7 +176,11 @@ export class Replicas {
         name: this.#name,
         namespace,
         labels: { [LABEL]: "true" },
-        annotations: { [SERVED_THROUGH]: this.#servedThrough },
+        annotations: {
+          [SERVED_THROUGH]: this.#through.ServiceRoute,
+          [GATEWAYS_THROUGH]: this.#through.Gateway,
+          [NOT_SERVING]: writeNotServing(this.#parts.notServing()),
+        },
       },
       spec: {
         holderIdentity: identity,
@@ -176,6 +193,7 @@ export class Replicas {
       path: `${this.#path}/${this.#name}`,
       contentType: "application/merge-patch+json",
     } as const;
+    this.#isPublished = true;
     try {
       await client.json({ ...patch, body, signal }).catch(async (error: unknown) => {
         if (asKubeError(error).code !== "notFound") throw error;
@@ -187,7 +205,12 @@ export class Replicas {
   }
 
   async #withdraw(): Promise<void> {
-    if (this.#ready)
-      await this.#remove(this.#name, "this replica's report could not be removed; it runs out by itself");
+    if (!this.#isPublished) return;
+    this.#isPublished = false;
+    await this.#remove(this.#name, "this replica's report could not be removed; it runs out by itself");
   }
+}
+
+function asVersion(text: string | undefined): bigint | undefined {
+  return text !== undefined && /^[0-9]+$/.test(text) ? BigInt(text) : undefined;
 }

@@ -158,6 +158,21 @@ describe("with the rights as shipped", () => {
     expect((await gatewayStatus("two")).addresses).toEqual(before);
   });
 
+  test("F52: a port that only the other replica cannot bind is said so, as long as that is so", async () => {
+    const conditions = async () => (await gatewayStatus("two")).listeners?.[0]?.conditions;
+    await until("served", async () => find(await conditions(), "Programmed") === "True/Programmed");
+    // On the same host it finds the pool's addresses taken by the first.
+    const flags = ["--leader-elect", "--replica-name", "r2", "--bind-address", "198.51.100.11"];
+    const pool = ["--gateway-address-pool", "192.0.2.0/28"];
+    const kubeconfig = await cluster.tokenKubeconfig("serviceroute-system", "serviceroute");
+    const second = await new ControllerProcess(cluster, [...flags, ...pool, "--builtin-gateway"], kubeconfig).ready();
+    await until("told", async () => find(await conditions(), "Programmed") === "False/PortUnavailable", 15_000);
+    const message = (await conditions())?.find(({ type }) => type === "Programmed")?.message;
+    expect(message).toMatch(/^on 1 of 2 replicas: port 80 of 192\.0\.2\.[0-9]+ cannot be bound: is in use$/);
+    await second.stop();
+    await until("served again", async () => find(await conditions(), "Programmed") === "True/Programmed", 15_000);
+  });
+
   test("a Secret may not be read until it is granted, and status has the line that grants it", async () => {
     const { cert, key } = cluster.pki.issue("site", "/CN=site", "subjectAltName=DNS:site.example.com");
     await cluster.kubectl(["create", "secret", "tls", "site", `--cert=${cert}`, `--key=${key}`]);

@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, readlinkSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
@@ -9,6 +10,7 @@ import { serviceroute } from "../support/controller.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { Program } from "../support/processes.ts";
+import { listening } from "../support/sockets.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const folder = mkdtempSync(join(tmpdir(), "serviceroute-commands-"));
@@ -22,27 +24,6 @@ function write(name: string, text: string): string {
   const file = join(folder, name);
   writeFileSync(file, text);
   return file;
-}
-
-/** Addresses and ports that a process listens on, from the kernel. */
-function listening(pid: number): string[] {
-  const inodes = new Set(
-    readdirSync(`/proc/${pid}/fd`).flatMap(
-      (fd) => /socket:\[([0-9]+)\]/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`))?.[1] ?? [],
-    ),
-  );
-  const rows = ["tcp", "tcp6"].flatMap((family) =>
-    readFileSync(`/proc/net/${family}`, "utf8").trim().split("\n").slice(1),
-  );
-  return rows
-    .map((row) => row.trim().split(/\s+/))
-    .filter((columns) => columns[3] === "0A" && inodes.has(columns[9] ?? ""))
-    .map((columns) => {
-      const [address = "", port = ""] = (columns[1] ?? "").split(":");
-      const bytes = (address.match(/../g) ?? []).map((hex) => Number.parseInt(hex, 16)).reverse();
-      return `${bytes.length === 4 ? bytes.join(".") : address}:${Number.parseInt(port, 16)}`;
-    })
-    .sort();
 }
 
 async function startGateway(
@@ -71,6 +52,22 @@ async function startGateway(
   });
   return { program, port, admin };
 }
+
+test("F52: a gateway that can bind none of its ports says which, and is not ready until it can", async () => {
+  const [port, admin] = [await freePort(), await freePort()];
+  const taken = createServer().listen(port, "127.0.0.1");
+  const flags = ["--bind-address", "127.0.0.1", "--http-port", `${port}`, "--admin-address", `127.0.0.1:${admin}`];
+  const program = new Program("gateway", process.execPath, [join(ROOT, "src/main.ts"), "gateway", folder, ...flags]);
+  cleanups.push(async () => program.stop());
+  const readyz = async (): Promise<string> => {
+    const reply = await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined);
+    return `${reply?.status} ${(await reply?.text()) ?? ""}`;
+  };
+  await until("told", async () => (await readyz()).startsWith("503 no listener can be served"));
+  expect(await readyz()).toContain(`port ${port} of 127.0.0.1 cannot be bound: is in use`);
+  taken.close();
+  await until("ready", async () => (await readyz()).startsWith("200"));
+});
 
 describe("calling it wrongly", () => {
   test.for<[string, string[], number, RegExp]>([

@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type Key, keyOf } from "../../src/api/keys.ts";
-import { Liveness } from "../../src/controller/liveness.ts";
 import { Leader } from "../../src/status/leader.ts";
 import { latched } from "../../src/status/latch.ts";
 import { mergeGatewayStatus, mergeRouteStatus } from "../../src/status/merge.ts";
@@ -84,42 +83,6 @@ describe("what is written over what is there", () => {
     }
     const older = latched({ ...programmed, observedGeneration: 2 }, desired());
     expect(older.conditions.find((c) => c.type === "Programmed")?.status).toBe("Unknown");
-  });
-});
-
-describe("counting who serves", () => {
-  const counted = (): { liveness: Liveness; said: () => string | undefined } => {
-    let said: string | undefined;
-    return { liveness: new Liveness((_key, { live, total }) => (said = `${live}/${total}`), true), said: () => said };
-  };
-  const version = (resourceVersion: string, generation = 1, uid = "u") => ({ uid, generation, resourceVersion });
-
-  test("all replicas must have come as far as the route", () => {
-    const { liveness, said } = counted();
-    liveness.reported([{ replica: "b", servedThrough: 9n }]);
-    liveness.published(key("r"), version("10"));
-    expect(said()).toBe("1/2");
-    liveness.reported([{ replica: "b", servedThrough: 10n }]);
-    expect(said()).toBe("2/2");
-  });
-
-  test("a replica that joins later takes nothing back", () => {
-    const { liveness, said } = counted();
-    liveness.published(key("r"), version("10"));
-    liveness.reported([{ replica: "b", servedThrough: 1n }]);
-    expect(said()).toBe("1/1");
-  });
-
-  test("a new generation, and a new object of the same name, count anew (F37)", () => {
-    const { liveness, said } = counted();
-    liveness.published(key("r"), version("10"));
-    liveness.reported([{ replica: "b", servedThrough: 10n }]);
-    for (const next of [version("11", 2), version("12", 2, "other")]) {
-      liveness.published(key("r"), next);
-      expect(said()).toBe("1/2");
-      liveness.reported([{ replica: "b", servedThrough: 12n }]);
-      liveness.reported([{ replica: "b", servedThrough: 10n }]);
-    }
   });
 });
 

@@ -19,6 +19,8 @@ export const WATCHED_KINDS = [
   "Namespace",
 ] as const satisfies readonly Kind[];
 type WatchedKind = (typeof WATCHED_KINDS)[number];
+/** Kinds of which replicas tell each other how far they are. */
+export type ReportedKind = "ServiceRoute" | "Gateway";
 
 export interface KubeSourceParts {
   readonly client: ApiClient;
@@ -32,8 +34,8 @@ export interface KubeSourceParts {
   readonly changed: () => void;
   /** Sees every object as the API server sent it, status included; undefined = deleted. */
   readonly onRaw: (kind: Kind, key: Key, raw: RawObject | undefined) => void;
-  /** How far the ServiceRoutes that we have go. */
-  readonly onProgress: (resourceVersion: string) => void;
+  /** How far the objects of a kind that we have go. */
+  readonly onProgress: (kind: ReportedKind, resourceVersion: string) => void;
 }
 
 export function pathOf(kind: Kind, namespace: string | undefined): string {
@@ -98,7 +100,9 @@ export class KubeSource {
         });
         changed();
       },
-      ...(kind === "ServiceRoute" ? { progress: onProgress } : {}),
+      ...(kind === "ServiceRoute" || kind === "Gateway"
+        ? { progress: (version: string) => onProgress(kind, version) }
+        : {}),
       synced: () => {
         metrics.sourceSynced(kind, true);
         if (this.#unsynced.delete(kind) && this.#unsynced.size === 0) this.#resolve();

@@ -1,0 +1,18 @@
+import type { Engine } from "./engine.ts";
+
+/** Whether a process should get traffic: its first table is live, and its ports are bound as far as they can be. */
+export class Readiness {
+  #wasBound = false;
+
+  /** Why it should get none; empty: it may. A listener that comes later, or one of several that fails, takes nothing back. */
+  problem({ controller, listeners, translator }: Engine): string {
+    if (!controller.isLive) return "the first table is not live yet";
+    const missing = [...listeners.notServing()];
+    const [pending] = missing.find(([, why]) => why === "") ?? [];
+    if (!this.#wasBound && pending !== undefined) return `waiting for listener ${pending} to be bound`;
+    this.#wasBound = true;
+    const [first] = missing;
+    if (first === undefined || missing.length < translator.table.listeners.size) return "";
+    return `no listener can be served; ${first[0]}: ${first[1]}`;
+  }
+}
