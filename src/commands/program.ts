@@ -1,6 +1,5 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { Command } from "commander";
+import manifest from "../../package.json" with { type: "json" };
 import { completionCommand } from "./completion.ts";
 import { controllerCommand } from "./controller.ts";
 import { explainCommand } from "./explain.ts";
@@ -9,19 +8,12 @@ import { getCommand } from "./get.ts";
 import { renderCommand } from "./render.ts";
 import { validateCommand } from "./validate.ts";
 
-function version(): string {
-  const { version: text } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8")) as {
-    version: string;
-  };
-  return text;
-}
-
 export function createProgram(): Command {
   const program = new Command("serviceroute")
     .description(
       "A traffic controller for Kubernetes: ServiceRoutes in, weighted routing tables, traffic and truthful status out.",
     )
-    .version(version())
+    .version(manifest.version)
     .showHelpAfterError("(run with --help to see the flags)")
     .configureOutput({ outputError: (text, write) => write(text) });
   for (const command of [
