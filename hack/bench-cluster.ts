@@ -32,6 +32,22 @@ await new Promise<void>((resolve) => backend.listen(8000, "198.51.100.21", resol
 await cluster.apply(
   "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {ports: [{name: http, port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nports: [{name: http, port: 8000}]\nendpoints: [{addresses: [198.51.100.21]}]\n",
 );
+const rssOf = ({ program }: ControllerProcess): number =>
+  Number(/VmRSS:\s+([0-9]+)/.exec(readFileSync(`/proc/${program.child.pid ?? 0}/status`, "utf8"))?.[1] ?? 0) / 1024;
+
+/** Of the image's own program, in a cluster without routes, ten seconds after it is ready. */
+async function idleRss(): Promise<number> {
+  const tree = process.env["SERVICEROUTE_ROOTFS"] ?? "";
+  const program = [join(tree, "bin/node"), "--disable-proto=delete", join(tree, "app/dist/main.js")] as const;
+  const idle = new ControllerProcess(cluster, ["--bind-address", "198.51.100.11"], cluster.kubeconfig, program);
+  await idle.ready();
+  await new Promise((resolve) => setTimeout(resolve, 10_000));
+  const rss = rssOf(idle);
+  await idle.stop();
+  return rss;
+}
+const idleRssMb = await idleRss();
+
 const controller = await new ControllerProcess(cluster, [
   "--bind-address",
   GATEWAY,
@@ -119,11 +135,6 @@ async function latencyAt(size: number): Promise<object> {
   };
 }
 
-const rss = (): number =>
-  Number(
-    /VmRSS:\s+([0-9]+)/.exec(readFileSync(`/proc/${controller.program.child.pid ?? 0}/status`, "utf8"))?.[1] ?? 0,
-  ) / 1024;
-const idleRssMb = round(rss());
 const latency: object[] = [];
 let have = 0;
 let bulk: object = {};
@@ -157,7 +168,13 @@ for (const size of SIZES) {
 }
 console.log(
   JSON.stringify(
-    { node: process.version, samples: SAMPLES, latency, bulk, rssMb: { idle: idleRssMb, at5000: round(rss()) } },
+    {
+      node: process.version,
+      samples: SAMPLES,
+      latency,
+      bulk,
+      rssMb: { idleCompiled: round(idleRssMb), at5000FromCheckout: round(rssOf(controller)) },
+    },
     null,
     2,
   ),

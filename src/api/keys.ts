@@ -5,9 +5,12 @@ declare const kind: unique symbol;
 /** `Kind/namespace/name` (`Kind//name` when cluster-scoped); the brand stops a Service key being used to look up a Secret. */
 export type Key<K extends Kind = Kind> = string & { readonly [kind]: K };
 
-/** Names hold no `/` (RFC 1123), so two different objects never share a key (B42). */
+/**
+ * Names hold no `/` (RFC 1123), so two different objects never share a key (B42). Joined, because the engine keeps the
+ * parts of a template string beside its text as long as the key lives.
+ */
 export function keyOf<K extends Kind>(of: K, namespace: string, name: string): Key<K> {
-  return `${of}/${namespace}/${name}` as Key<K>;
+  return [of, namespace, name].join("/") as Key<K>;
 }
 
 export interface KeyParts {

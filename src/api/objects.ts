@@ -191,9 +191,10 @@ function metaOf(raw: z.output<typeof Metadata>): ObjectMeta {
     resourceVersion: raw.resourceVersion ?? "",
     generation: raw.generation ?? 0,
     creationTimestamp: raw.creationTimestamp ?? "",
-    ...(raw.deletionTimestamp == null ? {} : { deletionTimestamp: raw.deletionTimestamp }),
     labels: raw.labels ?? NO_ENTRIES,
     annotations: annotations.length === 0 ? NO_ENTRIES : Object.fromEntries(annotations),
+    // Last: what follows a spread is kept outside of the object, and there is one of these for every object.
+    ...(raw.deletionTimestamp == null ? {} : { deletionTimestamp: raw.deletionTimestamp }),
   };
 }
 

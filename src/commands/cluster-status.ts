@@ -74,7 +74,7 @@ export class ClusterStatus {
   }
 
   #route(key: RouteKey, live: LiveObject): StatusWrite | undefined {
-    const desired = this.#parts.controller().routeStatuses.get(key);
+    const desired = this.#parts.controller().routeStatus(key);
     if (desired?.generation !== live.generation) return undefined;
     const before = live.status as ServiceRouteStatus | undefined;
     const merged = mergeRouteStatus(before, latched(before, desired), now());

@@ -55,7 +55,7 @@ function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
   return {
     "/v1/table": withEngine((engine) => json(tableDump(engine.translator.table))),
     "/v1/routes": withEngine((engine) =>
-      listOf([...engine.controller.routeStatuses.keys()].map((key) => objectOf(engine, key, statusOf(key)))),
+      listOf([...engine.controller.routeKeys()].map((key) => objectOf(engine, key, statusOf(key)))),
     ),
     "/v1/gateways": withEngine((engine) =>
       listOf([...engine.controller.gatewayStatuses.keys()].map((key) => objectOf(engine, key, statusOf(key)))),

@@ -30,7 +30,6 @@ const MAX_ROUNDS = 10;
 
 /** Owner of the last published tables and statuses. Each pass takes everything that changed since the one before. */
 export class Controller {
-  readonly routeStatuses = new Map<RouteKey, DesiredRouteStatus>();
   readonly gatewayStatuses = new Map<Key<"Gateway">, DesiredGatewayStatus>();
   readonly #translator: Translator;
   readonly #dataPlane: DataPlane;
@@ -67,6 +66,15 @@ export class Controller {
   /** Whether the first table is live. */
   get isLive(): boolean {
     return this.#open;
+  }
+
+  /** What is to be said of a route; undefined when it is not there, and before the first table is live. */
+  routeStatus(key: RouteKey): DesiredRouteStatus | undefined {
+    return this.#open ? this.#translator.routeStatus(key) : undefined;
+  }
+
+  routeKeys(): Iterable<RouteKey> {
+    return this.#open ? this.#translator.routeKeys() : [];
   }
 
   /** Called when every source has listed once: nothing is published before (F10). */
@@ -110,20 +118,14 @@ export class Controller {
     for (const [key, translation] of output.translations) {
       if (translation !== undefined) this.#liveness.published(key, translation);
     }
-    record(this.routeStatuses, output.routeStatuses);
-    record(this.gatewayStatuses, output.gatewayStatuses);
+    for (const [key, status] of output.gatewayStatuses)
+      if (status === undefined) this.gatewayStatuses.delete(key);
+      else this.gatewayStatuses.set(key, status);
     this.#sink.routesChanged(output.routeStatuses.keys());
     this.#sink.gatewaysChanged(output.gatewayStatuses.keys());
     for (const { key, error } of output.failures) {
       this.#observe.failed(key);
       this.#log.error({ object: key, err: error }, "translation failed; the last good version stays");
     }
-  }
-}
-
-function record<K, V>(all: Map<K, V>, changes: ReadonlyMap<K, V | undefined>): void {
-  for (const [key, value] of changes) {
-    if (value === undefined) all.delete(key);
-    else all.set(key, value);
   }
 }

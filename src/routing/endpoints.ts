@@ -4,7 +4,7 @@ declare const endpoints: unique symbol;
 export type EndpointsKey = string & { readonly [endpoints]: true };
 
 export function endpointsKey(namespace: string, service: string, port: number): EndpointsKey {
-  return `${namespace}/${service}:${port}` as EndpointsKey;
+  return [namespace, "/", service, ":", port].join("") as EndpointsKey;
 }
 
 export interface Endpoint {

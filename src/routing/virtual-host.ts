@@ -24,13 +24,23 @@ function* segmentPrefixes(path: string, longest: number): Generator<string> {
   yield "";
 }
 
+type PathIndex = Map<string, MatchEntry[]>;
+/** Most hosts have only one kind of path, and there is a host for nearly every route. Never written to. */
+const NO_PATHS: PathIndex = new Map();
+
+function withPath(index: PathIndex, path: string, entry: MatchEntry): PathIndex {
+  const own: PathIndex = index === NO_PATHS ? new Map<string, MatchEntry[]>() : index;
+  // Written out, not pushed to: nearly every list stays at one entry, and one that is pushed to has room for seventeen.
+  return own.set(path, [entry]);
+}
+
 /**
  * The matches of one hostname of one listener, indexed so that neither a request nor a change costs more with the
  * number of other paths: exact paths and prefixes by lookup, patterns in order.
  */
 export class VirtualHost {
-  readonly #exact = new Map<string, MatchEntry[]>();
-  readonly #prefix = new Map<string, MatchEntry[]>();
+  #exact = NO_PATHS;
+  #prefix = NO_PATHS;
   readonly #regex: MatchEntry[] = [];
   #size = 0;
   /** At least the length of every prefix here: a long path is not taken apart further than that. */
@@ -41,16 +51,19 @@ export class VirtualHost {
   }
 
   add(entry: MatchEntry): void {
-    insert(this.#bucketFor(entry), entry);
     const { path } = entry.match;
+    const bucket = this.#bucket(entry);
+    if (bucket !== undefined) insert(bucket, entry);
+    else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
+    else if (path.kind === "prefix") this.#prefix = withPath(this.#prefix, path.value, entry);
     if (path.kind === "prefix") this.#longestPrefix = Math.max(this.#longestPrefix, path.value.length);
     this.#size++;
   }
 
   remove(entry: MatchEntry): void {
-    const bucket = this.#bucketFor(entry);
-    const at = bucket.indexOf(entry);
-    if (at < 0) return;
+    const bucket = this.#bucket(entry);
+    const at = bucket?.indexOf(entry) ?? -1;
+    if (bucket === undefined || at < 0) return;
     bucket.splice(at, 1);
     this.#size--;
     const { path } = entry.match;
@@ -76,7 +89,7 @@ export class VirtualHost {
   /** Entries for exactly the same requests as `entry`, itself included, the one that wins first. */
   contenders(entry: MatchEntry): readonly MatchEntry[] {
     const { path } = entry.match;
-    return this.#bucketFor(entry).filter(
+    return (this.#bucket(entry) ?? []).filter(
       (other) =>
         sameConditions(other.match, entry.match) &&
         (path.kind !== "regex" ||
@@ -90,15 +103,11 @@ export class VirtualHost {
     return all.sort(byPrecedence);
   }
 
-  #index(kind: "exact" | "prefix"): Map<string, MatchEntry[]> {
+  #index(kind: "exact" | "prefix"): PathIndex {
     return kind === "exact" ? this.#exact : this.#prefix;
   }
 
-  #bucketFor({ match: { path } }: MatchEntry): MatchEntry[] {
-    if (path.kind === "regex") return this.#regex;
-    const index = this.#index(path.kind);
-    let bucket = index.get(path.value);
-    if (bucket === undefined) index.set(path.value, (bucket = []));
-    return bucket;
+  #bucket({ match: { path } }: MatchEntry): MatchEntry[] | undefined {
+    return path.kind === "regex" ? this.#regex : this.#index(path.kind).get(path.value);
   }
 }

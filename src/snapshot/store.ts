@@ -146,7 +146,7 @@ export class Store implements ClusterSnapshot {
 function join<V extends KubeObject>(index: TrackedMap<string, readonly V[]>, key: string, object: V): void {
   const others = (index.peek(key) ?? []).filter((other) => other.key !== object.key);
   const at = others.findIndex((other) => other.key > object.key);
-  index.set(key, at < 0 ? [...others, object] : others.toSpliced(at, 0, object));
+  index.set(key, others.toSpliced(at < 0 ? others.length : at, 0, object));
 }
 
 function leave<V extends KubeObject>(index: TrackedMap<string, readonly V[]>, key: string, object: V): void {

@@ -6,7 +6,7 @@ import { type GatewayStatus, mergeGatewayStatus, mergeRouteStatus } from "./merg
 
 /** Where the newest desired statuses are. */
 export interface DesiredStatuses {
-  readonly routeStatuses: ReadonlyMap<RouteKey, DesiredRouteStatus>;
+  routeStatus(key: RouteKey): DesiredRouteStatus | undefined;
   readonly gatewayStatuses: ReadonlyMap<Key<"Gateway">, DesiredGatewayStatus>;
 }
 
@@ -25,7 +25,7 @@ export class StatusBook {
 
   routesChanged(keys: Iterable<RouteKey>): void {
     for (const key of keys) {
-      const desired = this.#desired().routeStatuses.get(key);
+      const desired = this.#desired().routeStatus(key);
       if (desired === undefined) this.#routes.delete(key);
       else this.#routes.set(key, mergeRouteStatus(this.#routes.get(key), desired, this.#now()));
     }

@@ -7,6 +7,7 @@ import { BUILTIN_GATEWAY } from "../routing/listener.ts";
 import type { Placement } from "../routing/routing-table.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import type { GatewayLookup, GatewayView, ListenerView } from "./gateways.ts";
+import { compact } from "./compact.ts";
 import { selectorMatches } from "./labels.ts";
 
 /** What one parent says of a route. */
@@ -45,7 +46,7 @@ function allowsNamespace(
 function commonHostnames(listener: ListenerView, hostnames: readonly string[]): readonly string[] {
   if (hostnames.length === 0) return [listener.hostname];
   const common = hostnames.flatMap((hostname) => intersection(listener.hostname, hostname) ?? []);
-  return [...new Set(common)];
+  return compact([...new Set(common)]);
 }
 
 type Refused = Pick<ParentOutcome, "reason" | "message">;
@@ -78,7 +79,7 @@ function attachTo(
       message: "no hostname of the route is one of the listener's",
     });
   }
-  return { accepted: true, reason: "Accepted", message: "The route is attached.", placements };
+  return { accepted: true, reason: "Accepted", message: "The route is attached.", placements: compact(placements) };
 }
 
 const BUILTIN_REF: ParentRef = Object.freeze({ group: SERVICE_ROUTE_GROUP, kind: "BuiltinGateway", name: "default" });
@@ -135,7 +136,9 @@ export function attach(
 
 /** Placements of several parents as one list: each listener once. */
 export function mergePlacements(parents: readonly ParentOutcome[]): readonly Placement[] {
+  const [only] = parents;
+  if (only !== undefined && parents.length === 1) return only.placements;
   const byListener = new Map<Placement["listener"], Placement>();
   for (const placement of parents.flatMap((parent) => parent.placements)) byListener.set(placement.listener, placement);
-  return [...byListener.values()];
+  return compact([...byListener.values()]);
 }

@@ -25,6 +25,8 @@ export interface BackendContext {
   /** What names the shared state besides the Service port, empty for plain defaults. */
   readonly policyHash: string;
   readonly defaultProtocol: "HTTP/1.1" | "h2c";
+  /** The clusters of this route so far: rules that send to the same one share it. */
+  readonly clusters: Map<string, ClusterRef>;
 }
 
 const SERVED_PROTOCOLS: readonly BackendProtocol[] = ["HTTP/1.1", "ws"];
@@ -87,5 +89,12 @@ function resolvePort(
     return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
   const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
   const state = context.policyHash === "" ? endpoints : `${endpoints}#${context.policyHash}`;
-  return { kind: "cluster", endpoints, state, protocol, algorithm: context.algorithm };
+  return shared(context.clusters, { kind: "cluster", endpoints, state, protocol, algorithm: context.algorithm });
+}
+
+function shared(clusters: Map<string, ClusterRef>, cluster: ClusterRef): ClusterRef {
+  const id = `${cluster.protocol} ${cluster.state}`;
+  const known = clusters.get(id);
+  if (known === undefined) clusters.set(id, cluster);
+  return known ?? cluster;
 }

@@ -4,6 +4,7 @@ import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type Endpoint, type EndpointSet, type EndpointsKey, authorityOf } from "../routing/endpoints.ts";
 import { compareText } from "../routing/precedence.ts";
 import { isForbiddenAddress } from "./addresses.ts";
+import { compact } from "./compact.ts";
 
 type State = "ready" | "draining" | "unusable";
 interface Found {
@@ -104,6 +105,6 @@ export function translateEndpoints(
     ready: ready.length,
     draining: draining.length,
     total: allowed.length,
-    dropped: [...dropped].sort(compareText),
+    dropped: compact([...dropped].sort(compareText)),
   };
 }

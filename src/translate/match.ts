@@ -1,6 +1,7 @@
 import type { RouteMatch } from "../api/match.ts";
 import { compileRegex } from "../routing/regex.ts";
 import type { PathMatch, RequestMatch, ValueMatch } from "../routing/rule.ts";
+import { compact } from "./compact.ts";
 import type { Problems } from "./problems.ts";
 
 type RawValue = {
@@ -9,7 +10,6 @@ type RawValue = {
   readonly value: string;
 };
 
-const NONE: readonly never[] = Object.freeze([]);
 const ROOT: PathMatch = Object.freeze({ kind: "prefix", value: "" });
 
 const trimmed = (prefix: string): string => (prefix.endsWith("/") ? prefix.slice(0, -1) : prefix);
@@ -59,7 +59,7 @@ function valuesOf(
   fold: (name: string) => string,
   problems: Problems,
 ): readonly ValueMatch[] {
-  if (raw === undefined || raw.length === 0) return NONE;
+  if (raw === undefined || raw.length === 0) return compact([]);
   const byName = new Map<string, ValueMatch>();
   for (const [i, { type, name: written, value }] of raw.entries()) {
     const name = fold(written);

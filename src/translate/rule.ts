@@ -10,9 +10,8 @@ import type { ParsedRule } from "./parse-route.ts";
 import { DEFAULT_POLICY, algorithmOf, policyHashOf, policyOf, refuseUnserved } from "./policies.ts";
 import { Problems } from "./problems.ts";
 
-export interface RouteIdentity {
+export interface RouteIdentity extends Pick<BackendContext, "namespace" | "clusters"> {
   readonly key: RouteKey;
-  readonly namespace: string;
 }
 
 export interface TranslatedRule {
@@ -70,6 +69,7 @@ function build(
   const context: BackendContext = {
     snapshot,
     namespace: route.namespace,
+    clusters: route.clusters,
     problems,
     algorithm: algorithmOf(spec),
     policyHash: policyHashOf(spec),

@@ -6,6 +6,7 @@ import type { RouteRule } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type ParentOutcome, attach, mergePlacements } from "./attach.ts";
 import type { GatewayLookup } from "./gateways.ts";
+import { compact } from "./compact.ts";
 import { parseRoute } from "./parse-route.ts";
 import { translateRule } from "./rule.ts";
 
@@ -43,11 +44,6 @@ function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]
   };
 }
 
-const NONE: readonly never[] = Object.freeze([]);
-
-/** Most routes have no mistakes: they share one empty list. */
-const orNone = <T>(list: readonly T[]): readonly T[] => (list.length === 0 ? NONE : list);
-
 export function translateRoute(
   snapshot: ClusterSnapshot,
   gateways: GatewayLookup,
@@ -58,7 +54,8 @@ export function translateRoute(
   const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;
   const { namespace, uid, generation, resourceVersion, creationTimestamp } = route.metadata;
 
-  const translated = raw.map((rule, i) => translateRule(snapshot, { key: route.key, namespace }, rule, defaults, i));
+  const identity = { key: route.key, namespace, clusters: new Map() };
+  const translated = raw.map((rule, i) => translateRule(snapshot, identity, rule, defaults, i));
   const rules = translated.map(({ rule }) => rule);
   const entries = translated.flatMap(({ rule, matches }) =>
     matches.map((match, index): MatchEntry => ({ match, rule, createdAt: creationTimestamp, index })),
@@ -70,12 +67,12 @@ export function translateRoute(
     generation,
     resourceVersion,
     hostnames,
-    table: placements.length === 0 ? undefined : { entries, placements },
-    parents,
+    table: placements.length === 0 ? undefined : { entries: compact(entries), placements },
+    parents: compact(parents),
     rules,
-    specErrors: orNone(translated.flatMap(({ problems }) => problems.specErrors)),
-    refErrors: orNone(translated.flatMap(({ problems }) => problems.refErrors)),
-    failedRules: orNone(translated.filter(({ problems }) => problems.count > 0).map(({ rule }) => rule.name)),
-    droppedRules: orNone(translated.filter(({ droppedMatches }) => droppedMatches).map(({ rule }) => rule.name)),
+    specErrors: compact(translated.flatMap(({ problems }) => problems.specErrors)),
+    refErrors: compact(translated.flatMap(({ problems }) => problems.refErrors)),
+    failedRules: compact(translated.filter(({ problems }) => problems.count > 0).map(({ rule }) => rule.name)),
+    droppedRules: compact(translated.filter(({ droppedMatches }) => droppedMatches).map(({ rule }) => rule.name)),
   };
 }

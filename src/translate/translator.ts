@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { batch, computed, effect } from "@preact/signals-core";
+import { type ReadonlySignal, batch, computed, effect, untracked } from "@preact/signals-core";
 import type { Key } from "../api/keys.ts";
 import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
 import type { ListenerId } from "../routing/listener.ts";
@@ -17,7 +17,17 @@ import { type Output, type Pending, nothingPending } from "./output.ts";
 import { type Shadow, routeStatus } from "./route-status.ts";
 import { type RouteTranslation, translateRoute } from "./translate-route.ts";
 
-const NO_SHADOWS: readonly Shadow[] = Object.freeze([]);
+interface FollowedRoute {
+  readonly translation: ReadonlySignal<RouteTranslation | undefined>;
+  readonly dispose: () => void;
+}
+
+/** What comes back of a route from the table and the data plane. */
+interface Feedback {
+  readonly shadows: readonly Shadow[];
+  readonly liveness: Liveness | undefined;
+}
+const NO_FEEDBACK: Feedback = Object.freeze({ shadows: Object.freeze([]), liveness: undefined });
 
 /**
  * Objects in, tables and statuses out, incrementally: each derived thing is a function of what it reads, computed again
@@ -27,10 +37,9 @@ export class Translator {
   readonly table = new RoutingTable();
   readonly #store: Store;
   readonly #gateways: GatewayStage;
-  readonly #routes = new Map<RouteKey, () => void>();
+  readonly #routes = new Map<RouteKey, FollowedRoute>();
   readonly #endpointUsers = new Map<EndpointsKey, { count: number; dispose: () => void }>();
-  readonly #shadows = new TrackedMap<RouteKey, readonly Shadow[]>();
-  readonly #liveness = new TrackedMap<RouteKey, Liveness>();
+  readonly #feedback = new TrackedMap<RouteKey, Feedback>();
   readonly #endpoints: DerivedMap<EndpointsKey, EndpointSet>;
   #pending: Pending = nothingPending();
 
@@ -77,9 +86,22 @@ export class Translator {
     return changes.some((map) => map.size > 0) || output.failures.length > 0 ? output : undefined;
   }
 
+  /** What is to be said of a route now. Made anew each time: kept for every route, statuses would be a fifth of the heap. */
+  routeStatus(key: RouteKey): DesiredRouteStatus | undefined {
+    return untracked(() => {
+      const translation = this.#routes.get(key)?.translation.value;
+      return translation === undefined ? undefined : this.#statusOf(key, translation);
+    });
+  }
+
+  /** Routes that there is something to say of. */
+  routeKeys(): Iterable<RouteKey> {
+    return this.#routes.keys();
+  }
+
   /** A data plane's word on how far a route is; becomes part of its status. */
   setLiveness(key: RouteKey, liveness: Liveness): void {
-    if (this.#routes.has(key)) this.#liveness.set(key, liveness);
+    if (this.#routes.has(key)) this.#feedback.set(key, { ...this.#lastFeedback(key), liveness });
   }
 
   /** A data plane's word on a listener. */
@@ -104,16 +126,16 @@ export class Translator {
     const present = this.#store.peek(key) !== undefined;
     if (present && !this.#routes.has(key)) this.#routes.set(key, this.#follow(key));
     if (present) return;
-    this.#routes.get(key)?.();
+    this.#routes.get(key)?.dispose();
     this.#routes.delete(key);
-    this.#liveness.delete(key);
+    this.#feedback.delete(key);
     this.#pending.removed.add(key);
     this.#setTable(key, undefined);
     this.#pending.routeStatuses.set(key, undefined);
     this.#pending.translations.set(key, undefined);
   }
 
-  #follow(key: RouteKey): () => void {
+  #follow(key: RouteKey): FollowedRoute {
     let lastGood: RouteTranslation | undefined;
     const translation = computed(() => {
       const object = this.#store.get(key);
@@ -126,7 +148,7 @@ export class Translator {
       }
     });
     let published: RouteTranslation | undefined;
-    return effect(() => {
+    const dispose = effect(() => {
       const now = translation.value;
       if (now === undefined) return;
       if (now !== published) {
@@ -136,14 +158,14 @@ export class Translator {
       }
       this.#pending.routeStatuses.set(key, this.#statusOf(key, now));
     });
+    return { translation, dispose };
   }
 
   #statusOf(key: RouteKey, translation: RouteTranslation): DesiredRouteStatus {
     return routeStatus(translation, {
       key,
       endpoints: (endpoints) => this.#endpoints.get(endpoints),
-      shadows: this.#shadows.get(key) ?? NO_SHADOWS,
-      liveness: this.#liveness.get(key),
+      ...(this.#feedback.get(key) ?? NO_FEEDBACK),
       listenerState: (id) => this.#gateways.state(id),
     });
   }
@@ -179,14 +201,15 @@ export class Translator {
 
   #updateShadows(key: RouteKey): void {
     const now = this.table.shadowed(key);
-    const last = this.#shadows.peek(key) ?? NO_SHADOWS;
-    if (
-      now.length === last.length &&
-      now.every((one, i) => one.entry === last[i]?.entry && one.winner === last[i].winner)
-    )
-      return;
-    if (now.length === 0) this.#shadows.delete(key);
-    else this.#shadows.set(key, now);
+    const last = this.#lastFeedback(key);
+    const { shadows } = last;
+    const same = now.every((one, i) => one.entry === shadows[i]?.entry && one.winner === shadows[i].winner);
+    if (now.length === shadows.length && same) return;
+    if (this.#routes.has(key)) this.#feedback.set(key, { ...last, shadows: now });
+  }
+
+  #lastFeedback(key: RouteKey): Feedback {
+    return this.#feedback.peek(key) ?? NO_FEEDBACK;
   }
 }
 

@@ -38,7 +38,7 @@ describe("the samples", () => {
   test("there are some for each feature", () => expect(of("ServiceRoute").length).toBeGreaterThan(10));
 
   test.for(of("ServiceRoute").map(({ metadata }) => metadata.name))("%s is accepted and live", (name) => {
-    const status = rig.engine.controller.routeStatuses.get(`ServiceRoute/default/${name}` as never);
+    const status = rig.engine.controller.routeStatus(`ServiceRoute/default/${name}` as never);
     expect(status?.conditions.map(({ type, status: value }) => `${type}=${value}`)).toEqual([
       "Accepted=True",
       "ResolvedRefs=True",

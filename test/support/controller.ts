@@ -17,11 +17,17 @@ export class ControllerProcess {
   readonly admin: string;
   readonly program: Program;
 
-  constructor(cluster: Cluster, flags: readonly string[], kubeconfig = cluster.kubeconfig) {
+  /** @param program  What to run instead of the checkout: Node and its arguments. */
+  constructor(
+    cluster: Cluster,
+    flags: readonly string[],
+    kubeconfig = cluster.kubeconfig,
+    [node, ...program]: readonly [string, ...string[]] = [process.execPath, join(ROOT, "src/main.ts")],
+  ) {
     const address = `127.0.0.1:${admins++}`;
     this.admin = `http://${address}`;
     const args = [
-      join(ROOT, "src/main.ts"),
+      ...program,
       "controller",
       "--kubeconfig",
       kubeconfig,
@@ -32,7 +38,7 @@ export class ControllerProcess {
       "5",
       ...flags,
     ];
-    this.program = new Program("controller", process.execPath, args, {
+    this.program = new Program("controller", node, args, {
       logFile: join(cluster.folder, `controller-${address}.log`),
     });
   }
