@@ -12,8 +12,8 @@ import { stopSignal } from "./stop-signal.ts";
 
 /** Serves folders of manifests until `signal` aborts, then drains. */
 export async function runGateway(paths: readonly string[], flags: GatewayFlags, signal: AbortSignal): Promise<void> {
-  const log = createLogger(flags.logLevel);
   const metrics = new Metrics();
+  const log = createLogger(flags.logLevel, () => metrics.logLineDropped());
   const options = translateOptions(flags, {
     builtin: flags.builtinGateway ?? true,
     classByName: true,

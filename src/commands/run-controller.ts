@@ -27,8 +27,12 @@ function loadConfig(file: string | undefined): KubeConfig {
       `the kubeconfig cannot be read: ${(error as Error).message}; give another with --kubeconfig`,
     );
   }
-  if (config.getCurrentCluster() === null)
+  const cluster = config.getCurrentCluster();
+  if (cluster === null)
     throw new CommandError("the kubeconfig has no current context; choose one with kubectl config use-context");
+  // As kubectl does: behind `kubectl proxy` there is no TLS to verify, which the client library wants to be told.
+  if (cluster.server.startsWith("http://"))
+    config.clusters = config.clusters.map((one) => (one === cluster ? { ...one, skipTLSVerify: true } : one));
   return config;
 }
 
@@ -63,8 +67,8 @@ function lastGoodOf(
 
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
-  const log = createLogger(flags.logLevel);
   const metrics = new Metrics();
+  const log = createLogger(flags.logLevel, () => metrics.logLineDropped());
   const client = new ApiClient(loadConfig(flags.kubeconfig));
   const started: { cluster?: Cluster } = {};
   const notReady = (): string => {

@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { type IncomingMessage, type Server, ServerResponse, createServer } from "node:http";
 import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
 import { Server as NetServer } from "node:net";
@@ -25,6 +26,8 @@ const SERVER_OPTIONS = {
   // Other protocols that a client offers, h2c above all, are declined by answering the request as it is.
   shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
 } as const;
+/** Handshakes: from TLS 1.2 on, and one for each connection, because each costs the server more than the client. */
+const TLS_OPTIONS = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
 const IDLE_SWEEP_MS = 100;
 /** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
 const IDLE_GRACE_MS = 2000;
@@ -54,7 +57,7 @@ export class SocketServer {
     this.#handlers = handlers;
     this.#server =
       this.#scheme === "https"
-        ? createTlsServer({ ...SERVER_OPTIONS, SNICallback: this.#chooser(tls), minVersion: "TLSv1.2" })
+        ? createTlsServer({ ...SERVER_OPTIONS, ...TLS_OPTIONS, SNICallback: this.#chooser(tls) })
         : createServer(SERVER_OPTIONS);
     this.#wire();
   }
@@ -71,8 +74,8 @@ export class SocketServer {
   useDefault(certificate: Certificate | undefined): void {
     if (this.#scheme !== "https" || certificate === this.#default) return;
     this.#default = certificate;
-    const context = certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key.reveal() };
-    (this.#server as TlsServer).setSecureContext(context);
+    const shown = certificate === undefined ? {} : { cert: certificate.chain, key: certificate.key.reveal() };
+    (this.#server as TlsServer).setSecureContext({ ...TLS_OPTIONS, ...shown });
   }
 
   /** Takes no new connections; those that are open end with their request. */

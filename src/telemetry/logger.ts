@@ -1,14 +1,20 @@
-import { type DestinationStream, type Logger, destination, pino } from "pino";
+import { type Logger, destination, pino } from "pino";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 export type { Logger };
 
-/** Kilobytes that wait for a blocked reader before lines are dropped, so that a full pipe never blocks traffic (F54). */
+/** Bytes that wait for a blocked reader before lines are dropped, so that a full pipe never blocks traffic (F54). */
 const MAX_BACKLOG = 4 * 1024 * 1024;
 
-/** JSON lines on stdout, written without waiting for the reader. */
-export function createLogger(level: LogLevel, stream: DestinationStream = asyncStdout()): Logger {
+/**
+ * JSON lines on stdout, written without waiting for the reader.
+ *
+ * @param dropped  Told of every line that was lost because nobody reads.
+ */
+export function createLogger(level: LogLevel, dropped: () => void = () => undefined): Logger {
+  const stream = destination({ dest: 1, sync: false, maxLength: MAX_BACKLOG });
+  stream.on("drop", dropped);
   return pino(
     {
       level,
@@ -18,8 +24,4 @@ export function createLogger(level: LogLevel, stream: DestinationStream = asyncS
     },
     stream,
   );
-}
-
-function asyncStdout(): DestinationStream {
-  return destination({ dest: 1, sync: false, maxLength: MAX_BACKLOG });
 }

@@ -64,6 +64,12 @@ export class Metrics {
     registers: [this.registry],
   });
 
+  readonly #lostLines = new Counter({
+    name: "serviceroute_log_lines_dropped_total",
+    help: "Log lines that were lost because nobody read the log.",
+    registers: [this.registry],
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
   }
@@ -99,6 +105,10 @@ export class Metrics {
 
   tableStale(stale: boolean): void {
     this.#stale.set(stale ? 1 : 0);
+  }
+
+  logLineDropped(): void {
+    this.#lostLines.inc();
   }
 
   sourceSynced(kind: string, synced: boolean): void {

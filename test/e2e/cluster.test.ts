@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import type { Server } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import type { ServiceRouteStatus } from "../../src/api/service-route.ts";
 import { Cluster } from "../support/cluster.ts";
+import { ask as askAt, namedBackend, route, service, slice, to } from "../support/cluster-traffic.ts";
 import { ControllerProcess, serviceroute } from "../support/controller.ts";
 import { until } from "../support/data-plane.ts";
 import { startLoad } from "../support/load.ts";
@@ -23,37 +24,9 @@ const cluster = new Cluster();
 const servers: Server[] = [];
 let controller: ControllerProcess;
 
-/** A backend on an address of its own that says its name. */
-async function backend(address: string, name: string): Promise<Server> {
-  const server = createServer((incoming, response) => {
-    incoming.resume();
-    incoming.on("end", () => response.end(name));
-  });
-  await new Promise<void>((resolve) => server.listen(8000, address, resolve));
-  servers.push(server);
-  return server;
-}
-
-const service = (name: string): string =>
-  `---\napiVersion: v1\nkind: Service\nmetadata: {name: ${name}, namespace: default}\nspec: {ports: [{name: http, port: 80}]}\n`;
-const slice = (name: string, addresses: readonly string[]): string =>
-  `---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: ${name}-manual, namespace: default, labels: {kubernetes.io/service-name: ${name}}}\naddressType: IPv4\nports: [{name: http, port: 8000}]\nendpoints: [${addresses.map((a) => `{addresses: [${a}]}`).join(", ")}]\n`;
-const route = (name: string, spec: string): string =>
-  `---\napiVersion: serviceroute.dev/v1alpha1\nkind: ServiceRoute\nmetadata: {name: ${name}, namespace: default}\nspec: ${spec}\n`;
-const to = (name: string): string => `rules: [{backendRefs: [{name: ${name}, port: 80}]}]`;
-
-async function ask(host: string, path = "/"): Promise<string> {
-  const { request } = await import("node:http");
-  return new Promise((resolve) => {
-    const outgoing = request({ host: GATEWAY, port: PORT, path, headers: { host }, agent: false }, (incoming) => {
-      let body = "";
-      incoming.on("data", (chunk: Buffer) => (body += chunk.toString()));
-      incoming.on("end", () => resolve(incoming.statusCode === 200 ? body : String(incoming.statusCode)));
-    });
-    outgoing.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
-    outgoing.end();
-  });
-}
+const ask = async (host: string, path = "/"): Promise<string> => askAt(GATEWAY, PORT, host, path);
+const backend = async (address: string, name: string): Promise<number> =>
+  servers.push(await namedBackend(address, name));
 
 const getRoute = async (name: string): Promise<Route> => cluster.get<Route>(["serviceroute", name]);
 async function condition(name: string, type: string): Promise<string> {

@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { createServer, request, type Server } from "node:http";
+import type { Server } from "node:http";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -8,6 +8,7 @@ import type { Condition } from "../../src/api/condition.ts";
 import type { ServiceRouteStatus } from "../../src/api/service-route.ts";
 import type { GatewayStatus } from "../../src/status/merge.ts";
 import { Cluster } from "../support/cluster.ts";
+import { ask, namedBackend, route, service, slice, to } from "../support/cluster-traffic.ts";
 import { ControllerProcess } from "../support/controller.ts";
 import { until } from "../support/data-plane.ts";
 
@@ -22,18 +23,6 @@ function gatewayApiCrds(): string {
   if (folder === undefined)
     throw new Error("SERVICEROUTE_GATEWAY_API is not set; run these tests with: npm run test:e2e");
   return join(folder, "config/crd/experimental");
-}
-
-async function ask(address: string, port: number, host: string): Promise<string> {
-  return new Promise((resolve) => {
-    const outgoing = request({ host: address, port, headers: { host }, agent: false }, (incoming) => {
-      let body = "";
-      incoming.on("data", (chunk: Buffer) => (body += chunk.toString()));
-      incoming.on("end", () => resolve(incoming.statusCode === 200 ? body : String(incoming.statusCode)));
-    });
-    outgoing.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? "error"));
-    outgoing.end();
-  });
 }
 
 async function certificateShown(address: string, port: number, servername: string): Promise<string> {
@@ -58,14 +47,11 @@ const routeStatus = async (name: string): Promise<ServiceRouteStatus> =>
 
 const gateway = (name: string, listeners: string): string =>
   `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}, namespace: default}\nspec: {gatewayClassName: serviceroute, listeners: [${listeners}]}\n`;
-const route = (name: string, spec: string): string =>
-  `---\napiVersion: serviceroute.dev/v1alpha1\nkind: ServiceRoute\nmetadata: {name: ${name}, namespace: default}\nspec: ${spec}\n`;
-const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
+const WEB = to("web");
 
 beforeAll(async () => {
   await cluster.start();
-  backend = createServer((_request, response) => response.end("web"));
-  await new Promise<void>((resolve) => backend.listen(8000, "198.51.100.21", resolve));
+  backend = await namedBackend("198.51.100.21", "web");
   await cluster.apply(readFileSync(join(ROOT, "crds/serviceroute.dev_serviceroutes.yaml"), "utf8"));
   const base = await cluster.kubectl(["kustomize", join(ROOT, "manifests/base")]);
   const wanted = parseAllDocuments(base.stdout).map((document) => document.toString());
@@ -73,9 +59,7 @@ beforeAll(async () => {
   await cluster.apply(
     wanted.filter((text) => !/^kind: (Deployment|Service|PodDisruptionBudget)$/m.test(text)).join("---\n"),
   );
-  await cluster.apply(
-    "---\napiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {ports: [{name: http, port: 80}]}\n---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-1, namespace: default, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nports: [{name: http, port: 8000}]\nendpoints: [{addresses: [198.51.100.21]}]\n",
-  );
+  await cluster.apply(service("web") + slice("web", ["198.51.100.21"]));
   const kubeconfig = await cluster.tokenKubeconfig("serviceroute-system", "serviceroute");
   controller = await new ControllerProcess(
     cluster,

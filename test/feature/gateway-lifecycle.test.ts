@@ -1,15 +1,10 @@
 import { connect } from "node:net";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { connect as tlsConnect } from "node:tls";
 import { afterEach, describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { Backend, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, freePort, startEmbedded, until } from "../support/data-plane.ts";
 import { startLoad } from "../support/load.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
-import { Pki } from "../support/pki.ts";
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -35,26 +30,6 @@ spec:
   gatewayClassName: serviceroute
   listeners: [${listeners.replaceAll("PORT", String(port))}]
 `;
-
-function secretYaml(name: string, cert: string, key: string, type = "kubernetes.io/tls"): string {
-  const data = (text: string): string => JSON.stringify(Buffer.from(text).toString("base64"));
-  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}}\ntype: ${type}\ndata: {tls.crt: ${data(cert)}, tls.key: ${data(key)}}\n`;
-}
-
-/** Subject of the certificate that a handshake shows, or its error. */
-async function handshake(port: number, servername: string): Promise<string> {
-  return new Promise((resolve) => {
-    const socket = tlsConnect(
-      { host: "127.0.0.1", port, rejectUnauthorized: false, ...(servername === "" ? {} : { servername }) },
-      () => {
-        const subject = socket.getPeerCertificate().subject as { CN?: string };
-        socket.destroy();
-        resolve(subject.CN ?? "");
-      },
-    );
-    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
-  });
-}
 
 describe("draining", () => {
   test("requests in flight end, idle and silent connections do not hold it up", async () => {
@@ -134,88 +109,6 @@ describe("a change never touches open connections", () => {
     await until("pong", () => received.endsWith("pong"));
     client.destroy();
   });
-});
-
-describe("TLS", () => {
-  const folder = mkdtempSync(join(tmpdir(), "serviceroute-pki-"));
-  const pki = new Pki(folder);
-  const pair = (name: string, extra = ""): string => {
-    const { cert, key } = pki.issue(name, `/CN=${name}`, `subjectAltName=DNS:${name}.example.com`);
-    return secretYaml(extra === "" ? name : extra, readFileSync(cert, "utf8"), readFileSync(key, "utf8"));
-  };
-  const HTTPS = (name: string): string =>
-    `{name: ${name}, port: PORT, protocol: HTTPS, hostname: ${name}.example.com, tls: {certificateRefs: [{name: ${name}}]}}`;
-
-  test("S25: SNI chooses the certificate, in any case; without SNI the first listener's; an unknown name is refused", async () => {
-    const { rig } = await rigWith();
-    const port = await freePort();
-    await rig.publish(pair("one") + pair("two") + GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`));
-    expect(await handshake(port, "one.example.com")).toBe("one");
-    expect(await handshake(port, "TWO.example.com")).toBe("two");
-    expect(await handshake(port, "")).toBe("one");
-    expect(await handshake(port, "three.example.com")).not.toMatch(/one|two/);
-  });
-
-  test("F27: a new certificate is shown at once, and no handshake fails over 100 rotations", async () => {
-    const { rig } = await rigWith();
-    const port = await freePort();
-    const versions = [pair("a-one", "one"), pair("b-one", "one")];
-    const shown = new Set<string>();
-    for (let i = 0; i < 100; i++) {
-      await rig.publish(`${versions[i % 2] ?? ""}${GATEWAY(port, HTTPS("one"))}`);
-      shown.add(await handshake(port, "one.example.com"));
-    }
-    expect([...shown].sort()).toEqual(["a-one", "b-one"]);
-  });
-
-  const good = (): string => pair("one");
-  const [certA, keyB] = [
-    () => readFileSync(pki.path("one.crt"), "utf8"),
-    () => readFileSync(pki.path("other.key"), "utf8"),
-  ];
-  test.for<[string, () => string]>([
-    ["garbage", () => secretYaml("one", "no PEM", "no PEM")],
-    ["a key of another certificate", () => (pki.issue("other", "/CN=other", ""), secretYaml("one", certA(), keyB()))],
-    [
-      "a broken second certificate",
-      () =>
-        secretYaml(
-          "one",
-          `${certA()}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
-          readFileSync(pki.path("one.key"), "utf8"),
-        ),
-    ],
-    ["another type", () => secretYaml("one", certA(), readFileSync(pki.path("one.key"), "utf8"), "Opaque")],
-    ["an empty Secret", () => secretYaml("one", "", "")],
-  ])("B46, F28: %s keeps the last good certificate, and says so; other listeners go on", async ([, bad]) => {
-    const { rig } = await rigWith();
-    const port = await freePort();
-    const gateway = GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`);
-    await rig.publish(good() + pair("two") + gateway);
-    await rig.publish(bad() + pair("two") + gateway);
-    expect([await handshake(port, "one.example.com"), await handshake(port, "two.example.com")]).toEqual([
-      "one",
-      "two",
-    ]);
-    const status = rig.engine.controller.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
-    const resolved = status?.listeners
-      .map(({ conditions }) => conditions.find((c) => c.type === "ResolvedRefs"))
-      .map((c) => `${c?.status ?? ""}/${c?.reason ?? ""}`);
-    expect(resolved).toEqual(["False/InvalidCertificateRef", "True/ResolvedRefs"]);
-    expect(JSON.stringify(status)).not.toContain("PRIVATE KEY");
-  });
-
-  test("F28: a Secret that is deleted takes its certificate with it, with and without SNI", async () => {
-    const { rig } = await rigWith();
-    const port = await freePort();
-    const gateway = GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`);
-    await rig.publish(good() + pair("two") + gateway);
-    await rig.publish(pair("two") + gateway);
-    expect(await handshake(port, "one.example.com")).not.toBe("one");
-    expect(await handshake(port, "")).toBe("two");
-  });
-
-  test("the end", () => rmSync(folder, { recursive: true, force: true }));
 });
 
 describe("listeners", () => {

@@ -25,6 +25,7 @@ export class Cluster {
   readonly kubeconfig = join(this.folder, "admin.kubeconfig");
   readonly auditLog = join(this.folder, "audit.log");
   readonly pki = new Pki(join(this.folder, "pki"));
+  readonly server = `https://${API}:6443`;
   readonly #binaries: string;
   readonly #programs = new Map<string, Program>();
 
@@ -75,6 +76,11 @@ export class Cluster {
     for (const name of ["kube-controller-manager", "kube-apiserver", "etcd"])
       await this.#programs.get(name)?.stop("SIGTERM", 3000);
     rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Stops etcd in its tracks, or lets it go on: to its clients it hangs. */
+  pauseEtcd(paused: boolean): void {
+    this.#programs.get("etcd")?.child.kill(paused ? "SIGSTOP" : "SIGCONT");
   }
 
   async killApiServer(): Promise<void> {
@@ -190,9 +196,7 @@ export class Cluster {
     const config = {
       apiVersion: "v1",
       kind: "Config",
-      clusters: [
-        { name: "c", cluster: { server: `https://${API}:6443`, "certificate-authority": this.pki.path("ca.crt") } },
-      ],
+      clusters: [{ name: "c", cluster: { server: this.server, "certificate-authority": this.pki.path("ca.crt") } }],
       users: [{ name: "u", user }],
       contexts: [{ name: "x", context: { cluster: "c", user: "u" } }],
       "current-context": "x",

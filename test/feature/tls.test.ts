@@ -1,0 +1,230 @@
+import { request } from "node:https";
+import { connect } from "node:net";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
+import { afterEach, describe, expect, test } from "vitest";
+import { keyOf } from "../../src/api/keys.ts";
+import { Backend } from "../support/backend.ts";
+import { type DataPlaneRig, freePort, startEmbedded } from "../support/data-plane.ts";
+import { clientHello } from "../support/client-hello.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { Pki } from "../support/pki.ts";
+
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+async function rigWith(): Promise<{ rig: DataPlaneRig; web: Backend }> {
+  const web = await new Backend("web").start();
+  const rig = await startEmbedded();
+  cleanups.push(
+    async () => web.stop(),
+    async () => rig.close(),
+  );
+  return { rig, web };
+}
+
+const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
+const GATEWAY = (port: number, listeners: string): string => `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw, annotations: {serviceroute.dev/default-scope: All}}
+spec:
+  gatewayClassName: serviceroute
+  listeners: [${listeners.replaceAll("PORT", String(port))}]
+`;
+
+function secretYaml(name: string, cert: string, key: string, type = "kubernetes.io/tls"): string {
+  const data = (text: string): string => JSON.stringify(Buffer.from(text).toString("base64"));
+  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}}\ntype: ${type}\ndata: {tls.crt: ${data(cert)}, tls.key: ${data(key)}}\n`;
+}
+
+/** Subject of the certificate that a handshake shows, or its error. */
+async function handshake(port: number, servername: string, options: ConnectionOptions = {}): Promise<string> {
+  return new Promise((resolve) => {
+    const socket = tlsConnect(
+      { host: "127.0.0.1", port, rejectUnauthorized: false, ...(servername === "" ? {} : { servername }), ...options },
+      () => {
+        const subject = socket.getPeerCertificate().subject as { CN?: string };
+        socket.destroy();
+        resolve(subject.CN ?? "");
+      },
+    );
+    socket.on("error", (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message));
+  });
+}
+
+describe("TLS", () => {
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-pki-"));
+  const pki = new Pki(folder);
+  const pair = (name: string, extra = ""): string => {
+    const { cert, key } = pki.issue(name, `/CN=${name}`, `subjectAltName=DNS:${name}.example.com`);
+    return secretYaml(extra === "" ? name : extra, readFileSync(cert, "utf8"), readFileSync(key, "utf8"));
+  };
+  const HTTPS = (name: string): string =>
+    `{name: ${name}, port: PORT, protocol: HTTPS, hostname: ${name}.example.com, tls: {certificateRefs: [{name: ${name}}]}}`;
+
+  test("S25: SNI chooses the certificate, in any case; without SNI the first listener's; an unknown name is refused", async () => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    await rig.publish(pair("one") + pair("two") + GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`));
+    expect(await handshake(port, "one.example.com")).toBe("one");
+    expect(await handshake(port, "TWO.example.com")).toBe("two");
+    expect(await handshake(port, "")).toBe("one");
+    expect(await handshake(port, "three.example.com")).not.toMatch(/one|two/);
+  });
+
+  test("F27: a new certificate is shown at once, and no handshake fails over 100 rotations", async () => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    const versions = [pair("a-one", "one"), pair("b-one", "one")];
+    const shown = new Set<string>();
+    for (let i = 0; i < 100; i++) {
+      await rig.publish(`${versions[i % 2] ?? ""}${GATEWAY(port, HTTPS("one"))}`);
+      shown.add(await handshake(port, "one.example.com"));
+    }
+    expect([...shown].sort()).toEqual(["a-one", "b-one"]);
+  });
+
+  const good = (): string => pair("one");
+  const [certA, keyB] = [
+    () => readFileSync(pki.path("one.crt"), "utf8"),
+    () => readFileSync(pki.path("other.key"), "utf8"),
+  ];
+  test.for<[string, () => string]>([
+    ["garbage", () => secretYaml("one", "no PEM", "no PEM")],
+    ["a key of another certificate", () => (pki.issue("other", "/CN=other", ""), secretYaml("one", certA(), keyB()))],
+    [
+      "a broken second certificate",
+      () =>
+        secretYaml(
+          "one",
+          `${certA()}-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n`,
+          readFileSync(pki.path("one.key"), "utf8"),
+        ),
+    ],
+    ["another type", () => secretYaml("one", certA(), readFileSync(pki.path("one.key"), "utf8"), "Opaque")],
+    ["an empty Secret", () => secretYaml("one", "", "")],
+  ])("B46, F28: %s keeps the last good certificate, and says so; other listeners go on", async ([, bad]) => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    const gateway = GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`);
+    await rig.publish(good() + pair("two") + gateway);
+    await rig.publish(bad() + pair("two") + gateway);
+    expect([await handshake(port, "one.example.com"), await handshake(port, "two.example.com")]).toEqual([
+      "one",
+      "two",
+    ]);
+    const status = rig.engine.controller.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+    const resolved = status?.listeners
+      .map(({ conditions }) => conditions.find((c) => c.type === "ResolvedRefs"))
+      .map((c) => `${c?.status ?? ""}/${c?.reason ?? ""}`);
+    expect(resolved).toEqual(["False/InvalidCertificateRef", "True/ResolvedRefs"]);
+    expect(JSON.stringify(status)).not.toContain("PRIVATE KEY");
+  });
+
+  test("F28: a Secret that is deleted takes its certificate with it, with and without SNI", async () => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    const gateway = GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`);
+    await rig.publish(good() + pair("two") + gateway);
+    await rig.publish(pair("two") + gateway);
+    expect(await handshake(port, "one.example.com")).not.toBe("one");
+    expect(await handshake(port, "")).toBe("two");
+  });
+
+  describe("B48: odd handshakes", () => {
+    async function twoListeners(): Promise<number> {
+      const { rig, web } = await rigWith();
+      const port = await freePort();
+      await rig.publish(
+        pair("one") +
+          pair("two") +
+          GATEWAY(port, `${HTTPS("one")}, ${HTTPS("two")}`) +
+          serviceYaml("web", [web.port]) +
+          routeYaml("r", WEB),
+      );
+      return port;
+    }
+
+    /** What a ClientHello of TLS 1.2 with this name is answered with, until the server waits or ends. */
+    async function answerTo(port: number, name: Buffer): Promise<Buffer> {
+      return new Promise((resolve) => {
+        let received = Buffer.alloc(0);
+        const socket = connect(port, "127.0.0.1", () => socket.write(clientHello(name)));
+        socket.on("data", (chunk) => {
+          received = Buffer.concat([received, chunk]);
+          socket.end();
+        });
+        socket.on("error", () => undefined);
+        socket.on("close", () => resolve(received));
+      });
+    }
+    const ALERT = 21;
+
+    test.for<[string, Buffer, string | undefined]>([
+      ["a name in capitals", Buffer.from("TWO.EXAMPLE.COM"), "two"],
+      ["an address", Buffer.from("127.0.0.1"), undefined],
+      ["a name of 300 bytes", Buffer.from("a".repeat(300)), undefined],
+      ["empty, which is none", Buffer.alloc(0), "one"],
+      ["a NUL in the name", Buffer.from("one.example.com\0.evil.example"), undefined],
+      ["bytes that are no name", Buffer.from([0xff, 0xfe, 0x0a, 0x0d]), undefined],
+    ])("SNI is %s", async ([, name, expected]) => {
+      const port = await twoListeners();
+      const answer = await answerTo(port, name);
+      if (expected === undefined) expect([ALERT, undefined]).toContain(answer[0]);
+      else expect(answer.toString("latin1")).toContain(`${expected}.example.com`);
+      expect(await handshake(port, "one.example.com")).toBe("one");
+    });
+
+    test("versions before TLS 1.2 are refused", async () => {
+      const port = await twoListeners();
+      for (const version of ["TLSv1", "TLSv1.1"] as const) {
+        const options = { minVersion: version, maxVersion: version, ciphers: "DEFAULT@SECLEVEL=0" };
+        expect(await handshake(port, "one.example.com", options)).toMatch(/PROTOCOL|ECONNRESET|ALERT/i);
+      }
+      expect(await handshake(port, "one.example.com", { maxVersion: "TLSv1.2" })).toBe("one");
+    });
+
+    test("a client cannot renegotiate", async () => {
+      const port = await twoListeners();
+      const options = { host: "127.0.0.1", port, servername: "one.example.com", rejectUnauthorized: false };
+      const socket = tlsConnect({ ...options, maxVersion: "TLSv1.2" });
+      await new Promise((resolve) => socket.once("secureConnect", resolve));
+      const outcome = await new Promise<string>((resolve) => {
+        socket.on("error", (error) => resolve(error.message));
+        socket.on("close", () => resolve("closed"));
+        socket.renegotiate({}, (error: Error | null) => resolve(error?.message ?? "renegotiated"));
+      });
+      expect(outcome).not.toBe("renegotiated");
+      socket.destroy();
+    });
+
+    test("a Host of another listener than the handshake's is misdirected, a session resumed under another name too", async () => {
+      const port = await twoListeners();
+      let session: Buffer | undefined;
+      const ask = async (servername: string, host: string): Promise<number | undefined> =>
+        new Promise((resolve, reject) => {
+          const tls = { servername, rejectUnauthorized: false, ...(session === undefined ? {} : { session }) };
+          const outgoing = request({ host: "127.0.0.1", port, headers: { host }, agent: false, ...tls }, (incoming) => {
+            incoming.resume();
+            incoming.on("end", () => resolve(incoming.statusCode));
+          });
+          outgoing.on("socket", (socket) => socket.on("session", (ticket: Buffer) => (session ??= ticket)));
+          outgoing.on("error", reject);
+          outgoing.end();
+        });
+      expect(await ask("one.example.com", "one.example.com")).toBe(200);
+      expect(session).toBeDefined();
+      expect(await ask("one.example.com", "two.example.com")).toBe(421);
+      expect(await ask("two.example.com", "two.example.com")).toBe(200);
+      expect(await ask("two.example.com", "one.example.com")).toBe(421);
+      expect(await ask("one.example.com", `ONE.example.com:${port}`)).toBe(200);
+    });
+  });
+
+  test("the end", () => rmSync(folder, { recursive: true, force: true }));
+});

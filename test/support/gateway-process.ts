@@ -1,0 +1,35 @@
+import { join } from "node:path";
+import { freePort, until } from "./data-plane.ts";
+import { Program } from "./processes.ts";
+
+const ROOT = join(import.meta.dirname, "../..");
+
+export interface GatewayProcess {
+  readonly program: Program;
+  readonly port: number;
+  readonly admin: number;
+}
+
+/** `serviceroute gateway` as a process beside the test, ready. */
+export async function runGateway(paths: readonly string[], flags: readonly string[] = []): Promise<GatewayProcess> {
+  const [port, admin] = [await freePort(), await freePort()];
+  const args = [
+    "--disable-proto=delete",
+    join(ROOT, "src/main.ts"),
+    "gateway",
+    ...paths,
+    "--bind-address",
+    "127.0.0.1",
+    "--http-port",
+    String(port),
+    "--admin-address",
+    `127.0.0.1:${admin}`,
+    ...flags,
+  ];
+  const program = new Program("gateway", process.execPath, args);
+  await until("ready", async () => {
+    if (!program.running) throw new Error(program.output);
+    return (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok === true;
+  });
+  return { program, port, admin };
+}

@@ -1,0 +1,212 @@
+import fc from "fast-check";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
+import { describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { keyOf } from "../../src/api/keys.ts";
+import { brief, message, statusOf } from "../support/conditions.ts";
+import { objectsFrom, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
+
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
+const ROOT = join(import.meta.dirname, "../..");
+const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
+const range = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
+const WEB = "backendRefs: [{name: web, port: 80}]";
+const inNamespace = (name: string, namespace: string, spec: string): string =>
+  routeYaml(name, spec, `namespace: ${namespace}`);
+
+describe("S31: a tenant who churns", () => {
+  const ROUTES = FULL ? 2000 : 400;
+
+  test("makes nobody else's routes be translated or written again, with their own hosts and with the same one", () => {
+    for (const host of ["b.example.com", "shared.example.com"]) {
+      const rig = pipeline();
+      rig.apply(serviceYaml("web", [9001], "b") + inNamespace("calm", "b", `hostnames: [${host}]\nrules: [{${WEB}}]`));
+      const calm = keyOf("ServiceRoute", "b", "calm");
+      const before = rig.translator.table.routes.get(calm);
+      const noisy = (i: number, port: number): string =>
+        serviceYaml(`s${i}`, [port], "a") +
+        inNamespace(
+          `r${i}`,
+          "a",
+          `hostnames: [a${i}.example.com, ${i % 2 === 0 ? "shared.example.com" : "x.example.com"}]\nrules: [{matches: [{path: {value: /a${i}}}], backendRefs: [{name: s${i}, port: 80}]}]`,
+        );
+      const touched = [9001, 9002].flatMap((port) =>
+        range(ROUTES).flatMap((i) => {
+          const output = rig.apply(noisy(i, port));
+          return [output?.translations.has(calm), output?.routeStatuses.has(calm)];
+        }),
+      );
+      expect(touched.filter((one) => one === true)).toEqual([]);
+      expect(rig.translator.table.routes.get(calm)).toBe(before);
+    }
+  });
+});
+
+describe("P21: as many and as long matches as the schema allows", () => {
+  const headers = range(16).map((i) => `{name: x-h${i}, value: v${i}}`);
+  const backends = range(16).map((i) => `{name: s${i}, port: 80}`);
+  const rules = range(64).map(
+    (r) =>
+      `{matches: [${range(4)
+        .map((m) => `{path: {value: /r${r}/m${m}}, headers: [${headers.join(",")}]}`)
+        .join(",")}], backendRefs: [${backends.join(",")}]}`,
+  );
+  const largest = (i: number): string =>
+    routeYaml(`r${i}`, `hostnames: [h${i}.example.com]\nrules: [${rules.join(",")}]`);
+
+  test("cost what they hold: entries are matches, and backends are not multiplied by them", () => {
+    const rig = pipeline();
+    rig.apply(
+      range(16)
+        .map((i) => serviceYaml(`s${i}`))
+        .join("") + largest(0),
+    );
+    const table = rig.translator.table.routes.get(keyOf("ServiceRoute", "default", "r0"));
+    expect(table?.entries.length).toBe(256);
+    expect(new Set(table?.entries.map(({ rule }) => rule)).size).toBe(64);
+    const targets = table?.entries.flatMap(({ rule }) =>
+      rule.action.kind === "forward" ? rule.action.backends.map(({ target }) => target) : [],
+    );
+    expect(new Set(targets).size).toBe(16);
+  });
+
+  test("grow memory with their number, not faster", () => {
+    const bytesAfter = (count: number): number => {
+      const rig = pipeline();
+      rig.apply(
+        range(16)
+          .map((i) => serviceYaml(`s${i}`))
+          .join(""),
+      );
+      const objects = range(count).flatMap((i) => objectsFrom(largest(i)));
+      collectGarbage();
+      const before = process.memoryUsage().heapUsed;
+      rig.store.transaction(() => objects.forEach((object) => rig.store.apply(object)));
+      rig.settle();
+      collectGarbage();
+      const after = process.memoryUsage().heapUsed;
+      expect(rig.translator.table.routes.size).toBe(count);
+      return after - before;
+    };
+    bytesAfter(2);
+    const [few, many] = [bytesAfter(10) / 10, bytesAfter(FULL ? 100 : 30) / (FULL ? 100 : 30)];
+    console.log(
+      `# P21: ${Math.round(few / 1024)} KB a route of 256 matches, ${Math.round(many / 1024)} KB with more of them`,
+    );
+    expect(many).toBeLessThan(few * 1.3);
+    expect(many).toBeLessThan(1024 * 1024);
+  });
+});
+
+describe("S2: text of tenants is data", () => {
+  const field = fc.string({ unit: "binary", minLength: 1, maxLength: 40 });
+  const places: Readonly<Record<string, (text: string) => string>> = {
+    "a header's value": (text) =>
+      `{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: ${text}}]}}], ${WEB}}`,
+    "a direct response's body": (text) =>
+      `{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: ${text}}}]}`,
+    "a header match": (text) => `{matches: [{headers: [{name: a, value: ${text}}]}], ${WEB}}`,
+    "a query match": (text) => `{matches: [{queryParams: [{name: a, value: ${text}}]}], ${WEB}}`,
+    "a replaced path": (text) =>
+      `{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceFullPath, replaceFullPath: ${text}}}}], ${WEB}}`,
+    "a redirect's host": (text) => `{filters: [{type: RequestRedirect, requestRedirect: {hostname: ${text}}}]}`,
+  };
+  const strings = (value: unknown): string[] => {
+    if (typeof value === "string") return [value];
+    return typeof value === "object" && value !== null ? Object.values(value).flatMap(strings) : [];
+  };
+
+  test.for(Object.entries(places))("%s comes into the table as it is, or is refused", ([, place]) => {
+    let [kept, refused] = [0, 0];
+    fc.assert(
+      fc.property(field, (text) => {
+        const rig = pipeline();
+        const spec = `rules: [${place(JSON.stringify(text))}]`;
+        // Characters that YAML itself does not allow never come this far.
+        let yaml: string;
+        try {
+          parse(spec);
+          yaml = serviceYaml("web") + routeYaml("r", spec);
+          objectsFrom(yaml);
+        } catch {
+          return;
+        }
+        const output = rig.apply(yaml);
+        const entries = rig.translator.table.routes.get(keyOf("ServiceRoute", "default", "r"))?.entries ?? [];
+        const accepted = brief(statusOf(output, "r"), "Accepted") === "True/Accepted";
+        if (accepted) {
+          kept++;
+          // A path without its leading slash is given one.
+          const found = strings(entries.map(({ match, rule }) => ({ match, rule })));
+          expect(found.includes(text) || found.includes(`/${text}`)).toBe(true);
+        } else {
+          refused++;
+          expect(entries.every(({ rule }) => rule.action.kind === "fail")).toBe(true);
+        }
+      }),
+      { numRuns: FULL ? 5000 : 300 },
+    );
+    expect(kept + refused).toBeGreaterThan(100);
+  });
+});
+
+describe("B12: selectors on labels", () => {
+  test("every example selects on the label that only the API server sets, and the documentation says why", () => {
+    const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter(
+      (name) => /^(docs|manifests|README)/.test(name) && /\.(md|yaml)$/.test(name),
+    );
+    const selectors = files.flatMap((name) =>
+      [...readFileSync(join(ROOT, name), "utf8").matchAll(/from: Selector,?\s+selector: (\{.*?\}\})/gs)].map(
+        ([, text = ""]) => ({ name, selector: parse(text) as { matchLabels?: Record<string, string> } }),
+      ),
+    );
+    expect(selectors.length).toBeGreaterThan(0);
+    for (const { name, selector } of selectors)
+      expect(Object.keys(selector.matchLabels ?? {}), name).toEqual(["kubernetes.io/metadata.name"]);
+    expect(readFileSync(join(ROOT, "docs/api.md"), "utf8")).toMatch(/label that a tenant may set/);
+  });
+});
+
+describe("what is not served is said so", () => {
+  const told = (ref: string) => {
+    const output = pipeline().apply(serviceYaml("web") + routeYaml("r", `rules: [{backendRefs: [${ref}]}]`));
+    return statusOf(output, "r");
+  };
+
+  test.for([
+    "10.0.0.1",
+    "api.example.com",
+    "api.example.com.",
+    "kubernetes.default.svc.cluster.local",
+    '"*.example.com"',
+    '"a\\0b"',
+  ])("B32: a host as a backend, %s: nothing is looked up", (name) => {
+    const status = told(`{name: ${name}, port: 80}`);
+    const verdict = [brief(status, "Accepted"), brief(status, "ResolvedRefs")];
+    expect(verdict.some((one) => /^False\/(UnsupportedValue|BackendNotFound)$/.test(one ?? ""))).toBe(true);
+    expect(status.rules.flatMap(({ backends = [] }) => backends.map(({ outcome }) => outcome))).not.toContain(
+      "Forwarded",
+    );
+  });
+
+  test.for([
+    "{group: serviceroute.dev, kind: ServiceRoute, name: r}",
+    "{group: gateway.networking.k8s.io, kind: HTTPRoute, name: r}",
+  ])("B41: delegation to another route, or to itself: %s", (ref) => {
+    const status = told(ref);
+    expect(brief(status, "ResolvedRefs")).toBe("False/InvalidKind");
+    expect(message(status, "ResolvedRefs")).toContain("not a supported backend");
+  });
+
+  test("B41: a route as a parent", () => {
+    const output = pipeline().apply(
+      serviceYaml("web") +
+        routeYaml("r", `parentRefs: [{group: serviceroute.dev, kind: ServiceRoute, name: r}]\nrules: [{${WEB}}]`),
+    );
+    expect(brief(statusOf(output, "r"), "Accepted")).toBe("False/NoMatchingParent");
+  });
+});
