@@ -18,7 +18,8 @@ export default defineConfig({
       project("golden", ["test/golden/**/*.test.ts"], 30),
       project("feature", ["test/feature/**/*.test.ts"], 60),
       project("contract", ["test/contract/**/*.test.ts"], 60),
-      project("e2e", ["test/crds/**/*.test.ts", "test/e2e/**/*.test.ts"], 300, true),
+      project("control-plane", ["test/crds/**/*.test.ts"], 120, true),
+      project("e2e", ["test/e2e/**/*.test.ts"], 300, true),
     ],
   },
 });

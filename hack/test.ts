@@ -6,14 +6,20 @@ import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { controlPlaneBinaries, gatewayApiModule } from "./control-plane.ts";
+import {
+  type Provider,
+  anyControlPlane,
+  gatewayApiModule,
+  kstatusProgram,
+  localControlPlane,
+} from "./control-plane.ts";
 
 interface Suite {
   readonly name: string;
   /** One or several commands; each is one check unless vitest counts for it. */
   readonly commands: readonly (readonly string[])[];
   readonly vitest?: string;
-  readonly prepare?: () => Promise<Record<string, string>>;
+  readonly prepare?: () => Promise<Provider>;
 }
 
 const node = join(import.meta.dirname, "node");
@@ -35,14 +41,21 @@ const inNamespace = (command: readonly string[]): string[] => {
   return [...unshare, join(import.meta.dirname, "namespace"), ...command];
 };
 
-async function controlPlane(): Promise<Record<string, string>> {
-  const { folder, provider } = await controlPlaneBinaries(say);
-  say(`control plane: ${provider}`);
-  return {
-    SERVICEROUTE_CONTROL_PLANE: folder,
+async function apiServer(): Promise<Provider> {
+  const provider = await anyControlPlane(say);
+  say(`control plane: ${provider.description}`);
+  return { ...provider, env: { ...provider.env, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) } };
+}
+
+async function clusterForTraffic(): Promise<Provider> {
+  const provider = await localControlPlane(say);
+  say(`control plane: ${provider.description}`);
+  const env = {
     SERVICEROUTE_GATEWAY_API: gatewayApiModule(say),
+    SERVICEROUTE_KSTATUS: await kstatusProgram(say),
     SERVICEROUTE_ROOTFS: imageTree(),
   };
+  return { ...provider, env: { ...provider.env, ...env } };
 }
 
 /** The image's file tree, made anew: the Deployment is tested as it would be shipped from here. */
@@ -68,18 +81,14 @@ const SUITES: readonly Suite[] = [
   { name: "golden", commands: [], vitest: "golden" },
   { name: "feature", commands: [], vitest: "feature" },
   { name: "contract", commands: [], vitest: "contract" },
-  {
-    name: "e2e",
-    commands: [],
-    vitest: "e2e",
-    prepare: controlPlane,
-  },
+  { name: "control-plane", commands: [], vitest: "control-plane", prepare: apiServer },
+  { name: "e2e", commands: [], vitest: "e2e", prepare: clusterForTraffic },
 ];
 /** Run by name only: it measures and checks nothing. */
 const BENCH: Suite = {
   name: "bench-cluster",
   commands: [inNamespace([node, "hack/bench-cluster.ts"])],
-  prepare: controlPlane,
+  prepare: clusterForTraffic,
 };
 const FAST = ["types", "lint", "table", "golden", "feature"];
 
@@ -90,7 +99,7 @@ interface Result {
   readonly seconds: number;
 }
 
-async function run(command: readonly string[], env: Record<string, string>): Promise<boolean> {
+async function run(command: readonly string[], env: Provider["env"]): Promise<boolean> {
   const [program = "", ...args] = command;
   const child = spawn(program, args, { stdio: "inherit", env: { ...process.env, ...env } });
   return new Promise((resolve) => {
@@ -102,7 +111,7 @@ async function run(command: readonly string[], env: Record<string, string>): Pro
   });
 }
 
-async function runVitest(project: string, env: Record<string, string>): Promise<{ passed: number; failed: number }> {
+async function runVitest(project: string, env: Provider["env"]): Promise<{ passed: number; failed: number }> {
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-"));
   const output = join(folder, "result.json");
   const command = tool(
@@ -114,7 +123,7 @@ async function runVitest(project: string, env: Record<string, string>): Promise<
     "--reporter=json",
     `--outputFile=${output}`,
   );
-  const ok = await run(project === "e2e" ? inNamespace(command) : command, { CI: "true", ...env });
+  const ok = await run("SERVICEROUTE_CONTROL_PLANE" in env ? inNamespace(command) : command, { CI: "true", ...env });
   try {
     const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
       readFileSync(output, "utf8"),
@@ -133,8 +142,10 @@ async function runSuite(suite: Suite): Promise<Result> {
   say(suite.name);
   let passed = 0;
   let failed = 0;
+  let provider: Provider | undefined;
   try {
-    const env = (await suite.prepare?.()) ?? {};
+    provider = await suite.prepare?.();
+    const env = provider?.env ?? {};
     for (const command of suite.commands)
       if (await run(command, env)) passed++;
       else failed++;
@@ -146,6 +157,8 @@ async function runSuite(suite: Suite): Promise<Result> {
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     failed++;
+  } finally {
+    await provider?.stop();
   }
   return { name: suite.name, passed, failed, seconds: Math.round((Date.now() - started) / 1000) };
 }
@@ -162,10 +175,10 @@ if (suites.length === 0) {
 const results: Result[] = [];
 for (const suite of suites) results.push(await runSuite(suite));
 
-console.log("\nsuite        seconds   passed   failed");
+console.log("\nsuite          seconds   passed   failed");
 for (const { name, passed, failed, seconds } of results)
   console.log(
-    `${name.padEnd(12)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`,
+    `${name.padEnd(14)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`,
   );
 const total = (pick: (result: Result) => number): number => results.reduce((sum, result) => sum + pick(result), 0);
 console.log(`\n${total((r) => r.passed)} passed, ${total((r) => r.failed)} failed`);

@@ -3,11 +3,11 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { parse, parseAllDocuments } from "yaml";
 import { BAD_RULES, BAD_SPECS } from "../support/bad-input.ts";
-import { Cluster } from "../support/cluster.ts";
+import { apiCluster } from "../support/api-cluster.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const GATEWAY_API = process.env["SERVICEROUTE_GATEWAY_API"] ?? "";
-const cluster = new Cluster();
+const cluster = apiCluster();
 
 interface Document {
   readonly apiVersion?: string;
@@ -18,7 +18,9 @@ interface Document {
 
 /** Every HTTPRoute of upstream's own examples, good and bad. */
 function upstreamRoutes(folder: string): { title: string; document: Document }[] {
-  const files = readdirSync(join(GATEWAY_API, folder), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".yaml") && statSync(join(GATEWAY_API, folder, name)).isFile());
+  const files = readdirSync(join(GATEWAY_API, folder), { recursive: true, encoding: "utf8" }).filter(
+    (name) => name.endsWith(".yaml") && statSync(join(GATEWAY_API, folder, name)).isFile(),
+  );
   return files.flatMap((name) =>
     parseAllDocuments(readFileSync(join(GATEWAY_API, folder, name), "utf8"))
       .map((document) => document.toJS() as Document | null)
@@ -28,7 +30,10 @@ function upstreamRoutes(folder: string): { title: string; document: Document }[]
 }
 
 const create = async (kind: string, apiVersion: string, spec: unknown) =>
-  cluster.kubectl(["create", "--dry-run=server", "--validate=strict", "-f", "-"], JSON.stringify({ apiVersion, kind, metadata: { name: "t", namespace: "default" }, spec }));
+  cluster.kubectl(
+    ["create", "--dry-run=server", "--validate=strict", "-f", "-"],
+    JSON.stringify({ apiVersion, kind, metadata: { name: "t", namespace: "default" }, spec }),
+  );
 const asServiceRoute = async (spec: unknown) => create("ServiceRoute", "serviceroute.dev/v1alpha1", spec);
 
 beforeAll(async () => {
@@ -36,7 +41,13 @@ beforeAll(async () => {
   for (const args of [
     ["apply", "--server-side", "-f", join(ROOT, "crds")],
     ["apply", "--server-side", "-k", join(GATEWAY_API, "config/crd/experimental")],
-    ["wait", "--for=condition=Established", "crd/serviceroutes.serviceroute.dev", "crd/httproutes.gateway.networking.k8s.io", "--timeout=30s"],
+    [
+      "wait",
+      "--for=condition=Established",
+      "crd/serviceroutes.serviceroute.dev",
+      "crd/httproutes.gateway.networking.k8s.io",
+      "--timeout=30s",
+    ],
   ]) {
     const { code, stderr } = await cluster.kubectl(args);
     expect(code, stderr).toBe(0);
@@ -64,16 +75,25 @@ describe("HTTPRoutes of upstream are judged alike as ServiceRoutes", () => {
   test("there are enough of them", () => expect(routes.length).toBeGreaterThan(50));
 
   test.for(routes)("$title", async ({ document }) => {
-    const [theirs, ours] = await Promise.all([create("HTTPRoute", "gateway.networking.k8s.io/v1", document.spec), asServiceRoute(document.spec)]);
+    const [theirs, ours] = await Promise.all([
+      create("HTTPRoute", "gateway.networking.k8s.io/v1", document.spec),
+      asServiceRoute(document.spec),
+    ]);
     expect(ours.code === 0, ours.stderr).toBe(theirs.code === 0);
   });
 });
 
 describe("bad input is refused by the API server with 422, or left to the controller by name", () => {
-  const rows = [...BAD_SPECS.map((row) => [row[0], row[1], row[3]] as const), ...BAD_RULES.map((row) => [row[0], `rules: [{${row[1]}}]`, row[3]] as const)];
+  const rows = [
+    ...BAD_SPECS.map((row) => [row[0], row[1], row[3]] as const),
+    ...BAD_RULES.map((row) => [row[0], `rules: [{${row[1]}}]`, row[3]] as const),
+  ];
   test.for(rows)("%s", async ([, yaml, who]) => {
     const { code, stderr } = await asServiceRoute(parse(yaml));
     expect(code === 0, stderr).toBe(who === "controller only");
-    if (who !== "controller only") expect(stderr).toMatch(/invalid|Invalid|unknown field|strict decoding|cannot unmarshal|Unsupported value|must be of type/);
+    if (who !== "controller only")
+      expect(stderr).toMatch(
+        /invalid|Invalid|unknown field|strict decoding|cannot unmarshal|Unsupported value|must be of type/,
+      );
   });
 });

@@ -8,6 +8,7 @@ import { Cluster } from "../support/cluster.ts";
 import { ask as askAt, namedBackend, route, service, slice, to } from "../support/cluster-traffic.ts";
 import { ControllerProcess, serviceroute } from "../support/controller.ts";
 import { until } from "../support/data-plane.ts";
+import { kstatusOf } from "../support/kstatus.ts";
 import { startLoad } from "../support/load.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -257,6 +258,40 @@ describe("GitOps", () => {
     expect(await routes()).toEqual([]);
     await cluster.kubectl(["delete", "namespace", "gitops", "--wait=false"]);
   });
+
+  test("what is pruned is no longer served, and leaves nothing behind", async () => {
+    const labelled = (name: string): string =>
+      route(name, `{hostnames: [${name}.example.com], ${to("web")}}`).replace(
+        "metadata: {",
+        "metadata: {labels: {app: pruned}, ",
+      );
+    const prune = ["--prune", "-l", "app=pruned", "--prune-allowlist=serviceroute.dev/v1alpha1/ServiceRoute"];
+    const applied = async (yaml: string) => cluster.kubectl(["apply", ...prune, "-f", "-"], yaml);
+    await cluster.apply(service("web") + slice("web", ["198.51.100.21"]));
+    await applied(labelled("kept") + labelled("pruned"));
+    await until(
+      "both served",
+      async () => (await ask("kept.example.com")) + (await ask("pruned.example.com")) === "oneone",
+    );
+    expect((await applied(labelled("kept"))).stdout).toContain("serviceroute.serviceroute.dev/pruned pruned");
+    await until("gone", async () => (await ask("pruned.example.com")) === "404");
+    expect(await ask("kept.example.com")).toBe("one");
+    expect(await (await fetch(`${controller.admin}/v1/routes`)).text()).not.toContain("pruned.example.com");
+    await cluster.kubectl(["delete", "serviceroute", "kept"]);
+  });
+
+  test("kstatus says Current of a good object and Failed of a bad one", async () => {
+    await cluster.apply(
+      route("good", `{hostnames: [good.example.com], ${to("web")}}`) +
+        route(
+          "bad",
+          `{rules: [{rateLimits: [{name: a, count: 1, interval: 1s}], backendRefs: [{name: web, port: 80}]}]}`,
+        ),
+    );
+    await until("Current", async () => (await kstatusOf(cluster, "good")) === "Current");
+    await until("Failed", async () => (await kstatusOf(cluster, "bad")) === "Failed");
+    await cluster.kubectl(["delete", "serviceroute", "good", "bad"]);
+  });
 });
 
 describe("the commands see a running controller", () => {
@@ -361,6 +396,7 @@ describe("faults", () => {
       await cluster.apply(route("held", `{hostnames: [held.example.com], ${to("web")}}`));
       await new Promise((resolve) => setTimeout(resolve, 5000));
       expect(await condition("held", "Programmed")).toBe("Unknown/Pending");
+      expect(await kstatusOf(cluster, "held")).toBe("InProgress");
       second.program.child.kill("SIGCONT");
       await until("it has caught up", async () => (await condition("held", "Programmed")) === "True/Programmed");
 
