@@ -9,12 +9,45 @@ import { LoadBalancer } from "../support/load-balancer.ts";
 import { startLoad } from "../support/load.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
+const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
 const FRONT = "192.0.2.10";
 const cluster = new Cluster();
 const image = {
   rootfs: process.env["SERVICEROUTE_ROOTFS"] ?? "",
   entrypoint: ["/bin/node", "--disable-proto=delete", "/app/dist/main.js"],
 };
+/** A service as its authors would write it: ready when it says so, and what is under way ends before it does. */
+const SHOP = `
+const server = require("node:http").createServer((request, response) =>
+  setTimeout(() => response.end("shop"), request.url === "/slow" ? 300 : 0));
+server.listen(8080);
+process.on("SIGTERM", () => server.close(() => process.exit(0)));`;
+const shopImage = { rootfs: image.rootfs, entrypoint: ["/bin/node", "-e", SHOP, "--"] };
+const SHOP_YAML = `---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop, namespace: default}
+spec:
+  replicas: 3
+  selector: {matchLabels: {app: shop}}
+  strategy: {rollingUpdate: {maxSurge: 1, maxUnavailable: 0}}
+  template:
+    metadata: {labels: {app: shop}}
+    spec:
+      securityContext: {runAsUser: 65532, runAsGroup: 65532}
+      containers:
+        - name: shop
+          image: "shop:1"
+          ports: [{name: http, containerPort: 8080}]
+          readinessProbe: {httpGet: {path: /, port: http}, periodSeconds: 1}
+          lifecycle: {preStop: {sleep: {seconds: 1}}}
+          securityContext: {readOnlyRootFilesystem: true}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: default}
+spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: http}]}
+`;
 let kubelet: ProcessKubelet;
 let backend: Server;
 let balancer: LoadBalancer;
@@ -36,7 +69,13 @@ const available = async (): Promise<boolean> => {
 
 beforeAll(async () => {
   await cluster.start();
-  kubelet = await new ProcessKubelet(cluster, new Map([["serviceroute:0.1.0", image]])).start();
+  kubelet = await new ProcessKubelet(
+    cluster,
+    new Map([
+      ["serviceroute:0.1.0", image],
+      ["shop:1", shopImage],
+    ]),
+  ).start();
   backend = createServer((_request, response) => response.end("web"));
   await new Promise<void>((resolve) => backend.listen(8000, "198.51.100.21", resolve));
   for (const args of [
@@ -72,6 +111,36 @@ describe("the Deployment as shipped", () => {
     await new Promise((resolve) => setTimeout(resolve, 500));
     const report = await load.stop();
     expect([report.failed, report.sent > 100]).toEqual([0, true]);
+  });
+
+  test("P3: the pods of a backend are rolled under load, and no request fails", async () => {
+    const rolls = FULL ? 20 : 2;
+    const deployed = async (): Promise<boolean> => {
+      const { metadata, status = {} } = await cluster.get<{
+        metadata: { generation: number };
+        status?: Record<string, number | undefined>;
+      }>(["deployment", "shop"]);
+      const counts = ["replicas", "updatedReplicas", "availableReplicas"].map((count) => status[count]);
+      return status["observedGeneration"] === metadata.generation && counts.every((count) => count === 3);
+    };
+    await cluster.apply(SHOP_YAML);
+    await until("three pods", deployed, 60_000);
+    await cluster.apply(route("pods").replace("name: web", "name: shop"));
+    await until(
+      "served",
+      async () => (await send(80, "/", { host: "pods.example.com" }, FRONT)).body === "shop",
+      20_000,
+    );
+    const target = { address: FRONT, port: 80, host: "pods.example.com" };
+    const [quick, slow] = [startLoad(target, 12), startLoad({ ...target, path: "/slow" }, 8)];
+    for (let i = 0; i < rolls || quick.sent() < (FULL ? 100_000 : 20_000); i++) {
+      await cluster.kubectl(["rollout", "restart", "deployment/shop"]);
+      await until("rolled", deployed, 90_000);
+    }
+    const [short, long] = [await quick.stop(), await slow.stop()];
+    console.log(`# P3, pods: ${short.failed} failed of ${short.sent}, ${long.failed} of ${long.sent} long ones`);
+    expect([short.outcomes, long.outcomes]).toEqual([{ "200": short.sent }, { "200": long.sent }]);
+    await cluster.kubectl(["delete", "deployment/shop", "service/shop", "serviceroute/pods"]);
   });
 
   test("P9: both replicas are rolled one by one under load, and no request fails", async () => {
