@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../support/property.ts";
 import { describe, expect, test } from "vitest";
 import { chooseBackend, effectiveWeights, pickWeighted, sharePercents } from "../../src/routing/backend-choice.ts";
 import { type EndpointSet, endpointsKey } from "../../src/routing/endpoints.ts";

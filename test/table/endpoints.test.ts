@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../support/property.ts";
 import { describe, expect, test } from "vitest";
 import { type EndpointSet, endpointsKey } from "../../src/routing/endpoints.ts";
 import { brief, message, statusOf } from "../support/conditions.ts";

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../support/property.ts";
 import { describe, expect, test } from "vitest";
 import type { KubeObject } from "../../src/api/objects.ts";
 import type { Key } from "../../src/api/keys.ts";

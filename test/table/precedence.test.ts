@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { fc } from "../support/property.ts";
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { RouteMatch } from "../../src/api/match.ts";
