@@ -195,42 +195,17 @@ describe("while it runs", () => {
 });
 
 describe("one namespace (--namespace)", () => {
-  const ROLE = `---
-apiVersion: v1
-kind: Namespace
-metadata: {name: team}
----
-apiVersion: v1
-kind: ServiceAccount
-metadata: {name: gateway, namespace: team}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: Role
-metadata: {name: gateway, namespace: team}
-rules:
-  - {apiGroups: [serviceroute.dev], resources: [serviceroutes], verbs: [get, list, watch]}
-  - {apiGroups: [serviceroute.dev], resources: [serviceroutes/status], verbs: [update, patch]}
-  - {apiGroups: [""], resources: [services], verbs: [get, list, watch]}
-  - {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [get, list, watch]}
-  - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, list, watch, create, update, patch, delete]}
-  - {apiGroups: [events.k8s.io], resources: [events], verbs: [create]}
----
-apiVersion: rbac.authorization.k8s.io/v1
-kind: RoleBinding
-metadata: {name: gateway, namespace: team}
-roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: gateway}
-subjects: [{kind: ServiceAccount, name: gateway, namespace: team}]
-`;
-
   test("with rights in that namespace alone it serves its routes, writes their status, and knows no others", async () => {
-    await cluster.apply(ROLE);
+    await cluster.kubectl(["create", "namespace", "team"]);
+    const rights = await cluster.kubectl(["apply", "-n", "team", "-f", join(ROOT, "manifests/namespaced/rbac.yaml")]);
+    expect(rights.code, rights.stderr).toBe(0);
     await cluster.apply(
       service("web", "team") +
         slice("web", ["198.51.100.21"], "team") +
         route("mine", `{hostnames: [mine.example.com], ${to("web")}}`, "team") +
         route("other", `{hostnames: [other.example.com], ${to("web")}}`),
     );
-    const kubeconfig = await cluster.tokenKubeconfig("team", "gateway");
+    const kubeconfig = await cluster.tokenKubeconfig("team", "serviceroute");
     const controller = start([...FLAGS, "--namespace", "team", "--system-namespace", "team"], kubeconfig);
     await controller.ready();
     expect(await ask("mine.example.com")).toBe("one");
