@@ -241,6 +241,19 @@ describe("gateway", () => {
     );
   });
 
+  test.for(["127.0.0.1", "0.0.0.0"])("status.addresses of a Gateway bound to %s can be dialled", async (bind) => {
+    const [web, listenerPort] = [await new Backend("web").start(), await freePort()];
+    cleanups.push(async () => web.stop());
+    const gateway = `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: ${listenerPort}, protocol: HTTP}]}\n`;
+    const route = routeYaml("r", "parentRefs: [{name: gw}]\nrules: [{backendRefs: [{name: web, port: 80}]}]");
+    const file = write("addresses.yaml", gateway + serviceYaml("web", [web.port]) + route);
+    const { admin } = await startGateway([file], ["--bind-address", bind]);
+    const shown = await serviceroute(["get", "gateways", "gw", "-o", "json", "--admin", `http://127.0.0.1:${admin}`]);
+    const { status } = JSON.parse(shown.stdout) as { status: { addresses: { value: string }[] } };
+    expect(status.addresses).toHaveLength(1);
+    expect((await send(listenerPort, "/", {}, status.addresses[0]?.value)).body).toBe("web");
+  });
+
   test("P20: no admin path answers on the port of the traffic", async () => {
     const { port } = await startGateway([write("empty.yaml", "")]);
     for (const path of ["/v1/table", "/v1/routes", "/metrics", "/healthz", "/readyz", "/v1/explain"])
