@@ -6,6 +6,8 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Provider } from "./control-plane.ts";
+import { clusterForTraffic, inNamespace } from "./traffic.ts";
 
 interface Patch {
   readonly file: string;
@@ -43,8 +45,11 @@ function apply(folder: string, { file, find, replace }: Patch): string {
   return text;
 }
 
-/** Whether the named test ran and failed. */
-function goesRed(folder: string, { project, test }: Protection): "red" | "green" | "not run" {
+const HANGS_MS = 600_000;
+let cluster: Provider | undefined;
+
+/** Whether the named test ran and failed, or never ended. */
+async function goesRed(folder: string, { project, test }: Protection): Promise<"red" | "green" | "not run"> {
   const pattern = test.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const output = join(folder, "result.json");
   rmSync(output, { force: true });
@@ -58,7 +63,12 @@ function goesRed(folder: string, { project, test }: Protection): "red" | "green"
     "--reporter=json",
     `--outputFile=${output}`,
   ];
-  spawnSync(NODE, args, { cwd: folder, stdio: "ignore", env: { ...process.env, CI: "true" } });
+  if (project === "e2e") cluster ??= await clusterForTraffic(console.log);
+  const [program = "", ...rest] = project === "e2e" ? inNamespace([NODE, ...args]) : [NODE, ...args];
+  const env = { ...process.env, CI: "true", ...cluster?.env };
+  const timeout = project === "e2e" ? HANGS_MS : HANGS_MS / 10;
+  const { error } = spawnSync(program, rest, { cwd: folder, stdio: "ignore", env, timeout, killSignal: "SIGKILL" });
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "ETIMEDOUT") return "red";
   const result = JSON.parse(readFileSync(output, "utf8")) as { numPassedTests: number; numFailedTests: number };
   if (result.numFailedTests > 0) return "red";
   return result.numPassedTests > 0 ? "green" : "not run";
@@ -73,7 +83,7 @@ for (const one of chosen) {
   let outcome: string;
   try {
     for (const patch of patches) apply(folder, patch);
-    outcome = goesRed(folder, one);
+    outcome = await goesRed(folder, one);
   } catch (error) {
     outcome = error instanceof Error ? error.message : String(error);
   }

@@ -2,17 +2,12 @@
  * Every check of the project, in order, each counted: `npm test` and `npm run check`. With `fast` only what the inner
  * loop needs; with the name of a suite, that suite.
  */
-import { execFileSync, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  type Provider,
-  anyControlPlane,
-  gatewayApiModule,
-  kstatusProgram,
-  localControlPlane,
-} from "./control-plane.ts";
+import { type Provider, anyControlPlane, gatewayApiModule } from "./control-plane.ts";
+import { clusterForTraffic, inNamespace } from "./traffic.ts";
 
 interface Suite {
   readonly name: string;
@@ -26,44 +21,10 @@ const node = join(import.meta.dirname, "node");
 const tool = (path: string, ...args: string[]): string[] => [node, `node_modules/${path}`, ...args];
 const say = (line: string): void => console.log(`# ${line}`);
 
-/** Traffic of these suites stays in a network namespace of their own; every documentation address is local there. */
-const inNamespace = (command: readonly string[]): string[] => {
-  const isRoot = process.getuid?.() === 0;
-  const unshare = [
-    "unshare",
-    ...(isRoot ? [] : ["--user", "--map-root-user"]),
-    "--net",
-    "--pid",
-    "--fork",
-    "--kill-child",
-    "--mount-proc",
-  ];
-  return [...unshare, join(import.meta.dirname, "namespace"), ...command];
-};
-
 async function apiServer(): Promise<Provider> {
   const provider = await anyControlPlane(say);
   say(`control plane: ${provider.description}`);
   return { ...provider, env: { ...provider.env, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) } };
-}
-
-async function clusterForTraffic(): Promise<Provider> {
-  const provider = await localControlPlane(say);
-  say(`control plane: ${provider.description}`);
-  const env = {
-    SERVICEROUTE_GATEWAY_API: gatewayApiModule(say),
-    SERVICEROUTE_KSTATUS: await kstatusProgram(say),
-    SERVICEROUTE_ROOTFS: imageTree(),
-  };
-  return { ...provider, env: { ...provider.env, ...env } };
-}
-
-/** The image's file tree, made anew: the Deployment is tested as it would be shipped from here. */
-function imageTree(): string {
-  const tree = join(mkdtempSync(join(tmpdir(), "serviceroute-image-")), "rootfs");
-  say(`image tree: ${tree}`);
-  execFileSync(join(import.meta.dirname, "rootfs"), [tree], { stdio: ["ignore", "ignore", "pipe"] });
-  return tree;
 }
 
 const SUITES: readonly Suite[] = [
@@ -82,13 +43,13 @@ const SUITES: readonly Suite[] = [
   { name: "feature", commands: [], vitest: "feature" },
   { name: "contract", commands: [], vitest: "contract" },
   { name: "control-plane", commands: [], vitest: "control-plane", prepare: apiServer },
-  { name: "e2e", commands: [], vitest: "e2e", prepare: clusterForTraffic },
+  { name: "e2e", commands: [], vitest: "e2e", prepare: async () => clusterForTraffic(say) },
 ];
 /** Run by name only: it measures and checks nothing. */
 const BENCH: Suite = {
   name: "bench-cluster",
   commands: [inNamespace([node, "hack/bench-cluster.ts"])],
-  prepare: clusterForTraffic,
+  prepare: async () => clusterForTraffic(say),
 };
 const FAST = ["types", "lint", "table", "golden", "feature"];
 
