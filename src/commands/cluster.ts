@@ -60,16 +60,14 @@ export class Cluster {
     const { client, log, metrics, flags } = parts;
     const { systemNamespace: namespace, replicaName: identity } = flags;
     const common = { client, log, random: Math.random };
-    const changed = (): void => {
-      this.engine.controller.changed();
-      if (this.#isSynced) this.#keeper?.changed();
-    };
+    const changed = (): void => this.engine.controller.changed();
     this.#leader = new Leader({
       ...common,
       namespace,
       name: "serviceroute-leader",
       identity,
       monotonic,
+      mayLead: () => this.#isSynced,
       changed: () => undefined,
     });
     this.#status = new ClusterStatus({
@@ -92,11 +90,11 @@ export class Cluster {
           identity,
           monotonic,
           isReady: () => this.notReady() === "",
-          notServing: () => this.engine.listeners.notServing(),
+          listeners: () => this.engine.listeners.report(),
           reported: (others) => {
             this.engine.liveness.reported(others);
             this.engine.listeners.reported(others);
-            changed();
+            this.engine.controller.changed();
           },
         })
       : undefined;
@@ -109,7 +107,7 @@ export class Cluster {
       onRaw: (kind, key, raw) => {
         if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") this.#status.seen(key, raw);
       },
-      onProgress: (kind, version) => this.replicas?.served(kind, version),
+      onProgress: (version) => this.replicas?.served(version),
     });
   }
 
@@ -172,6 +170,12 @@ export class Cluster {
     await this.#keeper?.stop();
   }
 
+  /** What is gone has no status to write: a follower, which never writes, would remember it for ever. */
+  #changed(keys: Iterable<Key>): void {
+    this.#status.writer.mark([...keys].filter((key) => this.#status.live.has(key)));
+    if (this.#isSynced) this.#keeper?.changed();
+  }
+
   #createKeeper(): LastGoodKeeper | undefined {
     const { flags, options, log } = this.#parts;
     if (flags.lastGoodFile === undefined) return undefined;
@@ -189,8 +193,8 @@ export class Cluster {
       metrics,
       replicas: flags.leaderElect,
       sink: {
-        routesChanged: (keys) => this.#status.writer.mark(keys),
-        gatewaysChanged: (keys) => this.#status.writer.mark(keys),
+        routesChanged: (keys) => this.#changed(keys),
+        gatewaysChanged: (keys) => this.#changed(keys),
       },
       secretProblem: (namespace, name) => this.#secrets.problem(namespace, name),
       onListenerState: () => this.replicas?.publish(),

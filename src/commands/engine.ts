@@ -72,7 +72,6 @@ export function createEngine({
     dataPlane: gateway,
     liveness,
     listeners,
-    gatewayVersion: (key) => store.peek(key)?.metadata,
     log,
     observe: { passed: (ms) => metrics.translated(ms), failed: () => metrics.translationFailed() },
     sink,

@@ -7,12 +7,12 @@ export class Readiness {
   /** Why it should get none; empty: it may. A listener that comes later, or one of several that fails, takes nothing back. */
   problem({ controller, listeners, translator }: Engine): string {
     if (!controller.isLive) return "the first table is not live yet";
-    const missing = [...listeners.notServing()];
-    const [pending] = missing.find(([, why]) => why === "") ?? [];
+    const [pending] = listeners.waiting();
     if (!this.#wasBound && pending !== undefined) return `waiting for listener ${pending} to be bound`;
     this.#wasBound = true;
-    const [first] = missing;
-    if (first === undefined || missing.length < translator.table.listeners.size) return "";
+    const { failed } = listeners.report();
+    const [first] = failed;
+    if (first === undefined || failed.size < translator.table.listeners.size) return "";
     return `no listener can be served; ${first[0]}: ${first[1]}`;
   }
 }

@@ -5,7 +5,7 @@ import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Output } from "../translate/output.ts";
 import type { Translator } from "../translate/translator.ts";
-import type { GatewayVersion, ListenerLiveness } from "./listener-liveness.ts";
+import type { ListenerLiveness } from "./listener-liveness.ts";
 import type { Liveness } from "./liveness.ts";
 
 /** Serves a table; declared here because data planes and the controller do not know each other. */
@@ -35,7 +35,6 @@ export class Controller {
   readonly #dataPlane: DataPlane;
   readonly #liveness: Liveness;
   readonly #listeners: ListenerLiveness;
-  readonly #gatewayVersion: (key: Key<"Gateway">) => GatewayVersion | undefined;
   readonly #sink: StatusSink;
   readonly #observe: ControllerObserver;
   readonly #log: Logger;
@@ -47,8 +46,6 @@ export class Controller {
     dataPlane: DataPlane;
     liveness: Liveness;
     listeners: ListenerLiveness;
-    /** Which version of a Gateway the store has. */
-    gatewayVersion: (key: Key<"Gateway">) => GatewayVersion | undefined;
     sink: StatusSink;
     observe: ControllerObserver;
     log: Logger;
@@ -57,7 +54,6 @@ export class Controller {
     this.#dataPlane = parts.dataPlane;
     this.#liveness = parts.liveness;
     this.#listeners = parts.listeners;
-    this.#gatewayVersion = parts.gatewayVersion;
     this.#sink = parts.sink;
     this.#observe = parts.observe;
     this.#log = parts.log;
@@ -111,8 +107,6 @@ export class Controller {
 
   #publish(output: Output): void {
     this.#listeners.published(output.diff.listeners);
-    for (const [key, status] of output.gatewayStatuses)
-      this.#listeners.gatewayPublished(key, status === undefined ? undefined : this.#gatewayVersion(key));
     this.#serve(output.diff);
     for (const key of output.removed) this.#liveness.forget(key);
     for (const [key, translation] of output.translations) {

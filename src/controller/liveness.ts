@@ -12,6 +12,9 @@ interface Waiting {
   readonly version: string;
   readonly generation: number;
   readonly resourceVersion: bigint;
+  /** What was said last. */
+  live: number;
+  total: number;
 }
 
 /**
@@ -37,7 +40,7 @@ export class Liveness {
     if (this.#settled.get(key) === version || this.#waiting.get(key)?.version === version) return;
     this.#settled.delete(key);
     const seen = /^[0-9]+$/.test(resourceVersion) ? BigInt(resourceVersion) : 0n;
-    this.#waiting.set(key, { version, generation, resourceVersion: seen });
+    this.#waiting.set(key, { version, generation, resourceVersion: seen, live: 0, total: 0 });
     this.#check(key);
   }
 
@@ -58,7 +61,9 @@ export class Liveness {
     if (waiting === undefined || !this.#counting) return;
     const total = this.#others.length + 1;
     const live = this.#others.filter(({ servedThrough }) => servedThrough >= waiting.resourceVersion).length + 1;
-    this.#set(key, { generation: waiting.generation, live, total });
+    if (live !== waiting.live || total !== waiting.total)
+      this.#set(key, { generation: waiting.generation, live, total });
+    [waiting.live, waiting.total] = [live, total];
     if (live < total) return;
     this.#waiting.delete(key);
     this.#settled.set(key, waiting.version);

@@ -51,6 +51,8 @@ export interface Listener {
   /** The port that is bound: another one behind a Service. */
   readonly bindPort: number;
 
+  /** Short and different for anything that decides what this listener serves: by it replicas know that they serve the same. */
+  readonly digest: string;
   readonly protocol: "HTTP" | "HTTPS";
   /** Lower-case, or `*`. */
   readonly hostname: string;

@@ -12,14 +12,17 @@ export type ListenerState =
   | { readonly kind: "serving" }
   | { readonly kind: "failed"; readonly reason: "PortUnavailable"; readonly message: string };
 
-/** Stands for all listeners of a replica that has too many to tell of. */
-export const EVERY_LISTENER = "*" as ListenerId;
+/** What a replica says of its listeners. */
+export interface ListenerReport {
+  /** Digests of those that it serves. */
+  readonly serving: ReadonlySet<string>;
+  /** Why others do not: a port that cannot be bound. Those that are only not bound yet are in neither. */
+  readonly failed: ReadonlyMap<ListenerId, string>;
+}
 
-/** What a replica says of itself: everything of that kind up to a resourceVersion is in its table, and what of it does not serve. */
+/** What a replica says of itself: every ServiceRoute up to a resourceVersion is in its table, and which listeners it serves. */
 export interface ReplicaReport {
   readonly replica: string;
   readonly servedThrough: bigint;
-  readonly gatewaysThrough: bigint;
-  /** Why a listener of its table does not serve; empty: not yet. */
-  readonly notServing: ReadonlyMap<ListenerId, string>;
+  readonly listeners: ListenerReport;
 }

@@ -9,8 +9,12 @@ const LATCHED = ["Programmed", "Ready"];
 const isTrue = (conditions: readonly Condition[] | undefined, type: string): boolean =>
   conditions?.find((c) => c.type === type)?.status === "True";
 
+const idOf = ({ parentRef }: { readonly parentRef: object }): string =>
+  JSON.stringify(Object.entries(parentRef).sort());
+
+/** Without regard to their order: a status keeps the one that it has. */
 const parentsOf = (parents: readonly { readonly parentRef: object }[] | undefined): string =>
-  JSON.stringify((parents ?? []).map(({ parentRef }) => Object.entries(parentRef).sort()));
+  JSON.stringify((parents ?? []).map(idOf).sort());
 
 /**
  * Programmed=True, once said of a generation and its parents, is only taken back by a refusal or a new generation:
@@ -34,9 +38,9 @@ export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRo
   return {
     ...desired,
     conditions: keep(desired.conditions, live.conditions),
-    parents: desired.parents.map((parent, i) => ({
+    parents: desired.parents.map((parent) => ({
       ...parent,
-      conditions: keep(parent.conditions, own[i]?.conditions),
+      conditions: keep(parent.conditions, own.find((old) => idOf(old) === idOf(parent))?.conditions),
     })),
     summary: { ...desired.summary, proxies: live.summary?.proxies ?? desired.summary.proxies },
   };

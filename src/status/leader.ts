@@ -7,6 +7,7 @@ import type { Logger } from "../telemetry/logger.ts";
 const LEASE_SECONDS = 15;
 const RENEW_DEADLINE_MS = 10_000;
 const RETRY_MS = 2000;
+const NOT_YET_MS = 200;
 const JITTER = 0.2;
 /** Shorter than the deadline, so that one lost request does not cost the lead. */
 const REQUEST_MS = 4000;
@@ -32,6 +33,8 @@ export interface LeaderParts {
   readonly random: () => number;
   /** Milliseconds of a clock that never goes back. Wall time plays no part in who leads (F14). */
   readonly monotonic: () => number;
+  /** One that does not know the cluster yet does not take the lead from one that does. */
+  readonly mayLead: () => boolean;
   readonly changed: (leading: boolean) => void;
 }
 
@@ -56,19 +59,21 @@ export class Leader {
 
   async start(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await this.#round(signal);
+      if (this.#parts.mayLead()) await this.#round(signal);
       this.#tell();
-      await pause(RETRY_MS * (1 + JITTER * this.#parts.random()), signal);
+      const again = this.#parts.mayLead() ? RETRY_MS : NOT_YET_MS;
+      await pause(again * (1 + JITTER * this.#parts.random()), signal);
     }
     await this.#release();
   }
 
   async #round(signal: AbortSignal): Promise<void> {
     const started = this.#parts.monotonic();
+    const limited = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]);
     try {
-      const lease = await this.#read(AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]));
-      if (lease === undefined) this.#held = await this.#create(signal);
-      else if (this.#mayTake(lease)) this.#held = await this.#write(lease, this.#parts.identity, signal);
+      const lease = await this.#read(limited());
+      if (lease === undefined) this.#held = await this.#create(limited());
+      else if (this.#mayTake(lease)) this.#held = await this.#write(lease, this.#parts.identity, limited());
       else return;
       this.#renewedAt = started;
     } catch (error) {

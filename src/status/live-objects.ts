@@ -36,6 +36,10 @@ export class LiveObjects {
     this.#objects.delete(key);
   }
 
+  has(key: Key): boolean {
+    return this.#objects.has(key);
+  }
+
   /** A copy of its own each time. */
   get(key: Key): LiveObject | undefined {
     const kept = this.#objects.get(key);

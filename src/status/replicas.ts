@@ -2,16 +2,19 @@ import type { ApiClient } from "../kube/api-client.ts";
 import { pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
 import { ListWatch, type RawObject } from "../kube/list-watch.ts";
-import type { ReplicaReport } from "../routing/programmed.ts";
+import type { ListenerReport, ReplicaReport } from "../routing/programmed.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { readNotServing, writeNotServing } from "./not-serving.ts";
+import { readListeners, writeListeners } from "./listener-report.ts";
 
 const LABEL = "serviceroute.dev/replica";
 const SERVED_THROUGH = "serviceroute.dev/served-through";
-const GATEWAYS_THROUGH = "serviceroute.dev/gateways-through";
-const NOT_SERVING = "serviceroute.dev/not-serving";
+const LISTENERS = "serviceroute.dev/listeners";
 const COALESCE_MS = 200;
 const HEARTBEAT_MS = 5000;
+const RETRY_MS = 1000;
+const REQUEST_MS = 4000;
+/** Our own heartbeat comes back on the watch: when nothing does, it is the watch that is dead, not the others. */
+const SILENCE_MS = 2.4 * HEARTBEAT_MS;
 /** A replica that has not been heard of for this long serves nobody that we know of. */
 const LIFETIME_MS = 15_000;
 const BURIAL_MS = 60_000;
@@ -33,8 +36,8 @@ export interface ReplicasParts {
   readonly monotonic: () => number;
   /** Whether this replica gets traffic: one that does not has no report. */
   readonly isReady: () => boolean;
-  /** What of its table this replica does not serve. */
-  readonly notServing: () => ReplicaReport["notServing"];
+  /** Which listeners of its table this replica serves. */
+  readonly listeners: () => ListenerReport;
   /** The reports of all other replicas that are alive, whenever they change. */
   readonly reported: (others: readonly ReplicaReport[]) => void;
 }
@@ -46,7 +49,10 @@ export interface ReplicasParts {
 export class Replicas {
   readonly #parts: ReplicasParts;
   readonly #others = new Map<string, { report: ReplicaReport; version: string; seenAt: number }>();
-  readonly #through = { ServiceRoute: "0", Gateway: "0" };
+  #servedThrough = "0";
+  /** When the watch said anything last; before the first list nothing is known of the others. */
+  #heardAt = Number.NEGATIVE_INFINITY;
+  #reported = "";
   #isSynced = false;
   #isPublished = false;
   #publishNow: () => void = () => undefined;
@@ -55,9 +61,9 @@ export class Replicas {
     this.#parts = parts;
   }
 
-  /** The live table has everything of this kind up to here. */
-  served(kind: "ServiceRoute" | "Gateway", resourceVersion: string): void {
-    this.#through[kind] = resourceVersion;
+  /** The live table has every ServiceRoute up to here. */
+  served(resourceVersion: string): void {
+    this.#servedThrough = resourceVersion;
     this.publish();
   }
 
@@ -81,14 +87,17 @@ export class Replicas {
       log,
       random,
       optional: false,
+      silenceMs: SILENCE_MS,
       feed: {
         replace: (items) => {
+          this.#heardAt = this.#parts.monotonic();
           const present = new Set(items.map((item) => item.metadata?.name ?? ""));
           for (const name of this.#others.keys()) if (!present.has(name)) this.#others.delete(name);
           for (const item of items) this.#see(item);
           this.#report();
         },
         events: (events) => {
+          this.#heardAt = this.#parts.monotonic();
           for (const { type, object } of events) {
             if (type === "DELETED") this.#others.delete(object.metadata?.name ?? "");
             else this.#see(object);
@@ -114,7 +123,7 @@ export class Replicas {
     return `serviceroute-replica-${this.#parts.identity}`.slice(0, 253);
   }
 
-  /** A Lease that was there when we came proves nothing until it changes; one that does not is of a replica that is gone. */
+  /** A Lease that was there when we came counts for its lifetime, unless even its writer's clock says that it is old. */
   #see(raw: RawObject): void {
     const { metadata, spec } = raw as ReplicaLease;
     const replica = spec?.holderIdentity ?? "";
@@ -127,30 +136,34 @@ export class Replicas {
     if (known?.version === version) return;
     const isOld = known === undefined && Date.now() - Date.parse(spec?.renewTime ?? "") > CLOCK_SKEW_MS;
     const seenAt = isOld ? Number.NEGATIVE_INFINITY : this.#parts.monotonic();
-    const gatewaysThrough = asVersion(annotations[GATEWAYS_THROUGH]) ?? 0n;
-    const notServing = readNotServing(annotations[NOT_SERVING]);
-    this.#others.set(name, { report: { replica, servedThrough, gatewaysThrough, notServing }, version, seenAt });
+    const listeners = readListeners(annotations[LISTENERS]);
+    this.#others.set(name, { report: { replica, servedThrough, listeners }, version, seenAt });
   }
 
+  /** Nobody is taken for dead while it is the watch that says nothing. */
   #report(): void {
     const now = this.#parts.monotonic();
-    const alive = [...this.#others.values()].filter(({ seenAt }) => now - seenAt <= LIFETIME_MS);
-    this.#parts.reported(alive.map(({ report }) => report));
+    if (now - this.#heardAt > LIFETIME_MS) return;
+    const alive = [...this.#others].filter(([, { seenAt }]) => now - seenAt <= LIFETIME_MS);
+    const versions = JSON.stringify(alive.map(([name, { version }]) => [name, version]));
+    if (versions !== this.#reported) this.#parts.reported(alive.map(([, { report }]) => report));
+    this.#reported = versions;
     this.#bury(now);
   }
 
   /** Removes what replicas that crashed have left behind. */
   #bury(now: number): void {
-    for (const [name, { seenAt }] of this.#others) {
+    for (const [name, { seenAt, version }] of this.#others) {
       if (now - seenAt <= BURIAL_MS) continue;
       this.#others.delete(name);
-      void this.#remove(name, "the report of a replica that is gone could not be removed");
+      const unchanged = { preconditions: { resourceVersion: version } };
+      void this.#remove(name, "the report of a replica that is gone could not be removed", unchanged);
     }
   }
 
-  #remove(name: string, otherwise: string): Promise<void> {
+  #remove(name: string, otherwise: string, body?: object): Promise<void> {
     const call = { method: "DELETE", path: `${this.#path}/${name}`, signal: AbortSignal.timeout(WITHDRAW_MS) } as const;
-    return this.#parts.client.json(call).then(
+    return this.#parts.client.json(body === undefined ? call : { ...call, body }).then(
       () => undefined,
       (error: unknown) => this.#parts.log.warn({ lease: name, err: asKubeError(error).message }, otherwise),
     );
@@ -160,14 +173,15 @@ export class Replicas {
     while (!signal.aborted) {
       const called = new AbortController();
       this.#publishNow = () => called.abort();
-      if (this.#isSynced && this.#parts.isReady()) await this.#publish(signal);
-      else await this.#withdraw();
-      await pause(HEARTBEAT_MS, AbortSignal.any([signal, called.signal]));
+      const counts = this.#isSynced && this.#parts.isReady();
+      const done = counts ? await this.#publish(signal) : await this.#withdraw();
+      await pause(done ? HEARTBEAT_MS : RETRY_MS, AbortSignal.any([signal, called.signal]));
       if (called.signal.aborted) await pause(COALESCE_MS, signal);
     }
   }
 
-  async #publish(signal: AbortSignal): Promise<void> {
+  /** @returns Whether the others can know it now. */
+  async #publish(signal: AbortSignal): Promise<boolean> {
     const { client, namespace, identity, log } = this.#parts;
     const body = {
       apiVersion: "coordination.k8s.io/v1",
@@ -177,9 +191,8 @@ export class Replicas {
         namespace,
         labels: { [LABEL]: "true" },
         annotations: {
-          [SERVED_THROUGH]: this.#through.ServiceRoute,
-          [GATEWAYS_THROUGH]: this.#through.Gateway,
-          [NOT_SERVING]: writeNotServing(this.#parts.notServing()),
+          [SERVED_THROUGH]: this.#servedThrough,
+          [LISTENERS]: writeListeners(this.#parts.listeners()),
         },
       },
       spec: {
@@ -194,20 +207,25 @@ export class Replicas {
       contentType: "application/merge-patch+json",
     } as const;
     this.#isPublished = true;
+    const limited = (): AbortSignal => AbortSignal.any([signal, AbortSignal.timeout(REQUEST_MS)]);
     try {
-      await client.json({ ...patch, body, signal }).catch(async (error: unknown) => {
+      await client.json({ ...patch, body, signal: limited() }).catch(async (error: unknown) => {
         if (asKubeError(error).code !== "notFound") throw error;
-        await client.json({ method: "POST", path: this.#path, body, signal });
+        await client.json({ method: "POST", path: this.#path, body, signal: limited() });
       });
+      return true;
     } catch (error) {
-      if (!signal.aborted) log.warn({ err: asKubeError(error).message }, "this replica could not report how far it is");
+      const why = { err: asKubeError(error).message };
+      if (!signal.aborted) log.error(why, "this replica could not report how far it is, and is not counted without");
+      return false;
     }
   }
 
-  async #withdraw(): Promise<void> {
-    if (!this.#isPublished) return;
+  async #withdraw(): Promise<true> {
+    if (!this.#isPublished) return true;
     this.#isPublished = false;
     await this.#remove(this.#name, "this replica's report could not be removed; it runs out by itself");
+    return true;
   }
 }
 

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { computed, effect } from "@preact/signals-core";
 import { type Key, keyOf } from "../api/keys.ts";
@@ -13,8 +14,11 @@ import {
   referencedSecrets,
 } from "./certificates.ts";
 import { gatewayStatus } from "./gateway-status.ts";
-import { type GatewayLookup, type GatewayPlan, type GatewayView, planGateways } from "./gateways.ts";
+import { type GatewayLookup, type GatewayPlan, type GatewayView, type ListenerView, planGateways } from "./gateways.ts";
 import type { TranslateOptions } from "./options.ts";
+
+/** 48 bits: of two thousand listeners the chance that any two agree by accident is one in a hundred million. */
+const DIGEST_LENGTH = 8;
 
 /** Where a stage puts what has changed, and where it finds what it said last. */
 export interface GatewaySink {
@@ -159,6 +163,7 @@ export class GatewayStage {
         address,
         port,
         bindPort,
+        digest: digestOf(gateway, view, certificates),
         protocol,
         hostname,
         certificates,
@@ -180,6 +185,17 @@ export class GatewayStage {
       return this.#secretProblem(ns, secret);
     });
   }
+}
+
+/** Without addresses, which differ from replica to replica. */
+function digestOf(
+  { key, isDefault }: GatewayView,
+  { refusal: _refusal, ...view }: ListenerView,
+  certificates: readonly Certificate[],
+): string {
+  const shown = certificates.map(({ secret, chain }) => [secret, chain]);
+  const text = JSON.stringify([key, isDefault, view, shown]);
+  return createHash("sha256").update(text).digest("base64url").slice(0, DIGEST_LENGTH);
 }
 
 const sameChain = (a: readonly Certificate[], b: readonly Certificate[]): boolean =>

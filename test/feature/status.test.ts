@@ -270,6 +270,7 @@ describe("the leader", () => {
       log,
       random: () => 0,
       monotonic: () => clock.ms,
+      mayLead: () => true,
       changed: () => undefined,
     });
     const stop = new AbortController();

@@ -3,11 +3,10 @@ import { keyOf } from "../../src/api/keys.ts";
 import { ListenerLiveness } from "../../src/controller/listener-liveness.ts";
 import { Liveness } from "../../src/controller/liveness.ts";
 import type { Listener, ListenerId } from "../../src/routing/listener.ts";
-import { EVERY_LISTENER, type ListenerState, type ReplicaReport } from "../../src/routing/programmed.ts";
-import { readNotServing, writeNotServing } from "../../src/status/not-serving.ts";
+import type { ListenerReport, ListenerState, ReplicaReport } from "../../src/routing/programmed.ts";
+import { readListeners, writeListeners } from "../../src/status/listener-report.ts";
 
 const ROUTE = keyOf("ServiceRoute", "default", "r");
-const GATEWAY = keyOf("Gateway", "infra", "public");
 const WEB = "infra/public/web" as ListenerId;
 const SERVING: ListenerState = { kind: "serving" };
 const TAKEN = "port 80 of 198.51.100.1 cannot be bound: is in use";
@@ -15,8 +14,7 @@ const TAKEN = "port 80 of 198.51.100.1 cannot be bound: is in use";
 const replica = (report: Partial<ReplicaReport>): ReplicaReport => ({
   replica: "b",
   servedThrough: 0n,
-  gatewaysThrough: 0n,
-  notServing: new Map(),
+  listeners: { serving: new Set(), failed: new Map() },
   ...report,
 });
 
@@ -57,87 +55,84 @@ describe("counting who serves a route", () => {
 });
 
 describe("counting who serves a listener", () => {
-  const version = (resourceVersion: string, generation = 1) => ({ uid: "u", generation, resourceVersion });
-  /** A Gateway whose listener this replica serves, at resourceVersion 10. */
+  const listener = (digest = "d1"): Listener => ({ id: WEB, digest }) as Listener;
+  /** A listener that this replica serves. */
   function served(others: readonly ReplicaReport[] = []) {
     const said = new Map<ListenerId, ListenerState | undefined>();
     const listeners = new ListenerLiveness((id, state) => said.set(id, state), false);
     listeners.reported(others);
-    listeners.published(new Map([[WEB, { id: WEB } as Listener]]));
-    listeners.gatewayPublished(GATEWAY, version("10"));
+    listeners.published(new Map([[WEB, listener()]]));
     listeners.said(WEB, SERVING);
     return { listeners, said: () => said.get(WEB) };
   }
-  const waiting = (): ReplicaReport => replica({ gatewaysThrough: 9n });
-  const has = (notServing: Readonly<Record<string, string>> = {}): ReplicaReport =>
-    replica({ gatewaysThrough: 10n, notServing: new Map(Object.entries(notServing) as [ListenerId, string][]) });
+  const serving = (...digests: string[]): ReplicaReport =>
+    replica({ listeners: { serving: new Set(digests), failed: new Map() } });
+  const failing = (id: ListenerId, why: string): ReplicaReport =>
+    replica({ listeners: { serving: new Set(), failed: new Map([[id, why]]) } });
 
   test("nothing serves before the other replicas have been heard", () => {
     let said: ListenerState | undefined;
     const listeners = new ListenerLiveness((_id, state) => (said = state), false);
-    listeners.published(new Map([[WEB, { id: WEB } as Listener]]));
-    expect([...listeners.notServing()]).toEqual([[WEB, ""]]);
+    listeners.published(new Map([[WEB, listener()]]));
+    expect(listeners.waiting()).toEqual([WEB]);
     listeners.said(WEB, SERVING);
-    expect(said).toBeUndefined();
+    expect([said, listeners.waiting()]).toEqual([undefined, []]);
     listeners.reported([]);
     expect(said).toEqual(SERVING);
   });
 
-  test("every replica must have the Gateway, and must have bound its port", () => {
-    const { listeners, said } = served([waiting()]);
+  test("every replica must serve the same listener: one that does not have it, or has it otherwise, has not said so", () => {
+    const { listeners, said } = served([serving()]);
     expect(said()).toBeUndefined();
-    for (const report of [waiting(), has({ [WEB]: "" })]) {
-      listeners.reported([report]);
+    for (const others of [[serving("d0")], [serving("d1"), serving()]]) {
+      listeners.reported(others);
       expect(said()).toBeUndefined();
     }
-    listeners.reported([has()]);
+    listeners.reported([serving("d1"), serving("d0", "d1")]);
     expect(said()).toEqual(SERVING);
   });
 
   test("F52: a port that another replica cannot bind is said so until it can", () => {
     const { listeners, said } = served();
-    listeners.reported([has({ [WEB]: TAKEN }), has()]);
+    listeners.reported([failing(WEB, TAKEN), serving("d1")]);
     expect(said()).toEqual({ kind: "failed", reason: "PortUnavailable", message: `on 1 of 3 replicas: ${TAKEN}` });
     listeners.said(WEB, { kind: "failed", reason: "PortUnavailable", message: TAKEN });
     expect(said()).toMatchObject({ message: `on 2 of 3 replicas: ${TAKEN}` });
+    expect(listeners.report()).toEqual({ serving: new Set(), failed: new Map([[WEB, TAKEN]]) });
     listeners.said(WEB, SERVING);
-    listeners.reported([has(), has()]);
+    listeners.reported([serving("d1")]);
     expect(said()).toEqual(SERVING);
   });
 
-  test("a replica that joins later takes nothing back; a new generation counts anew", () => {
+  test("a listener that changes is not said to serve before the data plane has said it again", () => {
     const { listeners, said } = served();
-    listeners.reported([has()]);
-    listeners.reported([has(), waiting()]);
-    expect(said()).toEqual(SERVING);
-    listeners.gatewayPublished(GATEWAY, version("11", 2));
+    listeners.published(new Map([[WEB, listener("d2")]]));
     expect(said()).toBeUndefined();
-    listeners.reported([replica({ gatewaysThrough: 11n }), replica({ gatewaysThrough: 12n })]);
+    expect(listeners.report().serving.size).toBe(0);
+    listeners.said(WEB, SERVING);
     expect(said()).toEqual(SERVING);
+    expect([...listeners.report().serving]).toEqual(["d2"]);
   });
 
   test("a listener that is gone says nothing, whatever others still tell", () => {
     const { listeners, said } = served();
-    listeners.reported([has({ [WEB]: TAKEN })]);
+    listeners.reported([failing(WEB, TAKEN)]);
     listeners.published(new Map([[WEB, undefined]]));
-    listeners.gatewayPublished(GATEWAY, undefined);
+    listeners.said(WEB, SERVING);
     expect(said()).toBeUndefined();
-    expect(listeners.notServing().size).toBe(0);
+    expect(listeners.report().serving.size).toBe(0);
   });
 
-  test("too many to tell of stand for all; what nobody understands is not taken for serving", () => {
-    const many = new Map(
-      Array.from({ length: 501 }, (_, i) => [`infra/public/${i}` as ListenerId, i === 7 ? TAKEN : ""]),
-    );
-    expect([...readNotServing(writeNotServing(many))]).toEqual([[EVERY_LISTENER, TAKEN]]);
-    expect(readNotServing(writeNotServing(new Map([[WEB, TAKEN]])))).toEqual(new Map([[WEB, TAKEN]]));
-    expect(readNotServing(writeNotServing(new Map())).size).toBe(0);
-    for (const odd of [undefined, "", "[", "null", "7"])
-      expect([...readNotServing(odd)]).toEqual([[EVERY_LISTENER, ""]]);
-    const { listeners, said } = served();
-    listeners.reported([has({ [EVERY_LISTENER]: TAKEN })]);
-    expect(said()).toMatchObject({ kind: "failed" });
-    listeners.reported([has()]);
-    expect(said()).toEqual(SERVING);
+  test("a report is read as it was written; what there is no room for, or nobody understands, does not serve", () => {
+    const report: ListenerReport = { serving: new Set(["d1", "d2"]), failed: new Map([[WEB, TAKEN]]) };
+    expect(readListeners(writeListeners(report))).toEqual(report);
+    const long = (i: number): ListenerId => `${"n".repeat(63)}/${"g".repeat(253)}/${i}` as ListenerId;
+    const many = new Map(Array.from({ length: 2000 }, (_, i) => [long(i), TAKEN]));
+    const all = new Set(Array.from({ length: 20_000 }, (_, i) => String(10_000_000 + i)));
+    const written = writeListeners({ serving: all, failed: many });
+    expect(Buffer.byteLength(written)).toBeLessThan(250_000);
+    expect(readListeners(written).serving.size).toBe(10_000);
+    for (const odd of [undefined, "", "[", "null", "7", "[]", '{"serving":7,"failed":{}}', '{"serving":"a"}'])
+      expect(readListeners(odd).serving.size).toBe(0);
   });
 });

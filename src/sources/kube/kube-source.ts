@@ -19,8 +19,6 @@ export const WATCHED_KINDS = [
   "Namespace",
 ] as const satisfies readonly Kind[];
 type WatchedKind = (typeof WATCHED_KINDS)[number];
-/** Kinds of which replicas tell each other how far they are. */
-export type ReportedKind = "ServiceRoute" | "Gateway";
 
 export interface KubeSourceParts {
   readonly client: ApiClient;
@@ -34,8 +32,8 @@ export interface KubeSourceParts {
   readonly changed: () => void;
   /** Sees every object as the API server sent it, status included; undefined = deleted. */
   readonly onRaw: (kind: Kind, key: Key, raw: RawObject | undefined) => void;
-  /** How far the objects of a kind that we have go. */
-  readonly onProgress: (kind: ReportedKind, resourceVersion: string) => void;
+  /** How far the ServiceRoutes that we have go. */
+  readonly onProgress: (resourceVersion: string) => void;
 }
 
 export function pathOf(kind: Kind, namespace: string | undefined): string {
@@ -100,9 +98,7 @@ export class KubeSource {
         });
         changed();
       },
-      ...(kind === "ServiceRoute" || kind === "Gateway"
-        ? { progress: (version: string) => onProgress(kind, version) }
-        : {}),
+      ...(kind === "ServiceRoute" ? { progress: onProgress } : {}),
       synced: () => {
         metrics.sourceSynced(kind, true);
         if (this.#unsynced.delete(kind) && this.#unsynced.size === 0) this.#resolve();
