@@ -34,7 +34,7 @@ async function runSuite(suite: string): Promise<Section> {
     process.stdout.write(chunk);
     output += chunk.toString();
   });
-  const code = await new Promise<number>((resolve) => child.once("exit", (c) => resolve(c ?? 1)));
+  const code = await new Promise<number>((resolve) => child.once("close", (c) => resolve(c ?? 1)));
   const lines = stripVTControlCharacters(output).split("\n");
   const said = lines.filter((line) => /^# .*[0-9]/.test(line) && !line.includes("/tmp/"));
   const counted = lines.filter((line) => /^[0-9]+ passed, [0-9]+ failed$/.test(line));

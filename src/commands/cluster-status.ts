@@ -50,6 +50,7 @@ export class ClusterStatus {
       isLeader: parts.isLeader,
       live: (key) => this.live.get(key),
       desired: (key, live) => this.#desired(key, live),
+      answered: (key, raw) => this.live.setNewer(key, raw),
       written: (key, result) => parts.metrics.statusWritten(partsOf(key).kind, result),
       fighting: (key, live) => this.#events.tell(key, live.uid, FIGHT),
     });

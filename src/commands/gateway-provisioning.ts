@@ -31,7 +31,8 @@ function wantedBy(store: Store, view: GatewayView): WantedService[] {
 
 /** The address of every pod of ours that is ready. */
 function readyPods(store: Store, namespace: string, service: string): Endpoint[] {
-  const endpoints = store.peekSlicesOf(namespace, service).flatMap((slice) => slice.endpoints ?? []);
+  const slices = store.peekSlicesOf(namespace, service).filter(({ addressType }) => (addressType ?? "IPv4") === "IPv4");
+  const endpoints = slices.flatMap((slice) => slice.endpoints ?? []);
   const ready = endpoints.filter(({ conditions }) => conditions?.ready !== false && conditions?.terminating !== true);
   const addresses = new Set(ready.flatMap(({ addresses: list }) => list?.[0] ?? []));
   return [...addresses].sort().map((address) => ({ address, port: 0 }));
@@ -52,6 +53,7 @@ export function createProvisioner({
     client,
     log,
     random: Math.random,
+    monotonic: () => performance.now(),
     isLeader,
     wanted: () => views.flatMap((view) => wantedBy(store, view)),
     liveService: (namespace, name) => store.peek(keyOf("Service", namespace, name)),

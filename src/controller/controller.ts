@@ -87,10 +87,11 @@ export class Controller {
       for (let round = 0; round < MAX_ROUNDS; round++) {
         const started = performance.now();
         const output = this.#translator.flush();
-        if (output === undefined) break;
+        if (output === undefined) return;
         this.#publish(output);
         this.#observe.passed(performance.now() - started, output.diff.routes.size);
       }
+      this.#log.error({ rounds: MAX_ROUNDS }, "a change leads to itself; the rest waits for the next change");
     } finally {
       this.#passing = false;
     }

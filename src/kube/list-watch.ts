@@ -156,7 +156,6 @@ export class ListWatch {
   }
 
   #handle(lines: readonly string[]): void {
-    const { feed } = this.#parts;
     const events: WatchEvent[] = [];
     let last = "";
     let failure: Error | undefined;
@@ -172,9 +171,20 @@ export class ListWatch {
       last = event?.object?.metadata?.resourceVersion ?? last;
       if (event !== undefined && isChange(event)) events.push(event);
     }
-    if (events.length > 0) feed.events(events);
+    if (events.length > 0) this.#deliver(events);
     if (last !== "") this.#progressed(last);
     if (failure !== undefined) throw failure;
+  }
+
+  /** Whoever takes them does not throw; should it all the same, that is a defect of ours and must not pass for a broken watch. */
+  #deliver(events: readonly WatchEvent[]): void {
+    const { feed, log, path } = this.#parts;
+    try {
+      feed.events(events);
+    } catch (error) {
+      log.error({ path, err: error }, "a change could not be taken in; listing again");
+      throw new Relist("defect");
+    }
   }
 
   #progressed(resourceVersion: string): void {

@@ -13,6 +13,7 @@ export interface ProvisionerParts {
   readonly client: ApiClient;
   readonly log: Logger;
   readonly random: () => number;
+  readonly monotonic: () => number;
   readonly isLeader: () => boolean;
   readonly wanted: () => readonly WantedService[];
   readonly liveService: (namespace: string, name: string) => KubeObject<"Service"> | undefined;
@@ -24,6 +25,8 @@ export interface ProvisionerParts {
 export class Provisioner {
   readonly #parts: ProvisionerParts;
   readonly #applied = new Map<string, string>();
+  /** Gateways whose Service was refused: when to try again. */
+  readonly #refused = new Map<string, { readonly backoff: Backoff; until: number }>();
   #wake: () => void = () => undefined;
 
   constructor(parts: ProvisionerParts) {
@@ -36,23 +39,13 @@ export class Provisioner {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    const backoff = new Backoff(this.#parts.random);
     while (!signal.aborted) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      if (this.#parts.isLeader()) await this.#try(backoff, signal);
+      if (this.#parts.isLeader()) await this.#round(signal);
+      // Whoever leads meanwhile may apply something else.
+      else this.#applied.clear();
       await pause(LOOK_MS, AbortSignal.any([signal, woken.signal]));
-    }
-  }
-
-  async #try(backoff: Backoff, signal: AbortSignal): Promise<void> {
-    try {
-      await this.#round(signal);
-      backoff.reset();
-    } catch (error) {
-      const { message } = asKubeError(error);
-      this.#parts.log.warn({ err: message }, "the Service of a Gateway could not be applied; trying again");
-      await backoff.wait(signal);
     }
   }
 
@@ -65,27 +58,52 @@ export class Provisioner {
       }),
     );
     const assigned = assignPorts(wanted, live);
-    const pods = this.#parts.pods();
+    this.#forgetAllBut(new Set(wanted.map((one) => `${one.namespace}/${one.service}`)));
     for (const one of wanted) {
       const ports = assigned.get(`${one.namespace}/${one.service}`) ?? new Map<number, number>();
-      if (ports.size === 0) continue;
-      const exists = live.has(`${one.namespace}/${one.service}`);
-      await this.#apply(
-        `/api/v1/namespaces/${one.namespace}/services/${one.service}`,
-        serviceObject(one, ports),
-        exists,
-        signal,
-      );
-      await this.#apply(
-        `/apis/discovery.k8s.io/v1/namespaces/${one.namespace}/endpointslices/${one.service}`,
-        sliceObject(one, ports, pods),
-        exists,
-        signal,
-      );
+      if (ports.size > 0) await this.#provision(one, ports, live.has(`${one.namespace}/${one.service}`), signal);
     }
   }
 
-  /** Applies what differs from what was applied last, or what somebody has deleted. */
+  /** What is refused of one Gateway, by a quota or a webhook, holds up no other. */
+  async #provision(
+    one: WantedService,
+    ports: ReadonlyMap<number, number>,
+    exists: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { log, random, monotonic, pods } = this.#parts;
+    const name = `${one.namespace}/${one.service}`;
+    const refused = this.#refused.get(name);
+    if (refused !== undefined && monotonic() < refused.until) return;
+    try {
+      for (const [path, body] of [
+        [`/api/v1/namespaces/${one.namespace}/services/${one.service}`, serviceObject(one, ports)],
+        [
+          `/apis/discovery.k8s.io/v1/namespaces/${one.namespace}/endpointslices/${one.service}`,
+          sliceObject(one, ports, pods()),
+        ],
+      ] as const)
+        await this.#apply(path, body, exists, signal);
+      this.#refused.delete(name);
+    } catch (error) {
+      if (signal.aborted) return;
+      const { backoff } = refused ?? { backoff: new Backoff(random) };
+      this.#refused.set(name, { backoff, until: monotonic() + backoff.next() });
+      const { message } = asKubeError(error);
+      log.warn({ service: name, err: message }, "the Service of a Gateway could not be applied; trying again");
+    }
+  }
+
+  #forgetAllBut(wanted: ReadonlySet<string>): void {
+    for (const name of this.#refused.keys()) if (!wanted.has(name)) this.#refused.delete(name);
+    for (const path of this.#applied.keys()) {
+      const [, namespace = "", name = ""] = /namespaces\/([^/]+)\/[^/]+\/([^/]+)$/.exec(path) ?? [];
+      if (!wanted.has(`${namespace}/${name}`)) this.#applied.delete(path);
+    }
+  }
+
+  /** Applies what differs from what was applied last, and all of it when the Service is gone. */
   async #apply(path: string, body: object, exists: boolean, signal: AbortSignal): Promise<void> {
     const text = JSON.stringify(body);
     if (exists && this.#applied.get(path) === text) return;

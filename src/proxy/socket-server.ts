@@ -107,7 +107,10 @@ export class SocketServer {
   #wire(): void {
     const server = this.#server;
     server.on("listening", () => this.#handlers.changed({ kind: "serving" }));
-    server.on("error", (error: NodeJS.ErrnoException) => this.#bindFailed(error));
+    server.on("error", (error: NodeJS.ErrnoException) => {
+      // Once it listens, an error is of one connection that could not be taken.
+      if (!server.listening) this.#bindFailed(error);
+    });
     server.on("request", (incoming, response) => {
       if (this.#draining) response.setHeader("connection", "close");
       this.#silent.delete(incoming.socket);

@@ -32,6 +32,14 @@ export class LiveObjects {
     });
   }
 
+  /** What may have been overtaken: taken only where the object is still there, in an older version. */
+  setNewer(key: Key, raw: unknown): void {
+    const version = (raw as Raw).metadata?.resourceVersion ?? "";
+    const known = this.#objects.get(key)?.resourceVersion;
+    if (known === undefined || !/^[0-9]+$/.test(version) || !/^[0-9]+$/.test(known)) return;
+    if (BigInt(version) > BigInt(known)) this.set(key, raw);
+  }
+
   delete(key: Key): void {
     this.#objects.delete(key);
   }

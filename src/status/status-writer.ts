@@ -28,6 +28,8 @@ export interface StatusWriterParts {
   /** What to write over `live`; undefined when there is nothing to write. */
   readonly desired: (key: Key, live: LiveObject) => StatusWrite | undefined;
   readonly written: (key: Key, result: "written" | "conflict" | "error") => void;
+  /** Given the object as the API server has it after a write, which the watch brings only later. */
+  readonly answered: (key: Key, raw: object) => void;
   /** Another writer keeps changing a status back. */
   readonly fighting: (key: Key, live: LiveObject) => void;
 }
@@ -37,6 +39,8 @@ interface Memory {
   notBefore: number;
   /** When the same status was written again because somebody had changed it. */
   rewrites: number[];
+  /** The version over which the last of them was to be. */
+  counted: string;
   last: unknown;
   failures: Backoff | undefined;
 }
@@ -112,7 +116,7 @@ export class StatusWriter {
       return;
     }
     try {
-      await this.#patch(key, live, write.status, signal);
+      this.#parts.answered(key, await this.#patch(key, live, write.status, signal));
       memory.failures = undefined;
       memory.last = write.status;
       this.#parts.written(key, "written");
@@ -122,11 +126,11 @@ export class StatusWriter {
     }
   }
 
-  async #patch(key: Key, live: LiveObject, status: unknown, signal: AbortSignal): Promise<void> {
+  async #patch(key: Key, live: LiveObject, status: unknown, signal: AbortSignal): Promise<object> {
     const { kind, namespace, name } = partsOf(key);
     const { group, version, plural } = KINDS[kind];
     const scope = namespace === "" ? "" : `/namespaces/${namespace}`;
-    await this.#parts.client.json({
+    return this.#parts.client.json<object>({
       method: "PATCH",
       path: `/apis/${group}/${version}${scope}/${plural}/${name}/status`,
       contentType: "application/merge-patch+json",
@@ -154,7 +158,10 @@ export class StatusWriter {
   #remember(key: Key): Memory {
     let memory = this.#memory.get(key);
     if (memory === undefined)
-      this.#memory.set(key, (memory = { notBefore: 0, rewrites: [], last: undefined, failures: undefined }));
+      this.#memory.set(
+        key,
+        (memory = { notBefore: 0, rewrites: [], counted: "", last: undefined, failures: undefined }),
+      );
     memory.notBefore = this.#parts.monotonic() + MIN_INTERVAL_MS;
     return memory;
   }
@@ -162,6 +169,9 @@ export class StatusWriter {
   /** The fifth time within a minute that what we wrote was changed and we would write the same again, we wait. */
   #isFighting(key: Key, memory: Memory, live: LiveObject, status: unknown): boolean {
     if (memory.last === undefined || !saysTheSame(memory.last, status)) return false;
+    // A write that is tried again after a conflict is not a rewrite of anybody's.
+    if (memory.counted === live.resourceVersion) return false;
+    memory.counted = live.resourceVersion;
     const now = this.#parts.monotonic();
     memory.rewrites = [...memory.rewrites.filter((at) => at > now - FIGHT_WINDOW_MS), now];
     if (memory.rewrites.length < FIGHT_REWRITES) return false;

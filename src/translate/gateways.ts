@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import { type Key, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
@@ -160,9 +161,18 @@ function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): Ga
   };
 }
 
-/** The Service of a Gateway. Its name is the Gateway's own with ours, as long as names may be. */
+const SUFFIX = "-serviceroute";
+const LONGEST_SERVICE_NAME = 63;
+
+/** The Service of a Gateway: its name with ours, and a digest where that is no name of a Service, or too long for one. */
 export function serviceNameOf(gateway: Key<"Gateway">): string {
-  return `${partsOf(gateway).name.slice(0, 50)}-serviceroute`;
+  const { name } = partsOf(gateway);
+  const plain = `${name}${SUFFIX}`;
+  if (/^[a-z][a-z0-9-]*$/.test(name) && plain.length <= LONGEST_SERVICE_NAME) return plain;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
+  const start = /^[a-z]/.test(name) ? name : `g-${name}`;
+  const room = LONGEST_SERVICE_NAME - SUFFIX.length - digest.length - 1;
+  return `${start.replaceAll(".", "-").slice(0, room)}-${digest}${SUFFIX}`;
 }
 
 /** Clients dial the Gateway's Service; its target ports say what each replica binds, so that all bind the same. */

@@ -92,6 +92,8 @@ interface Rig {
   readonly fights: string[];
   leading: boolean;
   now: number;
+  /** Of the live object: another one when somebody else has written. */
+  version: string;
 }
 
 async function writerRig(
@@ -106,14 +108,16 @@ async function writerRig(
     fights,
     leading: true,
     now: 0,
+    version: "5",
     writer: new StatusWriter({
       client,
       log,
       random: () => 0,
       monotonic: () => performance.now() + rig.now,
       isLeader: () => rig.leading,
-      live: () => ({ uid: "u", resourceVersion: "5", generation: 1, status: undefined }),
+      live: () => ({ uid: "u", resourceVersion: rig.version, generation: 1, status: undefined }),
       desired: desiredOf,
+      answered: () => undefined,
       written: () => undefined,
       fighting: (k) => fights.push(k),
     }),
@@ -204,6 +208,23 @@ describe("the status writer", () => {
     expect(rig.api.count(({ path }) => path.includes("/good/"))).toBe(1);
   });
 
+  test("F24: conflicts are tried again, and are no fight with anybody", async () => {
+    let conflicts = 4;
+    const rig = await writerRig(
+      (_call, response) => reply(response, rig.api.calls.length > 1 && conflicts-- > 0 ? 409 : 200, {}),
+      () => ({ status: { mine: true } }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("written", () => rig.api.calls.length === 1);
+    const again = setInterval(() => {
+      rig.now += 2000;
+      rig.writer.mark([key("r")]);
+    }, 20);
+    await until("all conflicts", () => conflicts < 0, 5000);
+    clearInterval(again);
+    expect(rig.fights).toEqual([]);
+  });
+
   test("F23: a fight ends after five rounds, with a word", async () => {
     const rig = await writerRig(
       (_call, response) => reply(response, 200, {}),
@@ -211,6 +232,7 @@ describe("the status writer", () => {
     );
     const rounds = setInterval(() => {
       rig.now += 1000;
+      rig.version = String(rig.now);
       rig.writer.mark([key("r")]);
     }, 20);
     await until("it is told", () => rig.fights.length === 1, 5000);

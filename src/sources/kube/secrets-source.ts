@@ -59,6 +59,8 @@ export class SecretsSource {
       if (wanted.has(key)) continue;
       watch.abort();
       this.#watches.delete(key);
+      const { namespace, name } = partsOf(key);
+      this.#problems.delete(`${namespace}/${name}`);
       this.#parts.store.remove(key);
       this.#read(key);
     }

@@ -1,0 +1,88 @@
+import { afterEach, describe, expect, test } from "vitest";
+import { keyOf } from "../../src/api/keys.ts";
+import type { KubeObject } from "../../src/api/objects.ts";
+import type { WantedService } from "../../src/provision/gateway-services.ts";
+import { Provisioner } from "../../src/provision/provisioner.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { serviceNameOf } from "../../src/translate/gateways.ts";
+import { until } from "../support/data-plane.ts";
+import { FakeApi, reply } from "../support/fake-api.ts";
+
+const wanted = (gateway: string): WantedService => ({
+  namespace: "default",
+  gateway,
+  uid: gateway,
+  service: `${gateway}-serviceroute`,
+  ports: [80],
+  labels: {},
+  annotations: {},
+});
+const cleanups: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+});
+
+/** A provisioner beside an API that refuses the Services of these Gateways; what it accepts is live. */
+async function rig(refused: readonly string[], gateways: readonly string[]) {
+  const live = new Map<string, KubeObject<"Service">>();
+  const api = new FakeApi(({ path, body }, response) => {
+    const name = path.split("/").at(-1) ?? "";
+    if (refused.includes(name.replace("-serviceroute", ""))) return reply(response, 403, { message: "exceeded quota" });
+    if (path.includes("/services/")) live.set(name, body as KubeObject<"Service">);
+    reply(response, 200, body);
+  });
+  const client = await api.start();
+  const state = { leading: true, pods: [{ address: "198.51.100.1", port: 0 }] };
+  const provisioner = new Provisioner({
+    client,
+    log: createLogger("silent"),
+    random: Math.random,
+    monotonic: () => performance.now(),
+    isLeader: () => state.leading,
+    wanted: () => gateways.map(wanted),
+    liveService: (_namespace, name) => live.get(name),
+    pods: () => state.pods,
+  });
+  const stop = new AbortController();
+  const running = provisioner.start(stop.signal);
+  cleanups.push(async () => {
+    stop.abort();
+    await running;
+    await api.stop();
+  });
+  const applied = (path: string): number => api.count((call) => call.path.endsWith(path));
+  return { state, provisioner, applied };
+}
+
+describe("Services for Gateways", () => {
+  test("one that is refused holds up no other, and is tried again in no storm", async () => {
+    const { applied, provisioner } = await rig(["full"], ["full", "good"]);
+    await until("the other has its Service and slice", () => applied("endpointslices/good-serviceroute") === 1);
+    for (let i = 0; i < 50; i++) {
+      provisioner.changed();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(applied("services/full-serviceroute")).toBeLessThan(5);
+    expect(applied("services/good-serviceroute")).toBe(1);
+  });
+
+  test("after another has led, everything is applied again", async () => {
+    const { state, applied, provisioner } = await rig([], ["one"]);
+    await until("applied", () => applied("endpointslices/one-serviceroute") === 1);
+    state.leading = false;
+    provisioner.changed();
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    state.leading = true;
+    provisioner.changed();
+    await until("applied again", () => applied("endpointslices/one-serviceroute") === 2);
+  });
+});
+
+test("the Service of a Gateway has a name that a Service may have, and no other Gateway's", () => {
+  const nameOf = (gateway: string): string => serviceNameOf(keyOf("Gateway", "default", gateway));
+  expect(nameOf("public")).toBe("public-serviceroute");
+  const odd = ["a.b", "a-b.", "7", "7.a", `${"x".repeat(60)}a`, `${"x".repeat(60)}b`, "y".repeat(253)];
+  const names = odd.map(nameOf);
+  for (const name of names) expect(name).toMatch(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])$/);
+  expect(new Set([...names, nameOf("a-b")]).size).toBe(odd.length + 1);
+});
