@@ -18,4 +18,9 @@ async function run(argv: readonly string[]): Promise<number> {
   }
 }
 
+// Whoever reads has seen enough, as `head` does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code !== "EPIPE") throw error;
+  process.exit(0);
+});
 process.exitCode = await run(process.argv);

@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<
   kube: { folders: ["telemetry"], packages: ["@kubernetes/client-node", "undici", "node:timers/promises"] },
   sources: {
     folders: ["api", "snapshot", "telemetry", "kube"],
-    packages: ["yaml", "node:fs", "node:fs/promises", "node:crypto", "node:path", "node:util"],
+    packages: ["yaml", "node:fs", "node:fs/promises", "node:crypto", "node:path", "node:stream/consumers", "node:util"],
   },
   controller: { folders: ["api", "routing", "snapshot", "translate", "telemetry"], packages: [] },
   proxy: {

@@ -167,8 +167,15 @@ export type KubeObject<K extends Kind = Kind> = K extends Kind
   : never;
 
 const Metadata = z.object({
-  name: z.string().min(1),
-  namespace: z.string().optional(),
+  name: z
+    .string()
+    .max(253)
+    .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, "must be a DNS name (RFC 1123) in lower case"),
+  namespace: z
+    .string()
+    .max(63)
+    .regex(/^([a-z0-9]([-a-z0-9]*[a-z0-9])?)?$/, "must be a DNS label (RFC 1123) in lower case")
+    .optional(),
   uid: z.string().optional(),
   resourceVersion: z.string().optional(),
   generation: z.int().optional(),

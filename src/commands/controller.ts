@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command, Option } from "commander";
-import { addGatewayFlags, flag, parseSeconds } from "./gateway-flags.ts";
+import { addGatewayFlags, flag, parseSeconds, toggle } from "./gateway-flags.ts";
 import type { ControllerFlags } from "./run-controller.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -34,11 +34,11 @@ export function controllerCommand(): Command {
         .default(86_400, "24h")
         .argParser(parseSeconds),
     )
-    .addOption(flag("--gateway-services", "keep a Service for each Gateway, and listen behind it").default(false))
+    .addOption(toggle("--gateway-services", "keep a Service for each Gateway, and listen behind it"))
     .addOption(
       flag("--pod-service <name>", "Service in front of these pods, in the system namespace").default("serviceroute"),
     )
-    .addOption(flag("--leader-elect", "choose one of several replicas to write statuses").default(false))
+    .addOption(toggle("--leader-elect", "choose one of several replicas to write statuses"))
     .addOption(
       flag("--system-namespace <name>", "namespace of the leader's and the replicas' Leases").default(ownNamespace()),
     )

@@ -60,7 +60,7 @@ async function explanationOf(
 ): Promise<Explanation> {
   const request = explainRequest(method, url, header);
   if (paths.length > 0) {
-    const translator = translateReading(readFolder(paths));
+    const translator = translateReading(await readFolder(paths));
     translator.flush();
     return explain(translator.table, request);
   }

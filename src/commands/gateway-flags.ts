@@ -25,14 +25,28 @@ export interface GatewayFlags {
   readonly drainTimeout: number;
 }
 
+/** A flag that can also be given as SERVICEROUTE_*. */
 export function flag(flags: string, description: string): Option {
   const option = new Option(flags, description);
-  const name =
-    option.long
-      ?.replace(/^--(no-)?/, "")
-      .replaceAll("-", "_")
-      .toUpperCase() ?? "";
-  return option.env(`SERVICEROUTE_${name}`);
+  const name = `SERVICEROUTE_${option.attributeName().replaceAll(/[A-Z]/g, "_$&").toUpperCase()}`;
+  return option.isBoolean() ? booleanFlag(option, name) : option.env(name);
+}
+
+/** A flag without a value that is off unless it is given. */
+export function toggle(flags: string, description: string): Option {
+  const option = flag(flags, description);
+  return option.defaultValue === undefined ? option.default(false) : option;
+}
+
+/** Commander takes a flag without a value for given as soon as its variable exists, whatever it says. */
+function booleanFlag(option: Option, name: string): Option {
+  const value = process.env[name];
+  option.description += ` (env: ${name})`;
+  if (value === undefined || value === "") return option;
+  if (!/^(true|false|1|0)$/i.test(value)) throw new CommandError(`${name} is true or false, not "${value}"`, 2);
+  return /^(true|1)$/i.test(value)
+    ? option.default(true, "true, from the environment")
+    : option.default(false, "false, from the environment");
 }
 
 export function parsePort(value: string): number {
@@ -60,6 +74,14 @@ export function parseSeconds(value: string): number {
   const match = /^([0-9]{1,6})(s|m|h)?$/.exec(value);
   if (match === null) throw new InvalidArgumentError("a time is a number of seconds, or a duration such as 30s or 2m.");
   return Number(match[1]) * { s: 1, m: 60, h: 3600 }[(match[2] as "s" | "m" | "h" | undefined) ?? "s"];
+}
+
+const LONGEST_DRAIN_SECONDS = 86_400;
+
+function parseDrain(value: string): number {
+  const seconds = parseSeconds(value);
+  if (seconds > LONGEST_DRAIN_SECONDS) throw new InvalidArgumentError("the longest is 24h.");
+  return seconds;
 }
 
 export function addGatewayFlags(
@@ -96,13 +118,11 @@ export function addGatewayFlags(
         .default(parseEndpoint(defaults.metricsAddress), defaults.metricsAddress)
         .argParser(parseEndpoint),
     )
-    .addOption(
-      flag("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason").default(false),
-    )
+    .addOption(toggle("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason"))
     .addOption(
       flag("--drain-timeout <time>", "how long requests may go on after SIGTERM")
         .default(30, "30s")
-        .argParser(parseSeconds),
+        .argParser(parseDrain),
     )
     .addOption(
       flag("--log-level <level>", "least important messages to log")

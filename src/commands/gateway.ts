@@ -1,5 +1,6 @@
 import { Command } from "commander";
 import { FilesSource } from "../sources/files/files-source.ts";
+import { readStdin } from "../sources/files/folder.ts";
 import { createLogger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { openEndpoints } from "./endpoints.ts";
@@ -31,7 +32,8 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
     replicas: false,
     sink: book,
   });
-  const source = new FilesSource(paths, engine.store, log, () => engine.controller.changed());
+  const stdin = await readStdin(paths);
+  const source = new FilesSource(paths, stdin, engine.store, log, () => engine.controller.changed());
   try {
     source.readOnce();
   } catch (error) {

@@ -9,8 +9,8 @@ export function renderCommand(): Command {
     .summary("print the routing table that manifests come to")
     .argument("<path...>", "folders, files, or - for stdin")
     .addOption(outputOption(["yaml", "json"], "yaml"))
-    .action((paths: string[], { output }: { output: Format }) => {
-      const reading = readFolder(paths);
+    .action(async (paths: string[], { output }: { output: Format }) => {
+      const reading = await readFolder(paths);
       for (const diagnostic of reading.errors) process.stderr.write(`${formatDiagnostic(diagnostic)}\n`);
       const translator = translateReading(reading);
       translator.flush();

@@ -1,7 +1,10 @@
+import { isDeepStrictEqual } from "node:util";
 import { describeMatch } from "../routing/explain.ts";
 import type { RoutingTableView } from "../routing/routing-table.ts";
-import type { RuleAction } from "../routing/rule.ts";
+import type { ClusterRef, RouteRule, RuleAction } from "../routing/rule.ts";
 import { compareText } from "../routing/precedence.ts";
+import { NO_FILTERS } from "../translate/filters.ts";
+import { DEFAULT_POLICY } from "../translate/policies.ts";
 
 /** The routing table as people and golden files read it: every list in order, no secrets. */
 export function tableDump(table: RoutingTableView): object {
@@ -42,26 +45,57 @@ function hostsOf(table: RoutingTableView, listener: Parameters<RoutingTableView[
         hostname,
         entries.map(({ match, rule }) => ({
           match: describeMatch(match),
-          route: rule.route,
-          rule: rule.name,
-          action: actionOf(rule.action),
+          ...ruleOf(rule),
         })),
       ];
     }),
   );
 }
 
+/** Without what is as it is by default, so that what differs is seen. */
+function ruleOf({ route, name, action, filters, policy }: RouteRule): object {
+  return {
+    route,
+    rule: name,
+    action: actionOf(action),
+    ...different("filters", filters, NO_FILTERS),
+    ...different("policy", policy, DEFAULT_POLICY),
+  };
+}
+
+function different(name: string, value: object, usual: object): object {
+  const defaults = new Map(Object.entries(usual));
+  const own = Object.entries(value).filter(([field, one]) => !isDeepStrictEqual(one, defaults.get(field)));
+  return own.length === 0 ? {} : { [name]: Object.fromEntries(own.map(([field, one]) => [field, plain(one)])) };
+}
+
+/** Patterns by their source; backends by their endpoints. */
+function plain(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(plain);
+  if (typeof value !== "object" || value === null) return value;
+  if ("source" in value && "replaceAll" in value) return value.source;
+  return Object.fromEntries(Object.entries(value).map(([field, one]) => [field, plain(one)]));
+}
+
 function actionOf(action: RuleAction): unknown {
-  if (action.kind !== "forward") return action;
+  if (action.kind === "fail") return { kind: action.kind, reason: action.reason, message: action.message };
+  if (action.kind !== "forward") return plain(action);
   return {
     kind: action.kind,
     ...(action.redistribute ? { redistribute: true } : {}),
     backends: action.backends.map(({ target, weight, filters }) => ({
       weight,
-      ...(target.kind === "cluster" ? { endpoints: target.endpoints } : { invalid: target.error }),
-      ...(filters.requestHeaders === undefined && filters.responseHeaders === undefined && filters.rewrite === undefined
-        ? {}
-        : { filters }),
+      ...(target.kind === "cluster" ? clusterOf(target) : { invalid: target.error }),
+      ...different("filters", filters, NO_FILTERS),
     })),
+  };
+}
+
+function clusterOf({ endpoints, state, protocol, algorithm }: ClusterRef): object {
+  return {
+    endpoints,
+    ...(state === endpoints ? {} : { state }),
+    ...(protocol === "HTTP/1.1" ? {} : { protocol }),
+    ...(algorithm === "LeastRequest" ? {} : { algorithm }),
   };
 }

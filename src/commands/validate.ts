@@ -4,7 +4,7 @@ import { type Key, displayName } from "../api/keys.ts";
 import { compareText } from "../routing/precedence.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { DesiredGatewayStatus } from "../routing/status-report.ts";
-import { Folder, byKind, type Reading } from "../sources/files/folder.ts";
+import { Folder, byKind, readStdin, type Reading } from "../sources/files/folder.ts";
 import { type Diagnostic, formatDiagnostic } from "../sources/files/manifest.ts";
 import { Store } from "../snapshot/store.ts";
 import type { TranslateOptions } from "../translate/options.ts";
@@ -22,9 +22,9 @@ const OPTIONS: TranslateOptions = {
   builtin: { httpPort: 8080, httpsPort: 8443 },
 };
 
-export function readFolder(paths: readonly string[]): Reading {
+export async function readFolder(paths: readonly string[]): Promise<Reading> {
   try {
-    return new Folder(paths).read();
+    return new Folder(paths, await readStdin(paths)).read();
   } catch (error) {
     throw new CommandError(
       `cannot read ${(error as NodeJS.ErrnoException).path ?? paths.join(", ")}: ${(error as Error).message}`,
@@ -117,8 +117,8 @@ export function validateCommand(): Command {
     )
     .argument("<path...>", "folders, files, or - for stdin")
     .addOption(outputOption(["table", "json", "yaml"], "table"))
-    .action((paths: string[], { output }: { output: Format }) => {
-      const reading = readFolder(paths);
+    .action(async (paths: string[], { output }: { output: Format }) => {
+      const reading = await readFolder(paths);
       const diagnostics = diagnose(reading);
       if (output !== "table") printData(diagnostics, output);
       else {

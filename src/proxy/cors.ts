@@ -34,11 +34,14 @@ function listed(values: readonly string[], asked: string | undefined, credential
   return credentials ? asked : "*";
 }
 
-/** Headers that an answer to a cross-origin request carries; none for an origin that is not allowed. */
+/**
+ * Headers that an answer carries where cross-origin requests are allowed. For an origin that is not, or for none, only
+ * that the answer depends on it: a cache must not give it to one that is.
+ */
 export function corsHeaders(cors: Cors, request: GatewayRequest): Pairs {
   const origin = request.header("origin");
-  if (origin === undefined || !isAllowed(cors, origin)) return [];
   const any = cors.allowOrigins.includes("*") && !cors.allowCredentials;
+  if (origin === undefined || !isAllowed(cors, origin)) return any ? [] : [["vary", "origin"]];
   const pairs: Pairs = [["access-control-allow-origin", any ? "*" : origin]];
   if (cors.allowCredentials) pairs.push(["access-control-allow-credentials", "true"]);
   if (!isPreflight(request) && cors.exposeHeaders.length > 0)
@@ -50,7 +53,7 @@ export function corsHeaders(cors: Cors, request: GatewayRequest): Pairs {
 /** The answer to a preflight: 204, with what is allowed only for an origin that is. @source Fetch, CORS-preflight. */
 export function preflightHeaders(cors: Cors, request: GatewayRequest): Pairs {
   const pairs = corsHeaders(cors, request);
-  if (pairs.length === 0) return pairs;
+  if (!pairs.some(([name]) => name === "access-control-allow-origin")) return pairs;
   const methods = listed(cors.allowMethods, request.header("access-control-request-method"), cors.allowCredentials);
   const headers = listed(cors.allowHeaders, request.header("access-control-request-headers"), cors.allowCredentials);
   if (methods !== undefined) pairs.push(["access-control-allow-methods", methods]);

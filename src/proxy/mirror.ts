@@ -58,7 +58,8 @@ function sendCopy(
   });
   context.mirrors.add(attempt);
   const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
-  const headers = backendHeaders(request, facts, request.authority, [entry.rule.filters.requestHeaders]);
+  // Before rewrites and header changes, as the order of work has it.
+  const headers = backendHeaders(request, facts, request.authority, []);
   attempt.send(lease, {
     method: request.method,
     path: `${request.path}${request.search}`,

@@ -23,20 +23,21 @@ const usable = ({ target }: WeightedBackend, lookup: EndpointLookup): boolean =>
  * The weight that each backend has at this moment. With redistribution a valid backend without usable endpoints gives
  * its share to the others in proportion; an invalid reference keeps its share of 500s.
  *
- * @returns As many numbers as backends; all 0 when redistribution leaves nobody.
+ * @returns As many numbers as backends. When nobody is left to redistribute to, each keeps what it had: 503 for its share.
  */
 export function effectiveWeights(
   backends: readonly WeightedBackend[],
   redistribute: boolean,
   lookup: EndpointLookup,
 ): readonly number[] {
-  if (!redistribute) return backends.map((b) => b.weight);
+  const takes = (b: WeightedBackend): boolean => b.weight > 0 && usable(b, lookup);
+  if (!redistribute || !backends.some(takes)) return backends.map((b) => b.weight);
   return backends.map((b) => (b.target.kind === "invalid" || usable(b, lookup) ? b.weight : 0));
 }
 
 export type Choice =
   | { readonly kind: "backend"; readonly backend: WeightedBackend; readonly index: number }
-  | { readonly kind: "none"; readonly reason: "NoBackends" | "NoEndpoints" };
+  | { readonly kind: "none"; readonly reason: "NoBackends" };
 
 /** The backend that serves one request. */
 export function chooseBackend(
@@ -50,9 +51,7 @@ export function chooseBackend(
     return { kind: "backend", backend: only, index: 0 };
   const index = pickWeighted(effectiveWeights(backends, redistribute, lookup), unit);
   const backend = backends[index];
-  if (backend !== undefined) return { kind: "backend", backend, index };
-  const weighted = backends.some((b) => b.weight > 0);
-  return { kind: "none", reason: weighted ? "NoEndpoints" : "NoBackends" };
+  return backend === undefined ? { kind: "none", reason: "NoBackends" } : { kind: "backend", backend, index };
 }
 
 /**

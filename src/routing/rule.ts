@@ -123,7 +123,13 @@ export type RuleAction =
   | { readonly kind: "forward"; readonly backends: readonly WeightedBackend[]; readonly redistribute: boolean }
   | { readonly kind: "redirect"; readonly redirect: Redirect }
   | { readonly kind: "respond"; readonly statusCode: number; readonly body: string; readonly contentType: string }
-  | { readonly kind: "fail"; readonly reason: ReasonWord; readonly message: string };
+  | {
+      readonly kind: "fail";
+      readonly reason: ReasonWord;
+      readonly message: string;
+      /** For status: those that would be asked if one of them had a weight. */
+      readonly backends?: readonly WeightedBackend[];
+    };
 
 export interface RetryPolicy {
   readonly attempts: number;

@@ -188,11 +188,7 @@ export class GatewayStage {
 }
 
 /** Without addresses, which differ from replica to replica. */
-function digestOf(
-  { key, isDefault }: GatewayView,
-  { refusal: _refusal, ...view }: ListenerView,
-  certificates: readonly Certificate[],
-): string {
+function digestOf({ key, isDefault }: GatewayView, view: ListenerView, certificates: readonly Certificate[]): string {
   const shown = certificates.map(({ secret, chain }) => [secret, chain]);
   const text = JSON.stringify([key, isDefault, view, shown]);
   return createHash("sha256").update(text).digest("base64url").slice(0, DIGEST_LENGTH);

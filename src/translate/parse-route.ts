@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { SpecError } from "../api/condition.ts";
 import { RouteMatch } from "../api/match.ts";
 import { RouteRule, RuleDefaults } from "../api/rule.ts";
-import { MAX_MATCHES, type ParentRef, routeShape } from "../api/service-route.ts";
+import { MAX_MATCHES, ParentRef, routeShape } from "../api/service-route.ts";
 
 /** One rule as it was written, or what is left of one that cannot be built. */
 export type ParsedRule =
@@ -24,7 +24,12 @@ export interface ParsedRoute {
 }
 
 export type ParseOutcome =
-  { readonly ok: true; readonly route: ParsedRoute } | { readonly ok: false; readonly errors: readonly SpecError[] };
+  | { readonly ok: true; readonly route: ParsedRoute }
+  /** What status says of a route that is refused as a whole: where it wanted to go, as far as that can be read. */
+  | ({ readonly ok: false; readonly errors: readonly SpecError[] } & Pick<
+      ParsedRoute,
+      "parentRefs" | "useDefaultGateways" | "hostnames"
+    >);
 
 const Shell = z.strictObject({
   ...routeShape,
@@ -60,7 +65,7 @@ function errorsOf(error: z.ZodError, prefix: string): SpecError[] {
  */
 export function parseRoute(spec: unknown): ParseOutcome {
   const shell = Shell.safeParse(spec ?? {});
-  if (!shell.success) return { ok: false, errors: errorsOf(shell.error, "") };
+  if (!shell.success) return { ok: false, errors: errorsOf(shell.error, ""), ...salvageAttachment(spec) };
   const defaults = RuleDefaults.safeParse(shell.data.defaults ?? NO_DEFAULTS);
   const defaultErrors = defaults.success ? [] : errorsOf(defaults.error, "defaults");
   const rules =
@@ -68,7 +73,7 @@ export function parseRoute(spec: unknown): ParseOutcome {
   const matches = rules.reduce((sum, rule) => sum + matchCount(rule), 0);
   if (matches > MAX_MATCHES) {
     const message = `${matches} matches in the whole route; at most ${MAX_MATCHES} are allowed`;
-    return { ok: false, errors: [{ field: "rules", reason: "UnsupportedValue", message }] };
+    return { ok: false, errors: [{ field: "rules", reason: "UnsupportedValue", message }], ...salvageAttachment(spec) };
   }
   const { parentRefs = [], hostnames = [] } = shell.data;
   return {
@@ -90,7 +95,7 @@ function parseRules(raw: readonly unknown[], defaultErrors: readonly SpecError[]
   return raw.map((value, index) => {
     const parsed = RouteRule.safeParse(value);
     const errors = parsed.success ? [...defaultErrors] : errorsOf(parsed.error, `rules[${index}]`);
-    const name = parsed.success ? parsed.data.name : undefined;
+    const name = parsed.success ? parsed.data.name : salvageName(value);
     if (name !== undefined && names.has(name)) {
       errors.push({
         field: `rules[${index}].name`,
@@ -102,6 +107,28 @@ function parseRules(raw: readonly unknown[], defaultErrors: readonly SpecError[]
     if (parsed.success && errors.length === 0) return { ok: true, spec: parsed.data };
     return { ok: false, name, matches: salvageMatches(value), errors };
   });
+}
+
+const Attachment = {
+  parentRefs: z.array(ParentRef).max(32),
+  hostnames: z.array(z.string().max(253)).max(64),
+};
+
+function salvageAttachment(spec: unknown): Pick<ParsedRoute, "parentRefs" | "useDefaultGateways" | "hostnames"> {
+  const raw = (typeof spec === "object" && spec !== null ? spec : {}) as Record<string, unknown>;
+  const parentRefs = Attachment.parentRefs.safeParse(raw["parentRefs"] ?? []);
+  const hostnames = Attachment.hostnames.safeParse(raw["hostnames"] ?? []);
+  const isDraft = raw["useDefaultGateways"] === "None" || raw["parentRefs"] !== undefined;
+  return {
+    parentRefs: parentRefs.success ? parentRefs.data : [],
+    hostnames: hostnames.success ? hostnames.data : [],
+    useDefaultGateways: raw["useDefaultGateways"] === "All" || !isDraft ? "All" : "None",
+  };
+}
+
+function salvageName(rule: unknown): string | undefined {
+  const parsed = RouteRule.shape.name.safeParse((rule as { name?: unknown } | null)?.name);
+  return parsed.success ? parsed.data : undefined;
 }
 
 /** The matches of a rule that are good by themselves. A rule without `matches` matches everything, bad or not. */

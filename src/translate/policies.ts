@@ -23,20 +23,23 @@ export const DEFAULT_POLICY: RulePolicy = Object.freeze({
   maxRequestBody: 0,
 });
 
+/** The longest that a timer of Node runs; it takes anything longer for 1 ms. 24 days are as good as for ever (B38). */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const orMs = (duration: string | undefined, otherwise: number): number =>
+  duration === undefined ? otherwise : Math.min(durationMs(duration), LONGEST_TIMER_MS);
+
 function retryOf(retry: RouteRule["retry"]): RetryPolicy {
   if (retry === undefined) return DEFAULT_RETRY;
   return {
     attempts: retry.attempts ?? 1,
     codes: retry.codes ?? [],
-    backoffMs: retry.backoff === undefined ? DEFAULT_RETRY.backoffMs : durationMs(retry.backoff),
+    backoffMs: orMs(retry.backoff, DEFAULT_RETRY.backoffMs),
     connectFailureOnly: false,
     budgetPercent: retry.budget?.percent ?? DEFAULT_RETRY.budgetPercent,
     budgetMinConcurrent: retry.budget?.minConcurrent ?? DEFAULT_RETRY.budgetMinConcurrent,
   };
 }
-
-const orMs = (duration: string | undefined, otherwise: number): number =>
-  duration === undefined ? otherwise : durationMs(duration);
 
 export function policyOf({ timeouts, retry, maxRequestBody }: RouteRule): RulePolicy {
   if (timeouts === undefined && retry === undefined && maxRequestBody === undefined) return DEFAULT_POLICY;

@@ -73,10 +73,11 @@ function outcomeOf({ target, weight }: WeightedBackend, effective: number, looku
 }
 
 function ruleStatus({ name, action }: RouteRule, lookup: EndpointLookup): DesiredRouteStatus["rules"][number] {
-  if (action.kind !== "forward") return { name };
-  const weights = effectiveWeights(action.backends, action.redistribute, lookup);
+  const backends = action.kind === "forward" ? action.backends : action.kind === "fail" ? action.backends : undefined;
+  if (backends === undefined || backends.length === 0) return { name };
+  const weights = effectiveWeights(backends, action.kind === "forward" && action.redistribute, lookup);
   const shares = sharePercents(weights);
-  const backends = action.backends.map((backend, i) => {
+  const told = backends.map((backend, i) => {
     const { target, ref, weight } = backend;
     const set = target.kind === "cluster" ? lookup(target.endpoints) : undefined;
     const endpoints =
@@ -89,7 +90,7 @@ function ruleStatus({ name, action }: RouteRule, lookup: EndpointLookup): Desire
       ...endpoints,
     };
   });
-  return { name, backends };
+  return { name, backends: told };
 }
 
 function endpointSummary(rules: readonly RouteRule[], lookup: EndpointLookup): string {
@@ -138,11 +139,11 @@ function occasional(translation: RouteTranslation, context: StatusContext): Desi
   const add = (type: string, reason: string, message: string): void =>
     void out.push(condition(type, generation, verdict("True", reason, message)));
   if (failedRules.length > 0 && failedRules.length < rules.length) {
-    const without = droppedRules.length === 0 ? "" : ` Dropped Rule ${droppedRules.join(", ")}.`;
+    const without = droppedRules.length === 0 ? "" : ` (not every match of ${droppedRules.join(", ")})`;
     add(
       "PartiallyInvalid",
       specErrors[0]?.reason ?? "UnsupportedValue",
-      `Answered with 500: ${failedRules.join(", ")}.${without} ${listErrors(specErrors)}`,
+      `Dropped Rule ${failedRules.join(", ")}: what it matches is answered with 500${without}. ${listErrors(specErrors)}`,
     );
   }
   const dropped = droppedEndpoints(rules, context.endpoints);
@@ -153,17 +154,18 @@ function occasional(translation: RouteTranslation, context: StatusContext): Desi
 }
 
 /** @source kstatus: Ready and Stalled are what it reads. */
-function kstatus(generation: number, accept: Verdict, program: Verdict): DesiredCondition[] {
+function kstatus(generation: number, accept: Verdict, program: Verdict, isDraft: boolean): DesiredCondition[] {
   const ready = accept.status === "True" ? program : accept;
   const isReady = ready.status === "True";
   const conditions = [
     condition("Ready", generation, isReady ? verdict("True", "Ready", "Accepted and programmed.") : ready),
   ];
-  if (accept.status === "False")
+  if (accept.status === "False" && !isDraft)
     conditions.push(condition("Stalled", generation, verdict("True", accept.reason, accept.message)));
   return conditions;
 }
 
+const DRAFT = verdict("False", "NoMatchingParent", "A draft: it has no parentRefs, and useDefaultGateways is None.");
 const NO_PARENT = verdict(
   "False",
   "NoMatchingParent",
@@ -182,17 +184,19 @@ export function routeStatus(translation: RouteTranslation, context: StatusContex
     rules.length === 0 && specErrors.length > 0
       ? verdict("False", "UnsupportedValue", listErrors(specErrors))
       : undefined;
-  const accept = unparsed ?? worst(perParent.map((p) => p.accept)) ?? NO_PARENT;
+  const accept = unparsed ?? worst(perParent.map((p) => p.accept)) ?? (translation.isDraft ? DRAFT : NO_PARENT);
   const program = worst(perParent.map((p) => p.program)) ?? verdict("False", "Invalid", "The route is not accepted.");
   const { liveness } = context;
-  const proxies = liveness?.generation === generation ? `${liveness.live}/${liveness.total}` : "0/0";
+  const { live, total } = liveness?.generation === generation ? liveness : { live: 0, total: 0 };
+  // A proxy that has the route in its table and no listener for it serves nobody.
+  const proxies = `${program.status === "False" ? 0 : live}/${total}`;
   return {
     generation,
     conditions: [
       condition("Accepted", generation, accept),
       condition("ResolvedRefs", generation, resolved),
       condition("Programmed", generation, program),
-      ...kstatus(generation, accept, program),
+      ...kstatus(generation, accept, program, translation.isDraft),
       ...occasional(translation, context),
     ],
     parents: perParent.map((p) => ({

@@ -87,7 +87,7 @@ function build(
 function forward(spec: RuleSpec, backends: readonly WeightedBackend[]): RuleAction {
   if (backends.every((backend) => backend.weight === 0)) {
     const message = backends.length === 0 ? "the rule has no backendRefs" : "every backendRef has weight 0";
-    return { kind: "fail", reason: "NoBackends", message };
+    return { kind: "fail", reason: "NoBackends", message, backends };
   }
   return { kind: "forward", backends, redistribute: spec.whenNoEndpoints === "Redistribute" };
 }

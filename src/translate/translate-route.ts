@@ -7,7 +7,8 @@ import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type ParentOutcome, attach, mergePlacements } from "./attach.ts";
 import type { GatewayLookup } from "./gateways.ts";
 import { compact } from "./compact.ts";
-import { parseRoute } from "./parse-route.ts";
+import { listErrors } from "./conditions.ts";
+import { type ParseOutcome, parseRoute } from "./parse-route.ts";
 import { translateRule } from "./rule.ts";
 
 /** One route, whole: what it puts into the table and what is to be said of it come from the same pass. */
@@ -19,6 +20,8 @@ export interface RouteTranslation {
   readonly hostnames: readonly string[];
   readonly table: RouteTable | undefined;
   readonly parents: readonly ParentOutcome[];
+  /** Wants no parent at all. */
+  readonly isDraft: boolean;
   readonly rules: readonly RouteRule[];
   readonly specErrors: readonly SpecError[];
   readonly refErrors: readonly RefError[];
@@ -27,15 +30,24 @@ export interface RouteTranslation {
   readonly droppedRules: readonly string[];
 }
 
-function refused(route: KubeObject<"ServiceRoute">, errors: readonly SpecError[]): RouteTranslation {
-  const { uid, generation, resourceVersion } = route.metadata;
+/** Its parents are told, and nothing of it is served. */
+function refused(
+  snapshot: ClusterSnapshot,
+  gateways: GatewayLookup,
+  route: KubeObject<"ServiceRoute">,
+  { errors, hostnames, parentRefs, useDefaultGateways }: Extract<ParseOutcome, { ok: false }>,
+): RouteTranslation {
+  const { uid, generation, resourceVersion, namespace } = route.metadata;
+  const parents = attach({ snapshot, gateways, namespace, hostnames: [] }, parentRefs, useDefaultGateways);
+  const told = { accepted: false, reason: "UnsupportedValue", message: listErrors(errors), placements: [] } as const;
   return {
     uid,
     generation,
     resourceVersion,
-    hostnames: [],
+    hostnames,
     table: undefined,
-    parents: [],
+    parents: parents.map((parent) => ({ ...parent, ...told })),
+    isDraft: false,
     rules: [],
     specErrors: errors,
     refErrors: [],
@@ -50,7 +62,7 @@ export function translateRoute(
   route: KubeObject<"ServiceRoute">,
 ): RouteTranslation {
   const parsed = parseRoute(route.spec);
-  if (!parsed.ok) return refused(route, parsed.errors);
+  if (!parsed.ok) return refused(snapshot, gateways, route, parsed);
   const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;
   const { namespace, uid, generation, resourceVersion, creationTimestamp } = route.metadata;
 
@@ -69,6 +81,7 @@ export function translateRoute(
     hostnames,
     table: placements.length === 0 ? undefined : { entries: compact(entries), placements },
     parents: compact(parents),
+    isDraft: parentRefs.length === 0 && useDefaultGateways === "None",
     rules,
     specErrors: compact(translated.flatMap(({ problems }) => problems.specErrors)),
     refErrors: compact(translated.flatMap(({ problems }) => problems.refErrors)),

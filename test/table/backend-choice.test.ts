@@ -79,10 +79,9 @@ describe("weights", () => {
   });
 
   test("nothing left is 503, every weight 0 is 500", () => {
-    expect(chooseBackend([backend("a", 1, "empty"), backend("b", 1, "empty")], true, lookup, 0)).toEqual({
-      kind: "none",
-      reason: "NoEndpoints",
-    });
+    const empty = [backend("a", 1, "empty"), backend("b", 3, "empty")];
+    expect(effectiveWeights(empty, true, lookup)).toEqual([1, 3]);
+    expect(chooseBackend(empty, true, lookup, 0.5)).toMatchObject({ kind: "backend", index: 1 });
     expect(chooseBackend([backend("a", 0, "up"), backend("b", 0, "up")], false, lookup, 0)).toEqual({
       kind: "none",
       reason: "NoBackends",

@@ -24,9 +24,10 @@ export class FilesSource {
   #settling: NodeJS.Timeout | undefined;
   #told = new Set<string>();
 
-  constructor(paths: readonly string[], store: Store, log: Logger, changed: () => void) {
+  /** @param stdin  What `-` among the paths stands for. */
+  constructor(paths: readonly string[], stdin: string, store: Store, log: Logger, changed: () => void) {
     this.#paths = paths;
-    this.#folder = new Folder(paths);
+    this.#folder = new Folder(paths, stdin);
     this.#store = store;
     this.#log = log;
     this.#changed = changed;

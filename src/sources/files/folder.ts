@@ -1,5 +1,6 @@
-import { type Stats, readFileSync, readdirSync, statSync } from "node:fs";
+import { type Dirent, type Stats, readFileSync, readdirSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { text } from "node:stream/consumers";
 import { type Key, displayName } from "../../api/keys.ts";
 import { ALL_KINDS } from "../../api/kinds.ts";
 import type { KubeObject } from "../../api/objects.ts";
@@ -14,13 +15,31 @@ export function listFiles(paths: readonly string[]): string[] {
   return paths.flatMap((path) => {
     if (path === STDIN) return [STDIN];
     if (!statSync(path).isDirectory()) return [path];
-    const names = readdirSync(path, { recursive: true, encoding: "utf8" });
-    return names
-      .filter((name) => MANIFEST_NAME.test(name) && !name.split("/").some((part) => part.startsWith(".")))
-      .map((name) => join(path, name))
-      .filter((file) => statSync(file, { throwIfNoEntry: false })?.isFile() === true)
-      .sort();
+    return manifestsIn(path, new Set()).sort();
   });
+}
+
+/** Follows links, as a mounted ConfigMap consists of them, but into no folder twice: a link may lead back up. */
+function manifestsIn(folder: string, seen: Set<string>): string[] {
+  const real = realpathSync(folder);
+  if (seen.has(real)) return [];
+  seen.add(real);
+  const entries = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+  // What is really here comes before what a link leads to.
+  const isLink = (entry: Dirent): number => (entry.isSymbolicLink() ? 1 : 0);
+  return entries
+    .sort((a, b) => isLink(a) - isLink(b))
+    .flatMap(({ name }) => {
+      const path = join(folder, name);
+      const stats = statSync(path, { throwIfNoEntry: false });
+      if (stats?.isDirectory() === true) return manifestsIn(path, seen);
+      return stats?.isFile() === true && MANIFEST_NAME.test(name) ? [path] : [];
+    });
+}
+
+/** What stdin has, once it has ended, if it is among the paths. Not read in one go: whoever writes may take their time. */
+export async function readStdin(paths: readonly string[]): Promise<string> {
+  return paths.includes(STDIN) ? text(process.stdin) : "";
 }
 
 interface Known {
@@ -48,10 +67,12 @@ const fingerprintOf = ({ mtimeMs, ino, size }: Stats): string => `${mtimeMs}:${i
 export class Folder {
   readonly #paths: readonly string[];
   readonly #known = new Map<string, Known>();
-  #stdin: string | undefined;
+  readonly #stdin: string;
 
-  constructor(paths: readonly string[]) {
+  /** @param stdin  What `-` among the paths stands for. */
+  constructor(paths: readonly string[], stdin = "") {
     this.#paths = paths;
+    this.#stdin = stdin;
   }
 
   /** @throws When a path that was given does not exist. */
@@ -67,7 +88,8 @@ export class Folder {
     const fingerprint = stats === undefined ? STDIN : fingerprintOf(stats);
     const known = this.#known.get(file);
     if (known?.fingerprint === fingerprint) return;
-    const manifest = readManifest(file === STDIN ? "stdin" : file, this.#text(file));
+    const manifest =
+      file === STDIN ? readManifest("stdin", this.#stdin) : readManifest(file, readFileSync(file, "utf8"));
     const now = Date.now();
     if (wasEmptied(known, manifest) && now - (known.emptySince ?? now) < BELIEVE_EMPTY_MS) {
       this.#known.set(file, { ...known, emptySince: known.emptySince ?? now });
@@ -75,11 +97,6 @@ export class Folder {
     }
     const good = manifest.errors.length === 0 ? manifest.objects : (known?.good ?? manifest.objects);
     this.#known.set(file, { fingerprint, manifest, good });
-  }
-
-  #text(file: string): string {
-    if (file !== STDIN) return readFileSync(file, "utf8");
-    return (this.#stdin ??= readFileSync(0, "utf8"));
   }
 
   #merge(files: readonly string[]): Reading {
