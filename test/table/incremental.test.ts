@@ -1,8 +1,13 @@
 import { fc } from "../support/property.ts";
-import { describe, expect, test } from "vitest";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
 import type { KubeObject } from "../../src/api/objects.ts";
 import type { Key } from "../../src/api/keys.ts";
 import { tableDump } from "../../src/commands/table-dump.ts";
+import { Pki } from "../support/pki.ts";
+import { manifestOf, writtenRoute } from "../support/random-routes.ts";
 import { objectsFrom, pipeline, type Pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
 const RUNS = process.env["SERVICEROUTE_TEST_SIZE"] === "full" ? 200 : 20;
@@ -11,6 +16,15 @@ const EDITS_PER_RUN = 50;
 const hosts = ["a.example.com", "b.example.com", "*.example.com"];
 const paths = ["/", "/x", "/x/y"];
 const services = ["s0", "s1", "s2"];
+
+const folder = mkdtempSync(join(tmpdir(), "serviceroute-incremental-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const pki = new Pki(folder);
+const pairOf = (name: string): { cert: string; key: string } => {
+  const { cert, key } = pki.issue(name, `/CN=${name}`, `subjectAltName=DNS:${name}.example.com`);
+  return { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+};
+const PAIRS = { a: pairOf("a"), b: pairOf("b") };
 
 const rule = fc
   .record({
@@ -46,17 +60,40 @@ const service = fc
 const grant = fc.constant(
   '---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: other}\nspec: {from: [{group: serviceroute.dev, kind: ServiceRoute, namespace: default}], to: [{group: "", kind: Service}]}\n',
 );
+/** With every filter and policy, on the default gateway or on one by name. */
+const rich = fc
+  .tuple(writtenRoute(["r2", "r3", "r4"]), fc.boolean())
+  .map(([written, named]) => manifestOf(written, named ? { parentRefs: [{ name: "gw" }] } : {}));
 const gateway = fc
-  .record({ from: fc.constantFrom("Same", "None"), hostname: fc.constantFrom("", "hostname: a.example.com,") })
-  .map(
-    ({ from, hostname }) =>
-      `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: 8081, protocol: HTTP, ${hostname} allowedRoutes: {namespaces: {from: ${from}}}}]}\n`,
-  );
+  .record({
+    from: fc.constantFrom("Same", "None", "Selector"),
+    hostname: fc.constantFrom("", "hostname: a.example.com,"),
+    secret: fc.constantFrom("tls", "missing"),
+    isDefault: fc.boolean(),
+  })
+  .map(({ from, hostname, secret, isDefault }) => {
+    const selector = from === "Selector" ? ", selector: {matchLabels: {team: shop}}" : "";
+    const allowed = `${hostname} allowedRoutes: {namespaces: {from: ${from}${selector}}}`;
+    const listeners = `{name: http, port: 8081, protocol: HTTP, ${allowed}}, {name: https, port: 8082, protocol: HTTPS, ${allowed}, tls: {certificateRefs: [{name: ${secret}}]}}`;
+    const annotations = isDefault ? ", annotations: {serviceroute.dev/default-scope: All}" : "";
+    return `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw${annotations}}\nspec: {gatewayClassName: serviceroute, listeners: [${listeners}]}\n`;
+  });
+const namespace = fc
+  .constantFrom("shop", "other")
+  .map((team) => `---\napiVersion: v1\nkind: Namespace\nmetadata: {name: default, labels: {team: ${team}}}\n`);
+/** None that cannot be used: then the last good one stays, which is the one thing that a fresh translation cannot know. */
+const secret = fc.constantFrom("a" as const, "b" as const).map((which) => {
+  const data = (text: string): string => Buffer.from(text).toString("base64");
+  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: tls}\ntype: kubernetes.io/tls\ndata: {tls.crt: ${data(PAIRS[which].cert)}, tls.key: ${data(PAIRS[which].key)}}\n`;
+});
 const edit = fc.oneof(
   { weight: 4, arbitrary: route },
+  { weight: 4, arbitrary: rich },
   { weight: 3, arbitrary: service },
   grant,
   gateway,
+  namespace,
+  secret,
   fc.nat(1000).map((n) => `remove ${n}`),
 );
 
@@ -89,7 +126,8 @@ describe("incremental translation", () => {
         const statuses = new Map<Key, unknown>();
         for (const [i, text] of edits.entries()) {
           applyEdit(rig, objects, text, i + 1);
-          for (const [key, status] of rig.settle()?.routeStatuses ?? []) {
+          const output = rig.settle();
+          for (const [key, status] of [...(output?.routeStatuses ?? []), ...(output?.gatewayStatuses ?? [])]) {
             if (status === undefined) statuses.delete(key);
             else statuses.set(key, status);
           }
@@ -98,7 +136,10 @@ describe("incremental translation", () => {
         for (const object of objects.values()) fresh.store.apply(object);
         const full = fresh.settle();
         expect(everything(rig)).toEqual(everything(fresh));
-        expect(new Map([...statuses].sort())).toEqual(new Map([...(full?.routeStatuses ?? [])].sort()));
+        const wanted = new Map<Key, unknown>([...(full?.routeStatuses ?? []), ...(full?.gatewayStatuses ?? [])]);
+        expect(new Map([...statuses].sort())).toEqual(
+          new Map([...wanted].filter(([, status]) => status !== undefined).sort()),
+        );
       }),
       { numRuns: RUNS },
     );
@@ -107,7 +148,7 @@ describe("incremental translation", () => {
   test("does not depend on the order in which objects come", () => {
     fc.assert(
       fc.property(
-        fc.array(fc.oneof(route, service, grant, gateway), { maxLength: 12 }),
+        fc.array(fc.oneof(route, rich, service, grant, gateway, namespace), { maxLength: 12 }),
         fc.infiniteStream(fc.nat(1000)),
         (yamls, order) => {
           const objects = new Map(yamls.flatMap((yaml) => objectsFrom(yaml)).map((object) => [object.key, object]));
