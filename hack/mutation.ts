@@ -1,0 +1,94 @@
+/**
+ * `npm run test:mutation [FOLDER...]`: changes the code in small ways and counts the changes that no test notices.
+ * Takes about an hour for `routing translate status`; a report goes into docs/reports/mutation.md.
+ */
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+
+const ROOT = join(import.meta.dirname, "..");
+const TOOL = join(import.meta.dirname, "mutation");
+const REPORT = join(ROOT, "docs/reports/mutation.md");
+const folders = process.argv.length > 2 ? process.argv.slice(2) : ["routing", "translate", "status"];
+
+interface Mutant {
+  readonly status: "Killed" | "Timeout" | "Survived" | "NoCoverage" | "Ignored" | "CompileError" | "RuntimeError";
+  readonly mutatorName: string;
+  readonly replacement?: string;
+  readonly location: { readonly start: { readonly line: number } };
+}
+interface Result {
+  readonly files: Readonly<Record<string, { readonly mutants: readonly Mutant[] }>>;
+}
+
+function run(): Result {
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-mutation-"));
+  const result = join(folder, "result.json");
+  const config = join(folder, "config.json");
+  const options = {
+    testRunner: "vitest",
+    plugins: [join(TOOL, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
+    vitest: { configFile: join(TOOL, "vitest.config.ts") },
+    mutate: folders.map((name) => `src/${name}/**/*.ts`),
+    coverageAnalysis: "perTest",
+    ignoreStatic: true,
+    concurrency: 2,
+    reporters: ["json", "progress-append-only"],
+    jsonReporter: { fileName: result },
+    tempDirName: join(folder, "sandbox"),
+    allowEmpty: false,
+  };
+  writeFileSync(config, JSON.stringify(options));
+  execFileSync("npm", ["ci", "--ignore-scripts", "--silent"], { cwd: TOOL, stdio: "inherit" });
+  const stryker = join(TOOL, "node_modules/@stryker-mutator/core/bin/stryker.js");
+  const { status } = spawnSync(process.execPath, [stryker, "run", config], { cwd: ROOT, stdio: "inherit" });
+  if (status !== 0) throw new Error("the run did not end; the lines above say why");
+  const read = JSON.parse(readFileSync(result, "utf8")) as Result;
+  rmSync(folder, { recursive: true, force: true });
+  return read;
+}
+
+const counted = (mutants: readonly Mutant[], ...states: Mutant["status"][]): number =>
+  mutants.filter(({ status }) => states.includes(status)).length;
+
+function row(name: string, mutants: readonly Mutant[]): string {
+  const [noticed, survived, uncovered] = [
+    counted(mutants, "Killed", "Timeout"),
+    counted(mutants, "Survived"),
+    counted(mutants, "NoCoverage"),
+  ];
+  const score = (100 * noticed) / Math.max(1, noticed + survived + uncovered);
+  return `| ${name} | ${score.toFixed(1)} | ${noticed} | ${survived} | ${uncovered} |`;
+}
+
+const { files } = run();
+const named = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
+const survivors = named.flatMap(([file, { mutants }]) =>
+  mutants
+    .filter(({ status }) => status === "Survived" || status === "NoCoverage")
+    .map(({ location, mutatorName }) => `${file}:${location.start.line} ${mutatorName}`),
+);
+mkdirSync(dirname(REPORT), { recursive: true });
+writeFileSync(
+  REPORT,
+  `# Mutation run
+
+${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation ${folders.join(" ")}\`. The score counts what no
+test runs as unnoticed; values that are made once, when a module is loaded, are left out.
+
+| file | score % | noticed | survived | not run |
+|---|---|---|---|---|
+${row(
+  "all",
+  named.flatMap(([, { mutants }]) => mutants),
+)}
+${named.map(([file, { mutants }]) => row(file, mutants)).join("\n")}
+
+## Not noticed
+
+${survivors.map((line) => `- ${line}`).join("\n")}
+`,
+);
+console.log(`the report: ${REPORT}`);
