@@ -179,6 +179,7 @@ describe("while it runs", () => {
     const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" }, 4);
     let calls = 0;
     proxy.fault = () => (calls++, 500);
+    proxy.cut();
     const seconds = FULL ? 30 : 6;
     await new Promise((resolve) => setTimeout(resolve, seconds * 1000));
     const during = calls;
@@ -191,6 +192,48 @@ describe("while it runs", () => {
     // Renewals of a lease every two seconds, and each of ten watches at most once a second.
     expect(during).toBeLessThan(seconds * 15);
     expect(controller.program.running).toBe(true);
+  });
+
+  test("P7: cut off while routes come, change and go, and until etcd has forgotten what happened: afterwards everything is as it should be", async () => {
+    await start().ready();
+    const names = Array.from({ length: 30 }, (_, i) => `cut-${i}`);
+    const spec = (name: string): string => `{hostnames: [${name}.example.com], ${to("web")}}`;
+    await cluster.apply(
+      slice("web", ["198.51.100.21"]) +
+        names
+          .slice(0, 20)
+          .map((name) => route(name, spec(name)))
+          .join(""),
+    );
+    await until("served", async () => (await ask("cut-19.example.com")) === "one");
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "cut-0.example.com" }, 4);
+    proxy.fault = () => "hold";
+    proxy.cut();
+    await cluster.kubectl(["delete", "serviceroute", ...names.slice(10, 20)]);
+    await cluster.apply(
+      names
+        .slice(20)
+        .map((name) => route(name, spec(name)))
+        .join("") + route("cut-1", `{hostnames: [moved.example.com], ${to("web")}}`),
+    );
+    await new Promise((resolve) => setTimeout(resolve, FULL ? 30_000 : 3000));
+    await cluster.compactEtcd();
+    expect(await ask("cut-19.example.com")).toBe("one");
+    proxy.fault = () => "pass";
+    proxy.release();
+    const started = Date.now();
+    await until("the last that came is served", async () => (await ask("cut-29.example.com")) === "one", 60_000);
+    await until("the last that went is not", async () => (await ask("cut-19.example.com")) === "404", 60_000);
+    const seconds = (Date.now() - started) / 1000;
+    const found = await Promise.all([...names, "moved"].map(async (name) => ask(`${name}.example.com`)));
+    const gone = ["cut-1", ...names.slice(10, 20)];
+    expect(found).toEqual([...names, "moved"].map((name) => (gone.includes(name) ? "404" : "one")));
+    const report = await load.stop();
+    console.log(
+      `# P7: converged ${seconds} s after the cut, 0 of 22 changes missed, ${report.failed} failed of ${report.sent}`,
+    );
+    expect(report.failed).toBe(0);
+    await cluster.kubectl(["delete", "--raw", "/apis/serviceroute.dev/v1alpha1/namespaces/default/serviceroutes"]);
   });
 });
 

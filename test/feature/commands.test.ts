@@ -284,6 +284,23 @@ describe("gateway", () => {
     await until("gone", async () => (await send(port, "/b")).status === 404);
   });
 
+  test("F53: a second SIGTERM ends it at once, whatever is under way", async () => {
+    const hanging = await startRaw(() => undefined);
+    cleanups.push(hanging.stop);
+    const file = write(
+      "hanging.yaml",
+      serviceYaml("web", [hanging.port]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]"),
+    );
+    const { program, port } = await startGateway([file]);
+    void send(port, "/").catch(() => undefined);
+    await until("under way", () => hanging.sockets() > 0);
+    program.child.kill("SIGTERM");
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(program.running).toBe(true);
+    program.child.kill("SIGTERM");
+    expect(await program.exited).toBe(1);
+  });
+
   test("F53: SIGTERM ends it with 0, SIGHUP does not", async () => {
     const { program } = await startGateway([write("empty.yaml", "")]);
     program.child.kill("SIGHUP");

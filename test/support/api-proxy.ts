@@ -16,6 +16,7 @@ export class ApiProxy {
   readonly kubeconfig: string;
   readonly #server: Server;
   readonly #held = new Set<() => void>();
+  readonly #open = new Set<ServerResponse>();
   readonly #cluster: Cluster;
   readonly #agent: Agent;
 
@@ -40,6 +41,11 @@ export class ApiProxy {
     };
     writeFileSync(this.kubeconfig, stringify(config));
     return this;
+  }
+
+  /** Ends every answer that is under way, watches above all. */
+  cut(): void {
+    for (const response of this.#open) response.destroy();
   }
 
   /** Looks again at everything that is on hold. */
@@ -78,6 +84,7 @@ export class ApiProxy {
 
   #forward(incoming: IncomingMessage, response: ServerResponse): void {
     const { url = "/", method = "GET", headers } = incoming;
+    this.#open.add(response);
     const target = new URL(url, this.#cluster.server);
     const outgoing = request(
       target,
@@ -90,7 +97,10 @@ export class ApiProxy {
       },
     );
     outgoing.on("error", () => response.destroy());
-    response.on("close", () => outgoing.destroy());
+    response.on("close", () => {
+      this.#open.delete(response);
+      outgoing.destroy();
+    });
     incoming.pipe(outgoing);
   }
 }

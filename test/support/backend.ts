@@ -62,7 +62,7 @@ export class Backend {
 /** A backend below HTTP, for answers that no HTTP library would send. */
 export async function startRaw(
   onConnection: (socket: Socket) => void,
-): Promise<{ port: number; stop: () => Promise<void> }> {
+): Promise<{ port: number; sockets: () => number; stop: () => Promise<void> }> {
   const open = new Set<Socket>();
   const server: TcpServer = createTcpServer((socket) => {
     open.add(socket);
@@ -73,6 +73,7 @@ export async function startRaw(
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   return {
     port: (server.address() as AddressInfo).port,
+    sockets: () => open.size,
     stop: async () => {
       for (const socket of open) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
