@@ -12,9 +12,12 @@ const rows = [
 
 /** Ids in the titles of tests: text between quotes that a test or a row of its table begins with or names. */
 const titles = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
-  .filter((name) => name.endsWith(".ts") && !name.includes("catalogue"))
+  .filter((name) => /(\.test|-suite|bad-input)\.ts$/.test(name) && !name.includes("catalogue"))
   .flatMap((name) =>
-    [...readFileSync(join(ROOT, "test", name), "utf8").matchAll(/["'`]([^"'`\n]*)["'`]/g)].map(([, text = ""]) => text),
+    readFileSync(join(ROOT, "test", name), "utf8")
+      .split("\n")
+      .filter((line) => !/^\s*(\/\/|\*|\/\*)|console\.log|^\s*`#/.test(line))
+      .flatMap((line) => [...line.matchAll(/["'`]([^"'`\n]*)["'`]/g)].map(([, text = ""]) => text)),
   );
 const named = new Set(titles.flatMap((text) => text.match(/\b[PFBSD][0-9]+\b/g) ?? []));
 

@@ -1,5 +1,5 @@
 import { type Key, partsOf } from "../api/keys.ts";
-import { apiVersionOf } from "../api/kinds.ts";
+import { SERVICE_ROUTE_GROUP, apiVersionOf } from "../api/kinds.ts";
 import { explain } from "../routing/explain.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
 import { HttpEndpoint, type Handler, type Reply, json, text } from "../telemetry/http-endpoint.ts";
@@ -23,8 +23,9 @@ interface Health {
 }
 
 function objectOf(engine: Engine, key: Key, status: unknown): object {
+  if (key === BUILTIN_GATEWAY) return { ...BUILTIN_OBJECT, status };
   const { kind, namespace, name } = partsOf(key);
-  const object = key === BUILTIN_GATEWAY ? undefined : engine.store.peek(key);
+  const object = engine.store.peek(key);
   const { creationTimestamp = "", generation = 0, resourceVersion = "" } = object?.metadata ?? {};
   const metadata = {
     name,
@@ -41,6 +42,14 @@ function objectOf(engine: Engine, key: Key, status: unknown): object {
     status,
   };
 }
+
+/** As its parentRef names it. */
+const BUILTIN_OBJECT = {
+  apiVersion: `${SERVICE_ROUTE_GROUP}/v1alpha1`,
+  kind: "BuiltinGateway",
+  metadata: { name: "default" },
+  spec: {},
+};
 
 const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
 

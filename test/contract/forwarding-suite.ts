@@ -198,6 +198,26 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       ]);
     });
 
+    test("a mirror gets the request as it came, before rewrites and header changes", async () => {
+      await serve(
+        `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}}}, {type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: x-set, value: rule}], remove: [x-gone]}}, {type: URLRewrite, urlRewrite: {hostname: inner.example.com, path: {type: ReplaceFullPath, replaceFullPath: /new}}}], ${WEB}`,
+      );
+      await rig.ask("/old", { headers: { "x-gone": "1" } });
+      await until("the copy has come", () => shadow.seen.length === 1);
+      const [copy, original] = [shadow.seen[0]!, web.seen[0]!];
+      expect([copy.url, headersOf(copy, "host"), headersOf(copy, "x-set"), headersOf(copy, "x-gone")]).toEqual([
+        "/old",
+        ["a.example.com"],
+        [],
+        ["1"],
+      ]);
+      expect([original.url, headersOf(original, "host"), headersOf(original, "x-set")]).toEqual([
+        "/new",
+        ["inner.example.com"],
+        ["rule"],
+      ]);
+    });
+
     test("a mirror by percent gets its share", async () => {
       await serve(
         `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}, fraction: {numerator: 1, denominator: 4}}}], ${WEB}`,
@@ -210,6 +230,12 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
     describe("CORS", () => {
       const CORS =
         'filters: [{type: CORS, cors: {allowOrigins: ["https://*.example.com"], allowMethods: [GET, PUT], allowHeaders: [x-a], allowCredentials: true, exposeHeaders: [x-e], maxAge: 60}}],';
+
+      test("a cache is told that the answer depends on the origin, whoever asks", async () => {
+        await serve(`${CORS} ${WEB}`);
+        const varies = async (headers: Record<string, string>) => (await rig.ask("/", { headers })).headers.vary;
+        expect([await varies({}), await varies({ origin: "https://evil.test" })]).toEqual(["origin", "origin"]);
+      });
 
       test("a preflight is answered here", async () => {
         await serve(`${CORS} ${WEB}`);

@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { serviceroute } from "../support/controller.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
-import { Program } from "../support/processes.ts";
+import { Program, finish } from "../support/processes.ts";
 import { listening } from "../support/sockets.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -47,6 +47,76 @@ test("F52: a gateway that can bind none of its ports says which, and is not read
   expect(await readyz()).toContain(`port ${port} of 127.0.0.1 cannot be bound: is in use`);
   taken.close();
   await until("ready", async () => (await readyz()).startsWith("200"));
+});
+
+test("stdin may come late and in pieces", async () => {
+  const text = serviceYaml("web", [9001]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]");
+  const child = spawn(process.execPath, [join(ROOT, "src/main.ts"), "validate", "-"], {
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  let said = "";
+  child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+  for (const piece of [text.slice(0, 100), text.slice(100)]) {
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    child.stdin.write(piece);
+  }
+  child.stdin.end();
+  expect(await new Promise((resolve) => child.once("exit", resolve))).toBe(0);
+  expect(said).toContain("3 objects, 0 problems");
+});
+
+test("whoever reads may stop reading", async () => {
+  const { stderr, code } = await finish("sh", [
+    "-c",
+    `"${process.execPath}" "${join(ROOT, "src/main.ts")}" render "${join(ROOT, "manifests/samples")}" | head -1`,
+  ]);
+  expect([code, stderr]).toEqual([0, ""]);
+});
+
+test("a link that leads back up is followed once", async () => {
+  const loop = mkdtempSync(join(folder, "loop-"));
+  writeFileSync(join(loop, "web.yaml"), serviceYaml("web", [9001]));
+  symlinkSync(".", join(loop, "again"));
+  expect((await serviceroute(["validate", loop])).stdout).toContain("2 objects, 0 problems");
+});
+
+test("a flag without a value is true or false in the environment", async () => {
+  const at = async (value: string): Promise<string[]> => {
+    const admin = await freePort();
+    const flags = [
+      "gateway",
+      folder,
+      "--bind-address",
+      "127.0.0.1",
+      "--http-port",
+      String(await freePort()),
+      "--admin-address",
+      `127.0.0.1:${admin}`,
+    ];
+    const env = { SERVICEROUTE_BUILTIN_GATEWAY: value };
+    const program = new Program("gateway", process.execPath, [join(ROOT, "src/main.ts"), ...flags], { env });
+    cleanups.push(async () => program.stop());
+    await until(
+      "ready",
+      async () => (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok === true,
+    );
+    const { items } = (await (await fetch(`http://127.0.0.1:${admin}/v1/gateways`)).json()) as {
+      items: { kind: string }[];
+    };
+    return items.map(({ kind }) => kind);
+  };
+  expect([await at("false"), await at("0"), await at("true")]).toEqual([[], [], ["BuiltinGateway"]]);
+  const wrong = await finish("env", [
+    "SERVICEROUTE_BUILTIN_GATEWAY=perhaps",
+    process.execPath,
+    join(ROOT, "src/main.ts"),
+    "gateway",
+    folder,
+  ]);
+  expect([wrong.code, wrong.stderr]).toEqual([
+    2,
+    'serviceroute: SERVICEROUTE_BUILTIN_GATEWAY is true or false, not "perhaps"\n',
+  ]);
 });
 
 describe("calling it wrongly", () => {

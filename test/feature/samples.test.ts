@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { WebSocket, WebSocketServer } from "ws";
 import { parseAllDocuments } from "yaml";
 import { Backend, headersOf } from "../support/backend.ts";
 import { type Ask, type DataPlaneRig, startEmbedded } from "../support/data-plane.ts";
@@ -67,6 +68,32 @@ describe("the samples", () => {
     const reply = await rig.ask(path, { ...options, host });
     expect(reply.status).toBe(status);
     expect(reply.body.startsWith(body)).toBe(true);
+  });
+
+  test("the shop's canary gets its tenth", async () => {
+    const seen = await Promise.all(
+      Array.from({ length: 1000 }, async () => (await rig.ask("/", { host: "shop.example.com" })).body),
+    );
+    const canary = seen.filter((body) => body === "frontend-canary").length;
+    expect(seen.filter((body) => body === "frontend").length + canary).toBe(1000);
+    expect(Math.abs(canary - 100)).toBeLessThan(50);
+  });
+
+  test("the assistant speaks WebSocket", async () => {
+    const service = backends.get("shoppingassistantservice")!;
+    const sockets = new WebSocketServer({ server: service.server, path: "/assistant" });
+    sockets.on("connection", (socket) =>
+      socket.on("message", (data: Buffer) => socket.send(`heard ${data.toString()}`)),
+    );
+    const client = new WebSocket(`ws://127.0.0.1:${rig.port}/assistant`, { headers: { host: "shop.example.com" } });
+    const heard = new Promise<string>((resolve, reject) => {
+      client.on("message", (data: Buffer) => resolve(data.toString()));
+      client.on("error", reject);
+    });
+    client.on("open", () => client.send("hello"));
+    expect(await heard).toBe("heard hello");
+    client.terminate();
+    sockets.close();
   });
 
   test("what a sample says of headers and paths happens", async () => {

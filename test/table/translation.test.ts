@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
+import { parseObject } from "../../src/api/objects.ts";
 import { BAD_RULES, BAD_SPECS } from "../support/bad-input.ts";
 import { brief, message, statusOf } from "../support/conditions.ts";
 import { pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
@@ -310,4 +311,78 @@ describe("versions of one object", () => {
     const [entry] = rig.translator.table.routes.get(keyOf("ServiceRoute", "default", "r"))?.entries ?? [];
     expect(entry?.match.path).toEqual({ kind: "prefix", value: "/second" });
   });
+});
+
+describe("status says no more than is true", () => {
+  const empty = "---\napiVersion: v1\nkind: Service\nmetadata: {name: empty}\nspec: {ports: [{port: 80}]}\n";
+
+  test("with nobody left to redistribute to, each backend keeps its share, of 503s", () => {
+    const output = pipeline().apply(
+      empty + routeYaml("r", "rules: [{whenNoEndpoints: Redistribute, backendRefs: [{name: empty, port: 80}]}]"),
+    );
+    expect(statusOf(output, "r").rules[0]?.backends).toMatchObject([{ sharePercent: 100, outcome: "NoEndpoints" }]);
+  });
+
+  test("a route that is refused as a whole tells its parents, and names the hosts that it wants", () => {
+    const gateway =
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: 8081, protocol: HTTP}]}\n";
+    const rig = pipeline();
+    const output = rig.apply(
+      gateway +
+        serviceYaml("web") +
+        routeYaml("r", `parentRefs: [{name: gw}]\nhostnames: [BAD_, good.example.com]\n${rule(WEB)}`),
+    );
+    const { parents, summary } = statusOf(output, "r");
+    expect(parents.map(({ parentRef, conditions }) => [parentRef.name, conditions[0]?.reason])).toEqual([
+      ["gw", "UnsupportedValue"],
+    ]);
+    expect(summary).toMatchObject({ hostnames: "BAD_ +1", proxies: "0/0" });
+    const gateways = output?.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+    expect(gateways?.listeners[0]?.attachedRoutes).toBe(0);
+  });
+
+  test("a rule keeps its name when it cannot be built, and its backends when all weights are 0", () => {
+    const { status } = translated(
+      `rules: [{name: odd, timeouts: {request: forever}, ${WEB}}, {name: none, backendRefs: [{name: web, port: 80, weight: 0}]}]`,
+    );
+    expect(status.rules.map(({ name, backends }) => [name, backends?.map((b) => b.sharePercent)])).toEqual([
+      ["odd", undefined],
+      ["none", [0]],
+    ]);
+  });
+
+  test("a draft is no mistake of anybody's", () => {
+    const { status } = translated(`useDefaultGateways: None\n${rule(WEB)}`);
+    expect(brief(status, "Accepted")).toBe("False/NoMatchingParent");
+    expect(message(status, "Accepted")).toMatch(/^A draft/);
+    expect(status.conditions.map(({ type }) => type)).not.toContain("Stalled");
+    expect(status.summary.proxies).toBe("0/0");
+  });
+});
+
+test("B38: a time longer than any timer is as long as one can be", () => {
+  const { table } = translated(
+    rule(
+      `timeouts: {request: 9999h, backendRequest: 9999h, idle: 9999h, connect: 9999h}, retry: {backoff: 9999h}, ${WEB}`,
+    ),
+  );
+  const { policy } = table!.entries[0]!.rule;
+  for (const ms of [
+    policy.requestTimeoutMs,
+    policy.backendTimeoutMs,
+    policy.idleTimeoutMs,
+    policy.connectTimeoutMs,
+    policy.retry.backoffMs,
+  ])
+    expect(ms).toBe(2 ** 31 - 1);
+});
+
+test.for(["a/b", "Not A Name!", "", "a..b/", "x".repeat(254)])("B42: %s is no name of an object", (name) => {
+  for (const metadata of [
+    { name, namespace: "default" },
+    { name: "ok", namespace: name === "" ? "/" : name.replaceAll(".", "/") },
+  ]) {
+    const parsed = parseObject("ServiceRoute", { metadata, spec: {} });
+    expect(parsed.ok).toBe(false);
+  }
 });
