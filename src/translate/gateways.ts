@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import { type Key, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
-import { hostnameProblem } from "../api/primitives.ts";
+import { Hostname, hostnameProblem } from "../api/primitives.ts";
 import { ANY_HOST } from "../routing/hostname.ts";
 import { BUILTIN_GATEWAY, type ListenerId, listenerId } from "../routing/listener.ts";
 import { compareText } from "../routing/precedence.ts";
@@ -73,7 +73,10 @@ function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
   if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
     return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
   }
-  const problem = spec.hostname === undefined ? undefined : hostnameProblem(spec.hostname);
+  if (spec.hostname === undefined || spec.hostname === "") return undefined;
+  const problem = Hostname.safeParse(spec.hostname.toLowerCase()).success
+    ? hostnameProblem(spec.hostname)
+    : `"${spec.hostname}" is no DNS name`;
   return problem === undefined ? undefined : refuse("UnsupportedValue", `hostname ${problem}`);
 }
 

@@ -1,0 +1,327 @@
+import { describe, expect, test } from "vitest";
+import { keyOf } from "../../src/api/keys.ts";
+import type { ListenerId } from "../../src/routing/listener.ts";
+import type { DesiredGatewayStatus } from "../../src/routing/status-report.ts";
+import { assignAddresses, poolProblem } from "../../src/translate/gateway-addresses.ts";
+import { selectorMatches } from "../../src/translate/labels.ts";
+import { objectsFrom, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
+
+const HTTP = "{name: http, port: 80, protocol: HTTP}";
+function gatewayYaml(name: string, listeners = HTTP, spec = "", metadata = ""): string {
+  return `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}${metadata}}\nspec: {gatewayClassName: serviceroute, listeners: [${listeners}]${spec}}\n`;
+}
+const classYaml = (name: string, controller: string): string =>
+  `---\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: ${name}}\nspec: {controllerName: ${controller}}\n`;
+
+/** The Gateway's status with every listener that could be served bound, or as `states` says. */
+function statusOf(yaml: string, name = "gw", options = {}, serving = true): DesiredGatewayStatus {
+  const rig = pipeline(options);
+  rig.apply(yaml);
+  for (const id of rig.translator.table.listeners.keys())
+    if (serving) rig.translator.setListenerState(id, { kind: "serving" });
+  const output = rig.settle();
+  const fresh = pipeline(options);
+  const first = fresh.apply(yaml);
+  const key = keyOf("Gateway", "default", name);
+  const status = output?.gatewayStatuses.get(key) ?? first?.gatewayStatuses.get(key);
+  if (status === undefined) throw new Error(`Gateway ${name} has no status`);
+  return status;
+}
+const said = (
+  conditions: readonly { type: string; status: string; reason: string; message: string }[],
+  type: string,
+) => {
+  const found = conditions.find((one) => one.type === type);
+  return `${found?.status}/${found?.reason}: ${found?.message}`;
+};
+
+describe("a selector on labels", () => {
+  const labels = { team: "shop", tier: "web" };
+  test.for<[string, object, boolean]>([
+    ["nothing", {}, true],
+    ["an equal label", { matchLabels: { team: "shop" } }, true],
+    ["two labels, one of them not equal", { matchLabels: { team: "shop", tier: "db" } }, false],
+    ["a label that is not there", { matchLabels: { other: "x" } }, false],
+    ["a name of every object", { matchLabels: { constructor: "x" } }, false],
+    ["In, with it", { matchExpressions: [{ key: "team", operator: "In", values: ["a", "shop"] }] }, true],
+    ["In, without it", { matchExpressions: [{ key: "team", operator: "In", values: ["a"] }] }, false],
+    ["In, of a label that is not there", { matchExpressions: [{ key: "x", operator: "In", values: ["a"] }] }, false],
+    ["In, without values", { matchExpressions: [{ key: "team", operator: "In" }] }, false],
+    ["NotIn, with it", { matchExpressions: [{ key: "team", operator: "NotIn", values: ["shop"] }] }, false],
+    ["NotIn, without it", { matchExpressions: [{ key: "team", operator: "NotIn", values: ["a"] }] }, true],
+    [
+      "NotIn, of a label that is not there",
+      { matchExpressions: [{ key: "x", operator: "NotIn", values: ["a"] }] },
+      true,
+    ],
+    ["Exists", { matchExpressions: [{ key: "team", operator: "Exists" }] }, true],
+    ["Exists, of one that is not there", { matchExpressions: [{ key: "x", operator: "Exists" }] }, false],
+    ["DoesNotExist", { matchExpressions: [{ key: "x", operator: "DoesNotExist" }] }, true],
+    ["DoesNotExist, of one that is there", { matchExpressions: [{ key: "team", operator: "DoesNotExist" }] }, false],
+    ["an operator that does not exist", { matchExpressions: [{ key: "x", operator: "Near" }] }, false],
+    [
+      "a label and an expression, which does not hold",
+      { matchLabels: { team: "shop" }, matchExpressions: [{ key: "tier", operator: "In", values: ["db"] }] },
+      false,
+    ],
+  ])("%s", ([, selector, expected]) => {
+    expect(selectorMatches(selector as never, labels)).toBe(expected);
+  });
+});
+
+describe("addresses from a pool", () => {
+  const gateways = (...yamls: string[]) => objectsFrom(yamls.join("")).filter((object) => object.kind === "Gateway");
+  const given = (pool: string | undefined, list: ReturnType<typeof gateways>, last: Record<string, string> = {}) => {
+    const before = new Map(Object.entries(last).map(([name, address]) => [keyOf("Gateway", "default", name), address]));
+    const results = assignAddresses(list, before, {
+      bindAddress: "0.0.0.0",
+      ...(pool === undefined ? {} : { addressPool: pool }),
+    });
+    return [...results.values()].map((one) =>
+      one.ok ? `${one.address}${one.own ? "" : " shared"}` : `${one.reason}: ${one.message}`,
+    );
+  };
+  const wants = (name: string, value: string, type = "IPAddress"): string =>
+    gatewayYaml(name, HTTP, `, addresses: [{type: ${type}, value: ${value}}]`);
+
+  test("are given in order, the network's own and the broadcast address left out", () => {
+    expect(given("192.0.2.8/30", gateways(gatewayYaml("a"), gatewayYaml("b"), gatewayYaml("c")))).toEqual([
+      "192.0.2.9",
+      "192.0.2.10",
+      "AddressNotUsable: no address of 192.0.2.8/30 is free",
+    ]);
+    expect(given("192.0.2.9/30", gateways(gatewayYaml("a")))).toEqual(["192.0.2.9"]);
+    expect(given("192.0.2.6/31", gateways(gatewayYaml("a"), gatewayYaml("b")))).toEqual(["192.0.2.6", "192.0.2.7"]);
+    expect(given("192.0.2.6/32", gateways(gatewayYaml("a"), gatewayYaml("b")))[0]).toBe("192.0.2.6");
+  });
+
+  test("are kept, and never given twice", () => {
+    const list = gateways(gatewayYaml("a"), gatewayYaml("b"), gatewayYaml("c"));
+    expect(given("192.0.2.0/29", list, { b: "192.0.2.1", c: "198.51.100.1" })).toEqual(
+      expect.arrayContaining(["192.0.2.1", "192.0.2.2", "192.0.2.3"]),
+    );
+    const results = given("192.0.2.0/29", gateways(wants("a", "192.0.2.1"), gatewayYaml("b")), { b: "192.0.2.1" });
+    expect(results).toEqual(["192.0.2.1", "192.0.2.2"]);
+  });
+
+  test("can be asked for, inside of the pool and once", () => {
+    const list = gateways(
+      wants("a", "192.0.2.5"),
+      wants("b", "192.0.2.5"),
+      wants("c", "198.51.100.1"),
+      wants("d", "x.test", "Hostname"),
+    );
+    expect(given("192.0.2.0/28", list)).toEqual([
+      "192.0.2.5",
+      "AddressNotUsable: 192.0.2.5 belongs to another Gateway",
+      "AddressNotUsable: 198.51.100.1 is outside of the address pool",
+      "UnsupportedAddress: addresses of type Hostname are not supported; use IPAddress",
+    ]);
+  });
+
+  test("without a pool all share the bind address, but for those that ask for one", () => {
+    expect(given(undefined, gateways(gatewayYaml("a"), wants("b", "192.0.2.5"), wants("c", '""')))).toEqual(
+      expect.arrayContaining(["0.0.0.0 shared", "192.0.2.5"]),
+    );
+  });
+
+  test.for(["192.0.2.0/24", "10.0.0.0/8", "192.0.2.1/32"])("%s is a pool", (cidr) =>
+    expect(poolProblem(cidr)).toBeUndefined(),
+  );
+  test.for(["192.0.2.0", "192.0.2.0/33", "192.0.2.0/7", "192.0.2/24", "::/64", "192.0.2.0/24/1", "192.0.2.0/x", ""])(
+    "%s is none",
+    (cidr) => expect(poolProblem(cidr)).toMatch(/is not an IPv4 range such as/),
+  );
+});
+
+describe("which Gateways are ours", () => {
+  const served = (yaml: string, options = {}): string[] => {
+    const rig = pipeline(options);
+    rig.apply(yaml);
+    return [...rig.translator.table.listeners.keys()].filter((id) => !id.startsWith("/")).sort();
+  };
+  const OURS = "serviceroute.dev/gateway-controller";
+
+  test("those whose class names our controller; in folders those of our class by name, too", () => {
+    expect(served(gatewayYaml("gw"))).toEqual(["default/gw/http"]);
+    expect(served(gatewayYaml("gw"), { classByName: false })).toEqual([]);
+    expect(served(gatewayYaml("gw") + classYaml("serviceroute", OURS), { classByName: false })).toEqual([
+      "default/gw/http",
+    ]);
+    expect(served(gatewayYaml("gw") + classYaml("serviceroute", "other.example/controller"))).toEqual([]);
+    expect(served(gatewayYaml("gw"), { gatewayClass: "mine" })).toEqual([]);
+  });
+
+  test("a class that comes or goes takes its Gateways along", () => {
+    const rig = pipeline({ classByName: false });
+    rig.apply(gatewayYaml("gw"));
+    rig.apply(classYaml("serviceroute", OURS));
+    expect(rig.translator.table.listeners.has("default/gw/http" as ListenerId)).toBe(true);
+    rig.store.remove(keyOf("GatewayClass", "", "serviceroute"));
+    rig.settle();
+    expect(rig.translator.table.listeners.has("default/gw/http" as ListenerId)).toBe(false);
+  });
+});
+
+describe("status of a Gateway", () => {
+  test("one that serves", () => {
+    const status = statusOf(
+      gatewayYaml("gw") +
+        serviceYaml("web") +
+        routeYaml("r", "parentRefs: [{name: gw}]\nrules: [{backendRefs: [{name: web, port: 80}]}]"),
+    );
+    expect(said(status.conditions, "Accepted")).toBe("True/Accepted: The Gateway is accepted.");
+    expect(said(status.conditions, "Programmed")).toBe("True/Programmed: The Gateway serves requests.");
+    expect(status.addresses).toEqual([{ type: "IPAddress", value: "127.0.0.1" }]);
+    expect(status.listeners).toMatchObject([
+      { name: "http", attachedRoutes: 1, supportedKinds: [{ group: "serviceroute.dev", kind: "ServiceRoute" }] },
+    ]);
+    const [{ conditions } = { conditions: [] }] = status.listeners;
+    expect(["Accepted", "Conflicted", "ResolvedRefs", "Programmed"].map((type) => said(conditions, type))).toEqual([
+      "True/Accepted: The listener is accepted.",
+      "False/NoConflicts: No other listener is in its way.",
+      "True/ResolvedRefs: All references resolve.",
+      "True/Programmed: The listener serves requests.",
+    ]);
+  });
+
+  test("one whose data plane has said nothing yet", () => {
+    const status = statusOf(gatewayYaml("gw"), "gw", {}, false);
+    expect(said(status.conditions, "Programmed")).toBe("Unknown/Pending: Waiting for the data plane.");
+    expect(status.addresses).toEqual([]);
+  });
+
+  test.for<[string, string, string, string]>([
+    [
+      "a protocol that is not served",
+      "{name: a, port: 80, protocol: TCP}",
+      "False/UnsupportedProtocol",
+      "not served yet; use HTTP or HTTPS",
+    ],
+    [
+      "TLS passed through",
+      "{name: a, port: 443, protocol: HTTPS, tls: {mode: Passthrough, certificateRefs: [{name: x}]}}",
+      "False/UnsupportedValue",
+      "tls.mode of an HTTPS listener must be Terminate",
+    ],
+    [
+      "a hostname that is none",
+      "{name: a, port: 80, protocol: HTTP, hostname: a_b.test}",
+      "False/UnsupportedValue",
+      "hostname ",
+    ],
+  ])("%s is refused, and another listener serves", ([, listener, reason, text]) => {
+    const status = statusOf(gatewayYaml("gw", `${listener}, {name: good, port: 8081, protocol: HTTP}`));
+    expect(said(status.listeners[0]!.conditions, "Accepted")).toContain(reason);
+    expect(said(status.listeners[0]!.conditions, "Accepted")).toContain(text);
+    expect(said(status.listeners[0]!.conditions, "Programmed")).toContain("False/Invalid");
+    expect(said(status.listeners[1]!.conditions, "Programmed")).toContain("True/Programmed");
+    expect(said(status.conditions, "Accepted")).toBe("True/ListenersNotValid: 1 of 2 listeners are not valid.");
+    expect(said(status.conditions, "Programmed")).toContain("True/Programmed");
+  });
+
+  test("one without any listener that could be served", () => {
+    const status = statusOf(gatewayYaml("gw", "{name: a, port: 80, protocol: TCP}"));
+    expect(said(status.conditions, "Accepted")).toBe("False/ListenersNotValid: No listener is valid.");
+    expect(said(status.conditions, "Programmed")).toBe("False/Invalid: No listener is valid.");
+  });
+
+  test("one that wants parameters, or an address that it cannot have", () => {
+    const parameters = statusOf(
+      gatewayYaml("gw", HTTP, ", infrastructure: {parametersRef: {group: x.test, kind: P, name: p}}"),
+    );
+    expect(said(parameters.conditions, "Accepted")).toBe(
+      "False/InvalidParameters: x.test/P p cannot be used as parameters",
+    );
+    const hostname = statusOf(gatewayYaml("gw", HTTP, ", addresses: [{type: Hostname, value: x.test}]"));
+    expect(said(hostname.conditions, "Accepted")).toContain("False/UnsupportedAddress");
+    const outside = statusOf(gatewayYaml("gw", HTTP, ", addresses: [{value: 198.51.100.9}]"), "gw", {
+      addressPool: "192.0.2.0/28",
+    });
+    expect(said(outside.conditions, "Accepted")).toContain("True/Accepted");
+    expect(said(outside.conditions, "Programmed")).toBe(
+      "False/AddressNotUsable: 198.51.100.9 is outside of the address pool",
+    );
+  });
+
+  test("kinds of routes that nobody serves are named, and the others are allowed", () => {
+    const kinds = "allowedRoutes: {kinds: [{kind: TCPRoute}, {group: serviceroute.dev, kind: ServiceRoute}]}";
+    const status = statusOf(gatewayYaml("gw", `{name: a, port: 80, protocol: HTTP, ${kinds}}`));
+    expect(said(status.listeners[0]!.conditions, "ResolvedRefs")).toMatch(/^False\/InvalidRouteKinds: .*TCPRoute/);
+    expect(status.listeners[0]?.supportedKinds).toEqual([{ group: "serviceroute.dev", kind: "ServiceRoute" }]);
+    const none = statusOf(
+      gatewayYaml("gw", "{name: a, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}"),
+    );
+    expect(none.listeners[0]?.supportedKinds).toEqual([]);
+  });
+
+  test("HTTP and HTTPS on one port conflict, as do two of one hostname", () => {
+    const both = statusOf(
+      gatewayYaml("gw", `${HTTP}, {name: tls, port: 80, protocol: HTTPS, tls: {certificateRefs: [{name: x}]}}`),
+    );
+    expect(both.listeners.map(({ conditions }) => said(conditions, "Conflicted"))).toEqual([
+      'True/ProtocolConflict: listener "tls" uses port 80 with protocol HTTPS',
+      'True/ProtocolConflict: listener "http" uses port 80 with protocol HTTP',
+    ]);
+    const hosts = statusOf(
+      gatewayYaml(
+        "gw",
+        `{name: a, port: 80, protocol: HTTP, hostname: x.test}, {name: b, port: 80, protocol: HTTP, hostname: y.test}, {name: c, port: 80, protocol: HTTP, hostname: X.test}`,
+      ),
+    );
+    expect(hosts.listeners.map(({ conditions }) => said(conditions, "Programmed").slice(0, 5))[1]).toBe("True/");
+  });
+
+  test("two Gateways on one address: the older keeps the port, the other is told", () => {
+    const older = gatewayYaml("b", HTTP, "", ', creationTimestamp: "2026-01-01T00:00:00Z"');
+    const younger = gatewayYaml(
+      "a",
+      `${HTTP}, {name: free, port: 81, protocol: HTTP}`,
+      "",
+      ', creationTimestamp: "2026-01-02T00:00:00Z"',
+    );
+    const told = statusOf(younger + older, "a");
+    expect(said(told.listeners[0]!.conditions, "Conflicted")).toBe(
+      "True/PortUnavailable: another Gateway listens on port 80 of 127.0.0.1",
+    );
+    expect(said(told.listeners[1]!.conditions, "Programmed")).toContain("True/");
+    expect(said(statusOf(younger + older, "b").conditions, "Programmed")).toContain("True/");
+    const apart = statusOf(younger + older, "a", { addressPool: "192.0.2.0/28" });
+    expect(said(apart.listeners[0]!.conditions, "Conflicted")).toContain("False/");
+  });
+
+  test("behind a Service: its target ports are bound, and its addresses are published", () => {
+    const service = (spec: string, status = ""): string =>
+      `---\napiVersion: v1\nkind: Service\nmetadata: {name: gw-serviceroute}\nspec: {${spec}}\n${status}`;
+    const ports = "ports: [{name: a, port: 80, targetPort: 20001}]";
+    const behind = { gatewayServices: true };
+    const bindPort = (yaml: string): number | undefined => {
+      const rig = pipeline(behind);
+      rig.apply(yaml);
+      return rig.translator.table.listeners.get("default/gw/http" as ListenerId)?.bindPort;
+    };
+    expect(bindPort(gatewayYaml("gw"))).toBeUndefined();
+    expect(bindPort(gatewayYaml("gw") + service(`clusterIP: 203.0.113.5, ${ports}`))).toBe(20_001);
+    expect(bindPort(gatewayYaml("gw") + service("ports: [{name: a, port: 80, targetPort: http}]"))).toBeUndefined();
+    expect(bindPort(gatewayYaml("gw") + service("ports: [{name: a, port: 81, targetPort: 20001}]"))).toBeUndefined();
+    const published = (yaml: string): unknown =>
+      statusOf(gatewayYaml("gw") + yaml, "gw", behind).addresses.map(({ value }) => value);
+    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`))).toEqual(["203.0.113.5"]);
+    const balanced = "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}, {ip: 192.0.2.8}]}}\n";
+    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`, balanced))).toEqual(["192.0.2.7", "192.0.2.8"]);
+    expect(published(service(`clusterIP: None, ${ports}`))).toEqual([]);
+  });
+
+  test("default Gateways by field or by annotation", () => {
+    const attached = (spec: string, metadata: string): number | undefined =>
+      statusOf(
+        gatewayYaml("gw", HTTP, spec, metadata) +
+          serviceYaml("web") +
+          routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]"),
+      ).listeners[0]?.attachedRoutes;
+    expect(attached("", "")).toBe(0);
+    expect(attached(", defaultScope: All", "")).toBe(1);
+    expect(attached("", ", annotations: {serviceroute.dev/default-scope: All}")).toBe(1);
+    expect(attached(", defaultScope: None", ", annotations: {serviceroute.dev/default-scope: All}")).toBe(0);
+  });
+});
