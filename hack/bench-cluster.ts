@@ -116,6 +116,14 @@ const quantile = (values: readonly number[], q: number): number =>
   [...values].sort((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * q))] ?? 0;
 const round = (value: number): number => Math.round(value * 10) / 10;
 
+/** Of ServiceRoutes, since the controller started. */
+async function statusWrites(): Promise<number> {
+  const text = await (await fetch(`${controller.admin}/metrics`)).text();
+  return Number(
+    /^serviceroute_status_writes_total\{kind="ServiceRoute",result="written"\} ([0-9]+)$/m.exec(text)?.[1] ?? 0,
+  );
+}
+
 async function latencyAt(size: number): Promise<object> {
   const [served, watched] = [[] as number[], [] as number[]];
   for (let i = 0; i < SAMPLES; i++) {
@@ -155,6 +163,7 @@ for (const size of SIZES) {
       applyMs: round(applied - started),
       servedAfterLastApplyMs: round(served - applied),
       statusesAfterLastApplyMs: round(performance.now() - applied),
+      statusWritesPerRoute: round((await statusWrites()) / 1000),
     };
   }
   have = size;

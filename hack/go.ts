@@ -52,7 +52,7 @@ function findGo(say: Say): string {
 }
 
 async function build(go: string, cwd: string, target: string, program: Program): Promise<void> {
-  const partial = `${target}.partial`;
+  const partial = `${target}.${process.pid}.partial`;
   const flags = ["-mod=readonly", "-p", "2", "-trimpath", "-ldflags", `-s -w ${program.ldflags ?? ""}`];
   const child = spawn(go, ["build", ...flags, "-o", partial, program.path], {
     cwd,

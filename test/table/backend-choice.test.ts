@@ -38,6 +38,14 @@ describe("weights", () => {
     expect(pickWeighted(weights, unit)).toBe(index);
   });
 
+  test("P16: 0, 1, 9, 90 and 1,000,000 come out exactly, over evenly spread draws", () => {
+    const weights = [0, 1, 9, 90, 1_000_000];
+    const sum = 1_000_100;
+    const counts = weights.map(() => 0);
+    for (let i = 0; i < sum; i++) counts[pickWeighted(weights, (i + 0.5) / sum)]!++;
+    expect(counts).toEqual(weights);
+  });
+
   test.for([
     [
       [90, 10],
