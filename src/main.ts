@@ -1,4 +1,4 @@
-#!/usr/bin/env node
+#!/usr/bin/env -S node --disable-proto=delete
 import { CommanderError } from "commander";
 import { CommandError } from "./commands/exit.ts";
 import { createProgram } from "./commands/program.ts";

@@ -4,7 +4,7 @@ import { type ExplainedBackend, type Explanation, explain } from "../routing/exp
 import { adminOption, askAdmin } from "./admin-client.ts";
 import { explainRequest } from "./explain-request.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
-import { readFolder, translateReading } from "./validate.ts";
+import { type ReadingFlags, gatewayClassOption, readFolder, translateReading } from "./validate.ts";
 
 const MAX_LOSERS = 50;
 
@@ -46,7 +46,7 @@ function printExplanation(explanation: Explanation): void {
   if (more > 0) print(`    and ${more} more; -o json shows all`);
 }
 
-interface ExplainFlags {
+interface ExplainFlags extends ReadingFlags {
   readonly header: readonly string[];
   readonly admin: string;
   readonly output: Format;
@@ -56,11 +56,11 @@ async function explanationOf(
   method: string,
   url: string,
   paths: readonly string[],
-  { header, admin }: ExplainFlags,
+  { header, admin, gatewayClass }: ExplainFlags,
 ): Promise<Explanation> {
   const request = explainRequest(method, url, header);
   if (paths.length > 0) {
-    const translator = translateReading(await readFolder(paths));
+    const translator = translateReading(await readFolder(paths), { gatewayClass });
     translator.flush();
     return explain(translator.table, request);
   }
@@ -85,6 +85,7 @@ export function explainCommand(): Command {
       [],
     )
     .addOption(adminOption())
+    .addOption(gatewayClassOption())
     .addOption(outputOption(["table", "json", "yaml"], "table"))
     .action(async (method: string, url: string, paths: string[], flags: ExplainFlags) => {
       const explanation = await explanationOf(method, url, paths, flags);

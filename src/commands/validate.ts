@@ -1,4 +1,4 @@
-import { Command } from "commander";
+import { Command, type Option } from "commander";
 import type { DesiredCondition, FieldError } from "../api/condition.ts";
 import { type Key, displayName } from "../api/keys.ts";
 import { compareText } from "../routing/precedence.ts";
@@ -11,10 +11,15 @@ import type { TranslateOptions } from "../translate/options.ts";
 import type { RouteTranslation } from "../translate/translate-route.ts";
 import { Translator } from "../translate/translator.ts";
 import { CommandError } from "./exit.ts";
+import { flag } from "./gateway-flags.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
 
-const OPTIONS: TranslateOptions = {
-  gatewayClass: "serviceroute",
+/** What decides about a folder besides what is in it. */
+export interface ReadingFlags {
+  readonly gatewayClass: string;
+}
+
+const OPTIONS: Omit<TranslateOptions, "gatewayClass"> = {
   classByName: true,
   bindAddress: "127.0.0.1",
   advertisedAddress: "127.0.0.1",
@@ -32,9 +37,12 @@ export async function readFolder(paths: readonly string[]): Promise<Reading> {
   }
 }
 
-export function translateReading(reading: Reading): Translator {
+export const gatewayClassOption = (): Option =>
+  flag("--gateway-class <name>", "GatewayClass whose Gateways are served").default("serviceroute");
+
+export function translateReading(reading: Reading, { gatewayClass }: ReadingFlags): Translator {
   const store = new Store();
-  const translator = new Translator(store, OPTIONS);
+  const translator = new Translator(store, { ...OPTIONS, gatewayClass });
   store.transaction(() => {
     for (const [kind, objects] of byKind(reading)) store.replace(kind, objects);
   });
@@ -96,8 +104,8 @@ const byPlace = (a: Diagnostic, b: Diagnostic): number =>
   compareText(a.file, b.file) || a.line - b.line || a.column - b.column;
 
 /** Everything wrong with the objects of a reading: in their files, in their fields, and between them. */
-export function diagnose(reading: Reading): Diagnostic[] {
-  const output = translateReading(reading).flush();
+export function diagnose(reading: Reading, flags: ReadingFlags): Diagnostic[] {
+  const output = translateReading(reading, flags).flush();
   const shadowsOf = (key: RouteKey): string[] =>
     (output?.routeStatuses.get(key)?.conditions ?? []).filter((c) => c.type === "Shadowed").map((c) => c.message);
   const routes = [...(output?.translations ?? [])].flatMap(([key, translation]) =>
@@ -116,10 +124,11 @@ export function validateCommand(): Command {
       "Checks every object by itself and against the others. Exit code 1 when something is wrong, 2 when the command itself is.",
     )
     .argument("<path...>", "folders, files, or - for stdin")
+    .addOption(gatewayClassOption())
     .addOption(outputOption(["table", "json", "yaml"], "table"))
-    .action(async (paths: string[], { output }: { output: Format }) => {
+    .action(async (paths: string[], { output, ...flags }: ReadingFlags & { output: Format }) => {
       const reading = await readFolder(paths);
-      const diagnostics = diagnose(reading);
+      const diagnostics = diagnose(reading, flags);
       if (output !== "table") printData(diagnostics, output);
       else {
         for (const diagnostic of diagnostics) print(formatDiagnostic(diagnostic));

@@ -90,12 +90,19 @@ function describeFilters(filters: Filters): string[] {
     );
   for (const mirror of filters.mirrors)
     out.push(
-      `mirror ${mirror.share * 100} % to ${mirror.backend.kind === "cluster" ? mirror.backend.endpoints : "an invalid backend"}`,
+      `mirror ${Number((mirror.share * 100).toFixed(4))} % to ${mirror.backend.kind === "cluster" ? mirror.backend.endpoints : "an invalid backend"}`,
     );
   return out;
 }
 
-function describeAction({ action }: RouteRule): string {
+/** @source Fetch, CORS-preflight request. */
+const isPreflight = (request: ExplainRequest): boolean =>
+  request.method === "OPTIONS" &&
+  request.header("origin") !== undefined &&
+  request.header("access-control-request-method") !== undefined;
+
+function describeAction({ action, filters }: RouteRule, request: ExplainRequest): string {
+  if (filters.cors !== undefined && isPreflight(request)) return "respond 204: a CORS preflight is answered here";
   switch (action.kind) {
     case "forward":
       return action.redistribute ? "forward; shares of backends without endpoints go to the others" : "forward";
@@ -171,7 +178,7 @@ export function explain(table: RoutingTableView, request: ExplainRequest): Expla
     ...base,
     winner: {
       ...line(winner, "first in precedence of all that match"),
-      action: describeAction(rule),
+      action: describeAction(rule, request),
       filters: describeFilters(rule.filters),
       policy: rule.policy,
       backends: explainBackends(table, rule),

@@ -285,6 +285,19 @@ describe("render and explain, without a gateway", () => {
     expect(none.stdout).toMatch(/404 NoRoute: no route has this hostname/);
   });
 
+  test("explain knows a preflight; all three take the class of Gateways", async () => {
+    const cors = routeYaml("r", "rules: [{filters: [{type: CORS, cors: {}}], backendRefs: [{name: web, port: 80}]}]");
+    const gateway =
+      "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: mine, listeners: [{name: http, port: 81, protocol: HTTP}]}\n";
+    const file = write("preflight.yaml", serviceYaml("web") + cors + gateway);
+    const asked = ["explain", "OPTIONS", "http://x.test/", "-H", "origin: https://a.test"];
+    const preflight = await serviceroute([...asked, "-H", "access-control-request-method: PUT", file]);
+    expect(preflight.stdout).toContain("respond 204: a CORS preflight is answered here");
+    expect((await serviceroute([...asked, file])).stdout).toContain("forward");
+    expect((await serviceroute(["render", file, "--gateway-class", "mine"])).stdout).toContain("default/gw/http");
+    expect((await serviceroute(["render", file])).stdout).not.toContain("default/gw/http");
+  });
+
   test("completion knows the commands and their flags", async () => {
     for (const shell of ["bash", "zsh", "fish"]) {
       const { stdout } = await serviceroute(["completion", shell]);

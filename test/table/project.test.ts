@@ -158,5 +158,6 @@ describe("our own code", () => {
   test("S36: the commands run without __proto__", () => {
     expect(read("package.json")).toContain("--disable-proto=delete src/main.ts");
     expect(read("Dockerfile")).toContain("--disable-proto=delete");
+    expect(read("src/main.ts")).toMatch(/^#!.* --disable-proto=delete\n/);
   });
 });
