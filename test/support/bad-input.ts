@@ -4,6 +4,30 @@
  */
 export type BadInput = readonly [title: string, yaml: string, message: RegExp, controllerOnly?: "controller only"];
 
+/** Hostnames that none may have, by row of the catalogue. */
+export const BAD_HOSTNAMES: Readonly<Record<string, readonly string[]>> = {
+  "B2: no DNS name": [
+    "",
+    "a".repeat(254),
+    `${"a".repeat(64)}.example.com`,
+    "-a.example.com",
+    "a-.example.com",
+    ".example.com",
+    "example.com.",
+    "a_b.example.com",
+    "a b.example.com",
+    "example.com:80",
+    "http://example.com",
+    "example.com/x",
+    "exa\0mple.com",
+    "a\r\nb.com",
+  ],
+  "B3: an address": ["10.0.0.1", "[::1]", "0x7f.1", "0127.0.0.1", "127.1", "2130706433"],
+  "B4: a wildcard elsewhere than in front": ["*", "*.", "f*.x", "*.*.x", "x.*", "*x.com"],
+  "B5: capitals": ["UPPER.example.com"],
+  "B6: beyond ASCII": ["bücher.example", "example。com", "ехample.com\u202e"],
+};
+
 const WEB = "backendRefs: [{name: web, port: 80}]";
 
 /** Whole specs. */
@@ -12,8 +36,13 @@ export const BAD_SPECS: readonly BadInput[] = [
   ["B1: a wrong type", "hostnames: shop", /expected array/],
   ["B1: null, which the API server takes for absent", "rules: null", /expected array/, "controller only"],
   ["B1: no rules", "rules: []", /expected array to have >=1/],
-  ["B2: a bad hostname", "hostnames: [a_b.example.com]", /hostnames\[0\]/],
-  ["B3: an address", "hostnames: [10.0.0.1]", /no IP addresses/],
+  ...Object.entries(BAD_HOSTNAMES).flatMap(([row, hostnames]) =>
+    hostnames.map((hostname): BadInput => [
+      `${row}, hostname ${JSON.stringify(hostname.slice(0, 30))}`,
+      `hostnames: [${JSON.stringify(hostname)}]`,
+      /hostnames/,
+    ]),
+  ),
   ["B20: 65 rules", `rules: [${Array.from({ length: 65 }, () => "{}").join(",")}]`, /to have <=64/],
   [
     "F42: 4,096 matches",
@@ -33,13 +62,21 @@ export const BAD_RULES: readonly BadInput[] = [
     `backendRefs: [${Array.from({ length: 17 }, () => "{name: web, port: 80}").join(",")}]`,
     /to have <=16/,
   ],
-  [
-    "B22: a look-ahead",
-    `matches: [{path: {type: RegularExpression, value: "(?=a)b"}}], ${WEB}`,
+  ...["(?=a)b", "(a)\\\\1", "a{1001}", "(?>a)", "a++", "((a{100}){100}){10}", "(", "[a"].map((pattern): BadInput => [
+    `B22: the pattern ${pattern}`,
+    `matches: [{path: {type: RegularExpression, value: "${pattern}"}}], ${WEB}`,
     /not an RE2 pattern/,
     "controller only",
+  ]),
+  ["B22: no pattern", `matches: [{path: {type: RegularExpression, value: ""}}], ${WEB}`, /value is required/],
+  [
+    "B22: a pattern of 2,000 characters",
+    `matches: [{path: {type: RegularExpression, value: "${"a".repeat(2000)}"}}], ${WEB}`,
+    /matches\[0\].path.value/,
   ],
-  ["B24: dot segments", `matches: [{path: {value: /a/../b}}], ${WEB}`, /must not contain/],
+  ...["a", "/a?b", "/a#b", "//a", "/a/../b", "/./a", "/a%2fb", "/a%5Cb", "/a%00", "/a b", `/${"a".repeat(1024)}`].map(
+    (path): BadInput => [`B24: the path ${path.slice(0, 20)}`, `matches: [{path: {value: "${path}"}}], ${WEB}`, /path/],
+  ),
   ["B27: an empty header name", `matches: [{headers: [{name: "", value: x}]}], ${WEB}`, /headers\[0\].name/],
   [
     "B27: a header value of 4,097 characters",
@@ -89,6 +126,12 @@ export const BAD_RULES: readonly BadInput[] = [
   ["B33: no port", "backendRefs: [{name: web}]", /port is required/],
   ["B34: scheme javascript", "filters: [{type: RequestRedirect, requestRedirect: {scheme: javascript}}]", /scheme/],
   ["B34: a host with a path", "filters: [{type: RequestRedirect, requestRedirect: {hostname: a/b}}]", /hostname/],
+  ["B34: port 0", "filters: [{type: RequestRedirect, requestRedirect: {port: 0}}]", /port/],
+  [
+    "B34: a line break in the host",
+    'filters: [{type: RequestRedirect, requestRedirect: {hostname: "a\\r\\nb"}}]',
+    /hostname/,
+  ],
   ["B34: status 200", "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]", /statusCode/],
   [
     "B35: redirect and backends",
@@ -113,6 +156,10 @@ export const BAD_RULES: readonly BadInput[] = [
     "controller only",
   ],
   ["B37: an unknown filter", `filters: [{type: Magic}], ${WEB}`, /filters\[0\].type/],
+  ["B38: no unit", `timeouts: {request: "5"}, ${WEB}`, /timeouts.request/],
+  ["B38: a billion seconds", `timeouts: {request: 1000000000s}, ${WEB}`, /timeouts.request/],
+  ["B38: attempts without end", `retry: {attempts: 1000000000}, ${WEB}`, /retry.attempts/],
+  ["B38: code 600", `retry: {codes: [600]}, ${WEB}`, /retry.codes/],
   ["B38: a negative timeout", `timeouts: {request: -1s}, ${WEB}`, /timeouts.request/],
   ["B38: backendRequest over request", `timeouts: {request: 1s, backendRequest: 2s}, ${WEB}`, /longer than/],
   ["B38: 11 attempts", `retry: {attempts: 11}, ${WEB}`, /retry.attempts/],
