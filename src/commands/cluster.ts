@@ -54,6 +54,7 @@ export class Cluster {
   readonly #keeper: LastGoodKeeper | undefined;
   /** Before that a table may be of old objects: it is served, but nothing is written of it. */
   #isSynced = false;
+  #othersServe = false;
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
@@ -67,7 +68,8 @@ export class Cluster {
       name: "serviceroute-leader",
       identity,
       monotonic,
-      mayLead: () => this.#isSynced,
+      // One that gets no traffic leaves the lead to one that does, where there is one.
+      mayLead: () => this.#isSynced && (this.notReady() === "" || !this.#othersServe),
       changed: () => undefined,
     });
     this.#status = new ClusterStatus({
@@ -94,6 +96,7 @@ export class Cluster {
           reported: (others) => {
             this.engine.liveness.reported(others);
             this.engine.listeners.reported(others);
+            this.#othersServe = others.length > 0;
             this.engine.controller.changed();
           },
         })

@@ -23,7 +23,8 @@ function wantedBy(store: Store, view: GatewayView): WantedService[] {
   const gateway = store.peek(view.key);
   if (gateway === undefined || gateway.metadata.deletionTimestamp !== undefined) return [];
   const { labels = {}, annotations = {} } = gateway.spec.infrastructure ?? {};
-  const served = view.listeners.filter(({ refusal }) => refusal === undefined);
+  // A port that another Gateway has is one that its Service has yet to give it.
+  const served = view.listeners.filter(({ refusal }) => refusal === undefined || refusal.reason === "PortUnavailable");
   const { namespace, name, uid } = gateway.metadata;
   const ports = [...new Set(served.map(({ port }) => port))];
   return [{ namespace, gateway: name, uid, service: serviceNameOf(view.key), ports, labels, annotations }];

@@ -50,10 +50,10 @@ export class ListenerLiveness {
   /** Of this replica, for the others. */
   report(): ListenerReport {
     const serving = new Set<string>();
-    const failed = new Map<ListenerId, string>();
-    for (const [id, { digest, state }] of this.#own) {
+    const failed = new Map<string, string>();
+    for (const { digest, state } of this.#own.values()) {
       if (state?.kind === "serving") serving.add(digest);
-      if (state?.kind === "failed") failed.set(id, state.message);
+      if (state?.kind === "failed") failed.set(digest, state.message);
     }
     return { serving, failed };
   }
@@ -70,7 +70,7 @@ export class ListenerLiveness {
   #joined(id: ListenerId): ListenerState | undefined {
     const own = this.#own.get(id);
     if (own === undefined) return undefined;
-    const failures = this.#others.flatMap(({ listeners }) => listeners.failed.get(id) ?? []);
+    const failures = this.#others.flatMap(({ listeners }) => listeners.failed.get(own.digest) ?? []);
     if (own.state?.kind === "failed") failures.push(own.state.message);
     const [first] = failures;
     if (first !== undefined) return failed(first, failures.length, this.#others.length + 1);

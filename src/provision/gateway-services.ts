@@ -42,6 +42,7 @@ export function assignPorts(
   live: Live,
 ): ReadonlyMap<string, ReadonlyMap<number, number>> {
   const taken = new Set([...live.values()].flatMap((service) => [...targetsOf(service).values()]));
+  const claimed = new Set<number>();
   let next = FIRST_PORT;
   const free = (): number | undefined => {
     while (taken.has(next) && next <= LAST_PORT) next++;
@@ -53,8 +54,12 @@ export function assignPorts(
     wanted.map((one) => {
       const kept = targetsOf(live.get(idOf(one)));
       const ports = one.ports.flatMap((port): [number, number][] => {
-        const target = kept.get(port) ?? free();
-        return target === undefined ? [] : [[port, target]];
+        const own = kept.get(port);
+        // Of two that say the same, which only a lost race can make, the first keeps it.
+        const target = own === undefined || claimed.has(own) ? free() : own;
+        if (target === undefined) return [];
+        claimed.add(target);
+        return [[port, target]];
       });
       return [idOf(one), new Map(ports)];
     }),

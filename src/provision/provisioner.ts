@@ -60,6 +60,7 @@ export class Provisioner {
     const assigned = assignPorts(wanted, live);
     this.#forgetAllBut(new Set(wanted.map((one) => `${one.namespace}/${one.service}`)));
     for (const one of wanted) {
+      if (!this.#parts.isLeader()) return;
       const ports = assigned.get(`${one.namespace}/${one.service}`) ?? new Map<number, number>();
       if (ports.size > 0) await this.#provision(one, ports, live.has(`${one.namespace}/${one.service}`), signal);
     }

@@ -43,12 +43,12 @@ export class EmbeddedGateway {
   publish(diff: TableDiff): void {
     this.#context.clusters.update(diff.endpoints);
     if (diff.listeners.size === 0) return;
-    for (const [id, listener] of diff.listeners) this.#follow(id, listener);
     for (const [name, { server }] of this.#servers) {
       const [first] = this.#table.listenersOn(name);
       if (first?.protocol !== server.protocol) this.#close(name);
       else server.useDefault(first.certificates[0]);
     }
+    for (const [id, listener] of diff.listeners) this.#follow(id, listener);
     for (const listener of diff.listeners.values()) if (listener !== undefined) this.#open(listener);
   }
 

@@ -1,5 +1,3 @@
-import type { ListenerId } from "./listener.ts";
-
 /** How far a route's generation has come: a count of the replicas or proxies that serve it. */
 export interface Liveness {
   readonly generation: number;
@@ -16,8 +14,8 @@ export type ListenerState =
 export interface ListenerReport {
   /** Digests of those that it serves. */
   readonly serving: ReadonlySet<string>;
-  /** Why others do not: a port that cannot be bound. Those that are only not bound yet are in neither. */
-  readonly failed: ReadonlyMap<ListenerId, string>;
+  /** Why others do not, by digest: a port that cannot be bound. Those that are only not bound yet are in neither. */
+  readonly failed: ReadonlyMap<string, string>;
 }
 
 /** What a replica says of itself: every ServiceRoute up to a resourceVersion is in its table, and which listeners it serves. */

@@ -25,8 +25,11 @@ function sameForTranslation(old: KubeObject, next: KubeObject): boolean {
   if (old.kind === "ServiceRoute" && a.generation !== 0) return a.deletionTimestamp === b.deletionTimestamp;
   const strip = (object: KubeObject) => ({
     ...object,
-    // Of a Service the status says where it is reached; of others it is what we or others conclude.
-    ...(object.kind === "Service" ? {} : { status: undefined }),
+    // Of a Service the status says where it is reached, of a Gateway which addresses it has been given; of others it is
+    // what we or others conclude.
+    ...(object.kind === "Service"
+      ? {}
+      : { status: object.kind === "Gateway" ? { addresses: object.status?.addresses } : undefined }),
     metadata: { ...object.metadata, resourceVersion: "" },
   });
   return isDeepStrictEqual(strip(old), strip(next));

@@ -50,8 +50,10 @@ export function latched(live: ServiceRouteStatus | undefined, desired: DesiredRo
 export function latchedGateway(live: GatewayStatus | undefined, desired: DesiredGatewayStatus): DesiredGatewayStatus {
   const old = live?.conditions?.find((c) => c.type === "Programmed");
   const now = desired.conditions.find((c) => c.type === "Programmed");
-  if (old?.status !== "True" || old.observedGeneration !== desired.generation || now?.status !== "Unknown")
-    return desired;
+  if (now?.status !== "Unknown") return desired;
+  // What listened a moment ago still does: an edit is no reason to take a name out of the DNS.
+  const addresses = (live?.addresses ?? []).map(({ value }) => ({ type: "IPAddress" as const, value }));
+  if (old?.status !== "True" || old.observedGeneration !== desired.generation) return { ...desired, addresses };
   const keep = (
     conditions: readonly DesiredCondition[],
     before: readonly Condition[] | undefined,
@@ -64,7 +66,7 @@ export function latchedGateway(live: GatewayStatus | undefined, desired: Desired
   const listenerBefore = (name: string) => live?.listeners?.find((one) => one.name === name)?.conditions;
   return {
     ...desired,
-    addresses: (live?.addresses ?? []).map(({ value }) => ({ type: "IPAddress", value })),
+    addresses,
     conditions: keep(desired.conditions, live?.conditions),
     listeners: desired.listeners.map((listener) => ({
       ...listener,

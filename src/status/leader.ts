@@ -60,6 +60,7 @@ export class Leader {
   async start(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       if (this.#parts.mayLead()) await this.#round(signal);
+      else await this.#release();
       this.#tell();
       const again = this.#parts.mayLead() ? RETRY_MS : NOT_YET_MS;
       await pause(again * (1 + JITTER * this.#parts.random()), signal);
@@ -143,7 +144,9 @@ export class Leader {
   async #release(): Promise<void> {
     if (!this.isLeader || this.#held === undefined) return;
     this.#renewedAt = Number.NEGATIVE_INFINITY;
-    await this.#write(this.#held, "", AbortSignal.timeout(RELEASE_MS)).catch((error: unknown) =>
+    const held = this.#held;
+    this.#held = undefined;
+    await this.#write(held, "", AbortSignal.timeout(RELEASE_MS)).catch((error: unknown) =>
       this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"),
     );
     this.#tell();

@@ -1,4 +1,3 @@
-import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerReport } from "../routing/programmed.ts";
 
 /** All annotations of an object may have 256 KiB together: 10,000 digests, and what fails beside them. */
@@ -12,10 +11,10 @@ const LONGEST_REASON = 200;
  */
 export function writeListeners({ serving, failed }: ListenerReport): string {
   let room = LONGEST_FAILED;
-  const told = [...failed].flatMap(([id, why]) => {
+  const told = [...failed].flatMap(([digest, why]) => {
     const short = why.slice(0, LONGEST_REASON);
-    room -= id.length + short.length + 8;
-    return room < 0 ? [] : [[id, short] as const];
+    room -= digest.length + short.length + 8;
+    return room < 0 ? [] : [[digest, short] as const];
   });
   return JSON.stringify({ serving: [...serving].slice(0, MOST_SERVING).join(" "), failed: Object.fromEntries(told) });
 }
@@ -27,8 +26,8 @@ export function readListeners(annotation: string | undefined): ListenerReport {
   try {
     const { serving, failed } = JSON.parse(annotation ?? "{}") as { serving?: unknown; failed?: unknown };
     if (typeof serving !== "string" || typeof failed !== "object" || failed === null) return NOTHING;
-    const reasons = Object.entries(failed).flatMap(([id, why]) =>
-      typeof why === "string" ? [[id as ListenerId, why] as const] : [],
+    const reasons = Object.entries(failed).flatMap(([digest, why]) =>
+      typeof why === "string" ? [[digest, why] as const] : [],
     );
     return { serving: new Set(serving.split(" ")), failed: new Map(reasons) };
   } catch {

@@ -18,12 +18,20 @@ interface Kept extends Omit<LiveObject, "status"> {
   readonly status: string | undefined;
 }
 
+const isNumber = (version: string | undefined): version is string => version !== undefined && /^[0-9]+$/.test(version);
+const isOlder = (a: string | undefined, b: string | undefined): boolean =>
+  isNumber(a) && isNumber(b) && BigInt(a) < BigInt(b);
+
 /** The latest version of every object whose status we may write. */
 export class LiveObjects {
   readonly #objects = new Map<Key, Kept>();
 
+  /** What the watch brings may be older than what a write of ours was answered with. */
   set(key: Key, raw: unknown): void {
     const { metadata, status } = raw as Raw;
+    const known = this.#objects.get(key);
+    if (known !== undefined && known.uid === metadata?.uid && isOlder(metadata.resourceVersion, known.resourceVersion))
+      return;
     this.#objects.set(key, {
       uid: metadata?.uid ?? "",
       resourceVersion: metadata?.resourceVersion ?? "",
@@ -34,10 +42,9 @@ export class LiveObjects {
 
   /** What may have been overtaken: taken only where the object is still there, in an older version. */
   setNewer(key: Key, raw: unknown): void {
-    const version = (raw as Raw).metadata?.resourceVersion ?? "";
+    const { resourceVersion } = (raw as Raw).metadata ?? {};
     const known = this.#objects.get(key)?.resourceVersion;
-    if (known === undefined || !/^[0-9]+$/.test(version) || !/^[0-9]+$/.test(known)) return;
-    if (BigInt(version) > BigInt(known)) this.set(key, raw);
+    if (isOlder(known, resourceVersion)) this.set(key, raw);
   }
 
   delete(key: Key): void {

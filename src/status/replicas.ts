@@ -27,6 +27,15 @@ interface ReplicaLease extends RawObject {
   readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
 }
 
+interface Known {
+  readonly report: ReplicaReport;
+  readonly version: string;
+  /** When it changed last, as seen from here; long ago for one that was old when it was found. */
+  readonly seenAt: number;
+  /** The same for its burial, which nobody gets before they have been watched for long enough. */
+  readonly since: number;
+}
+
 export interface ReplicasParts {
   readonly client: ApiClient;
   readonly namespace: string;
@@ -48,7 +57,7 @@ export interface ReplicasParts {
  */
 export class Replicas {
   readonly #parts: ReplicasParts;
-  readonly #others = new Map<string, { report: ReplicaReport; version: string; seenAt: number }>();
+  readonly #others = new Map<string, Known>();
   #servedThrough = "0";
   /** When the watch said anything last; before the first list nothing is known of the others. */
   #heardAt = Number.NEGATIVE_INFINITY;
@@ -90,14 +99,14 @@ export class Replicas {
       silenceMs: SILENCE_MS,
       feed: {
         replace: (items) => {
-          this.#heardAt = this.#parts.monotonic();
+          this.#heard();
           const present = new Set(items.map((item) => item.metadata?.name ?? ""));
           for (const name of this.#others.keys()) if (!present.has(name)) this.#others.delete(name);
           for (const item of items) this.#see(item);
           this.#report();
         },
         events: (events) => {
-          this.#heardAt = this.#parts.monotonic();
+          this.#heard();
           for (const { type, object } of events) {
             if (type === "DELETED") this.#others.delete(object.metadata?.name ?? "");
             else this.#see(object);
@@ -137,7 +146,20 @@ export class Replicas {
     const isOld = known === undefined && Date.now() - Date.parse(spec?.renewTime ?? "") > CLOCK_SKEW_MS;
     const seenAt = isOld ? Number.NEGATIVE_INFINITY : this.#parts.monotonic();
     const listeners = readListeners(annotations[LISTENERS]);
-    this.#others.set(name, { report: { replica, servedThrough, listeners }, version, seenAt });
+    this.#others.set(name, {
+      report: { replica, servedThrough, listeners },
+      version,
+      seenAt,
+      since: this.#parts.monotonic(),
+    });
+  }
+
+  /** After a silence everybody gets a lifetime to be heard again: the others were as cut off from us as we from them. */
+  #heard(): void {
+    const now = this.#parts.monotonic();
+    if (now - this.#heardAt > SILENCE_MS)
+      for (const [name, known] of this.#others) this.#others.set(name, { ...known, seenAt: now, since: now });
+    this.#heardAt = now;
   }
 
   /** Nobody is taken for dead while it is the watch that says nothing. */
@@ -153,8 +175,8 @@ export class Replicas {
 
   /** Removes what replicas that crashed have left behind. */
   #bury(now: number): void {
-    for (const [name, { seenAt, version }] of this.#others) {
-      if (now - seenAt <= BURIAL_MS) continue;
+    for (const [name, { since, version }] of this.#others) {
+      if (now - since <= BURIAL_MS) continue;
       this.#others.delete(name);
       const unchanged = { preconditions: { resourceVersion: version } };
       void this.#remove(name, "the report of a replica that is gone could not be removed", unchanged);

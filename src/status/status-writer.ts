@@ -39,8 +39,6 @@ interface Memory {
   notBefore: number;
   /** When the same status was written again because somebody had changed it. */
   rewrites: number[];
-  /** The version over which the last of them was to be. */
-  counted: string;
   last: unknown;
   failures: Backoff | undefined;
 }
@@ -111,13 +109,15 @@ export class StatusWriter {
     const write = live === undefined ? undefined : this.#parts.desired(key, live);
     if (live === undefined || write === undefined) return;
     const memory = this.#remember(key);
-    if (this.#isFighting(key, memory, live, write.status) || !this.#parts.isLeader()) {
+    const again = memory.last !== undefined && saysTheSame(memory.last, write.status);
+    if ((again && this.#isFighting(key, memory, live)) || !this.#parts.isLeader()) {
       this.#dirty.add(key);
       return;
     }
     try {
       this.#parts.answered(key, await this.#patch(key, live, write.status, signal));
       memory.failures = undefined;
+      if (again) memory.rewrites.push(this.#parts.monotonic());
       memory.last = write.status;
       this.#parts.written(key, "written");
       write.done?.();
@@ -158,23 +158,16 @@ export class StatusWriter {
   #remember(key: Key): Memory {
     let memory = this.#memory.get(key);
     if (memory === undefined)
-      this.#memory.set(
-        key,
-        (memory = { notBefore: 0, rewrites: [], counted: "", last: undefined, failures: undefined }),
-      );
+      this.#memory.set(key, (memory = { notBefore: 0, rewrites: [], last: undefined, failures: undefined }));
     memory.notBefore = this.#parts.monotonic() + MIN_INTERVAL_MS;
     return memory;
   }
 
-  /** The fifth time within a minute that what we wrote was changed and we would write the same again, we wait. */
-  #isFighting(key: Key, memory: Memory, live: LiveObject, status: unknown): boolean {
-    if (memory.last === undefined || !saysTheSame(memory.last, status)) return false;
-    // A write that is tried again after a conflict is not a rewrite of anybody's.
-    if (memory.counted === live.resourceVersion) return false;
-    memory.counted = live.resourceVersion;
+  /** The fifth time within a minute that what we wrote was changed and we would write the same again, we wait. Conflicts do not count. */
+  #isFighting(key: Key, memory: Memory, live: LiveObject): boolean {
     const now = this.#parts.monotonic();
-    memory.rewrites = [...memory.rewrites.filter((at) => at > now - FIGHT_WINDOW_MS), now];
-    if (memory.rewrites.length < FIGHT_REWRITES) return false;
+    memory.rewrites = memory.rewrites.filter((at) => at > now - FIGHT_WINDOW_MS);
+    if (memory.rewrites.length < FIGHT_REWRITES - 1) return false;
     memory.rewrites = [];
     memory.notBefore = now + FIGHT_PAUSE_MS;
     this.#parts.log.warn({ object: key }, "another controller keeps rewriting this status; waiting a minute");

@@ -67,6 +67,7 @@ export class GatewayStage {
   }
 
   setState(id: ListenerId, state: ListenerState | undefined): void {
+    if (isDeepStrictEqual(this.#states.peek(id), state)) return;
     if (state === undefined) this.#states.delete(id);
     else this.#states.set(id, state);
   }
@@ -187,10 +188,15 @@ export class GatewayStage {
   }
 }
 
-/** Without addresses, which differ from replica to replica. */
-function digestOf({ key, isDefault }: GatewayView, view: ListenerView, certificates: readonly Certificate[]): string {
+/** Without the address that replicas are told to bind each for itself; one of the Gateway's own counts. */
+function digestOf(
+  { key, isDefault, address }: GatewayView,
+  view: ListenerView,
+  certificates: readonly Certificate[],
+): string {
   const shown = certificates.map(({ secret, chain }) => [secret, chain]);
-  const text = JSON.stringify([key, isDefault, view, shown]);
+  const own = address.ok && address.own ? address.address : "";
+  const text = JSON.stringify([key, isDefault, own, view, shown]);
   return createHash("sha256").update(text).digest("base64url").slice(0, DIGEST_LENGTH);
 }
 

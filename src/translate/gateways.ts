@@ -221,10 +221,11 @@ function lastAddresses(
 ): Map<Key<"Gateway">, string> {
   return new Map(
     gateways.flatMap((gateway): [Key<"Gateway">, string][] => {
-      const planned = last?.get(gateway.key)?.address;
-      if (planned?.ok === true) return [[gateway.key, planned.address]];
+      // What status says comes first: all replicas see that, and each has planned for itself.
       const [published] = gateway.status?.addresses ?? [];
-      return published === undefined ? [] : [[gateway.key, published.value]];
+      if (published !== undefined) return [[gateway.key, published.value]];
+      const planned = last?.get(gateway.key)?.address;
+      return planned?.ok === true ? [[gateway.key, planned.address]] : [];
     }),
   );
 }
