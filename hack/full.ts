@@ -36,7 +36,9 @@ async function runSuite(suite: string): Promise<Section> {
   });
   const code = await new Promise<number>((resolve) => child.once("close", (c) => resolve(c ?? 1)));
   const lines = stripVTControlCharacters(output).split("\n");
-  const said = lines.filter((line) => /^# .*[0-9]/.test(line) && !line.includes("/tmp/"));
+  const said = lines.filter(
+    (line) => /^# (seed|.*: .*[0-9])/.test(line) && !/^# (control plane|image tree|building)/.test(line),
+  );
   const counted = lines.filter((line) => /^[0-9]+ passed, [0-9]+ failed$/.test(line));
   const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
   const day = new Date().toISOString().slice(0, 10);

@@ -24,7 +24,8 @@ export interface ProvisionerParts {
 /** Keeps a Service and its endpoints for each Gateway, by server-side apply, as the leader. Deletion is the garbage collector's. */
 export class Provisioner {
   readonly #parts: ProvisionerParts;
-  readonly #applied = new Map<string, string>();
+  /** What was applied last, by Service and then by path. */
+  readonly #applied = new Map<string, Map<string, string>>();
   /** Gateways whose Service was refused: when to try again. */
   readonly #refused = new Map<string, { readonly backoff: Backoff; until: number }>();
   #wake: () => void = () => undefined;
@@ -85,7 +86,7 @@ export class Provisioner {
           sliceObject(one, ports, pods()),
         ],
       ] as const)
-        await this.#apply(path, body, exists, signal);
+        await this.#apply(name, path, body, exists, signal);
       this.#refused.delete(name);
     } catch (error) {
       if (signal.aborted) return;
@@ -98,16 +99,14 @@ export class Provisioner {
 
   #forgetAllBut(wanted: ReadonlySet<string>): void {
     for (const name of this.#refused.keys()) if (!wanted.has(name)) this.#refused.delete(name);
-    for (const path of this.#applied.keys()) {
-      const [, namespace = "", name = ""] = /namespaces\/([^/]+)\/[^/]+\/([^/]+)$/.exec(path) ?? [];
-      if (!wanted.has(`${namespace}/${name}`)) this.#applied.delete(path);
-    }
+    for (const name of this.#applied.keys()) if (!wanted.has(name)) this.#applied.delete(name);
   }
 
   /** Applies what differs from what was applied last, and all of it when the Service is gone. */
-  async #apply(path: string, body: object, exists: boolean, signal: AbortSignal): Promise<void> {
+  async #apply(name: string, path: string, body: object, exists: boolean, signal: AbortSignal): Promise<void> {
     const text = JSON.stringify(body);
-    if (exists && this.#applied.get(path) === text) return;
+    const applied = this.#applied.get(name) ?? new Map<string, string>();
+    if (exists && applied.get(path) === text) return;
     await this.#parts.client.json({
       method: "PATCH",
       path,
@@ -116,6 +115,6 @@ export class Provisioner {
       body,
       signal,
     });
-    this.#applied.set(path, text);
+    this.#applied.set(name, applied.set(path, text));
   }
 }

@@ -1,35 +1,11 @@
 import { connect } from "node:net";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
-import { Backend, startRaw } from "../support/backend.ts";
-import { type DataPlaneRig, freePort, startEmbedded, until } from "../support/data-plane.ts";
+import { startRaw } from "../support/backend.ts";
+import { freePort, until } from "../support/data-plane.ts";
+import { GATEWAY, WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { startLoad } from "../support/load.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function rigWith(): Promise<{ rig: DataPlaneRig; web: Backend }> {
-  const web = await new Backend("web").start();
-  const rig = await startEmbedded();
-  cleanups.push(
-    async () => web.stop(),
-    async () => rig.close(),
-  );
-  return { rig, web };
-}
-
-const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
-const GATEWAY = (port: number, listeners: string): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gw, annotations: {serviceroute.dev/default-scope: All}}
-spec:
-  gatewayClassName: serviceroute
-  listeners: [${listeners.replaceAll("PORT", String(port))}]
-`;
 
 describe("draining", () => {
   test("requests in flight end, idle and silent connections do not hold it up", async () => {

@@ -4,38 +4,13 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
-import { Backend } from "../support/backend.ts";
-import { type DataPlaneRig, freePort, startEmbedded } from "../support/data-plane.ts";
 import { clientHello } from "../support/client-hello.ts";
+import { freePort } from "../support/data-plane.ts";
+import { GATEWAY, WEB, rigWith } from "../support/gateway-rig.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
-
-const cleanups: (() => Promise<unknown>)[] = [];
-afterEach(async () => {
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-async function rigWith(): Promise<{ rig: DataPlaneRig; web: Backend }> {
-  const web = await new Backend("web").start();
-  const rig = await startEmbedded();
-  cleanups.push(
-    async () => web.stop(),
-    async () => rig.close(),
-  );
-  return { rig, web };
-}
-
-const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
-const GATEWAY = (port: number, listeners: string): string => `---
-apiVersion: gateway.networking.k8s.io/v1
-kind: Gateway
-metadata: {name: gw, annotations: {serviceroute.dev/default-scope: All}}
-spec:
-  gatewayClassName: serviceroute
-  listeners: [${listeners.replaceAll("PORT", String(port))}]
-`;
 
 function secretYaml(name: string, cert: string, key: string, type = "kubernetes.io/tls"): string {
   const data = (text: string): string => JSON.stringify(Buffer.from(text).toString("base64"));

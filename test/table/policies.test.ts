@@ -192,6 +192,15 @@ describe("policies, as they come into the table", () => {
     maxRequestBody: 0,
   };
 
+  const RETRY = {
+    attempts: 1,
+    codes: [],
+    backoffMs: 25,
+    connectFailureOnly: false,
+    budgetPercent: 20,
+    budgetMinConcurrent: 3,
+  };
+
   test("without any, all rules share the defaults", () => {
     expect(rule("filters: []").policy).toBe(rule("name: x").policy);
     expect(rule("name: x").policy).toMatchObject(DEFAULT);
@@ -206,47 +215,12 @@ describe("policies, as they come into the table", () => {
     ["timeouts: {connect: 0s}", DEFAULT],
     ["maxRequestBody: 1Ki", { ...DEFAULT, maxRequestBody: 1024 }],
     ["maxRequestBody: 10M", { ...DEFAULT, maxRequestBody: 10_000_000 }],
-    [
-      "retry: {}",
-      {
-        ...DEFAULT,
-        retry: {
-          attempts: 1,
-          codes: [],
-          backoffMs: 25,
-          connectFailureOnly: false,
-          budgetPercent: 20,
-          budgetMinConcurrent: 3,
-        },
-      },
-    ],
+    ["retry: {}", { ...DEFAULT, retry: RETRY }],
     [
       "retry: {attempts: 0, codes: [503], backoff: 1s, budget: {percent: 50}}",
-      {
-        ...DEFAULT,
-        retry: {
-          attempts: 0,
-          codes: [503],
-          backoffMs: 1000,
-          connectFailureOnly: false,
-          budgetPercent: 50,
-          budgetMinConcurrent: 3,
-        },
-      },
+      { ...DEFAULT, retry: { ...RETRY, attempts: 0, codes: [503], backoffMs: 1000, budgetPercent: 50 } },
     ],
-    [
-      "retry: {budget: {minConcurrent: 9}}",
-      {
-        retry: {
-          attempts: 1,
-          codes: [],
-          backoffMs: 25,
-          connectFailureOnly: false,
-          budgetPercent: 20,
-          budgetMinConcurrent: 9,
-        },
-      },
-    ],
+    ["retry: {budget: {minConcurrent: 9}}", { ...DEFAULT, retry: { ...RETRY, budgetMinConcurrent: 9 } }],
   ])("%s", ([text, expected]) => {
     expect(rule(text).policy).toMatchObject(expected);
   });
