@@ -52,6 +52,9 @@ function run(): Result {
 const counted = (mutants: readonly Mutant[], ...states: Mutant["status"][]): number =>
   mutants.filter(({ status }) => states.includes(status)).length;
 
+const shown = ({ replacement = "" }: Mutant): string =>
+  replacement.replaceAll(/\s+/g, " ").replaceAll("`", "'").slice(0, 60);
+
 function row(name: string, mutants: readonly Mutant[]): string {
   const [noticed, survived, uncovered] = [
     counted(mutants, "Killed", "Timeout"),
@@ -68,7 +71,7 @@ const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: R
 const survivors = named.flatMap(([file, { mutants }]) =>
   mutants
     .filter(({ status }) => status === "Survived" || status === "NoCoverage")
-    .map(({ location, mutatorName }) => `${file}:${location.start.line} ${mutatorName}`),
+    .map((mutant) => `${file}:${mutant.location.start.line} ${mutant.mutatorName} → \`${shown(mutant)}\``),
 );
 mkdirSync(dirname(REPORT), { recursive: true });
 writeFileSync(
