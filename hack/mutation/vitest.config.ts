@@ -1,10 +1,28 @@
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { defineConfig } from "vitest/config";
 
-/** Tests without sockets, but for those of the API server: every mutant runs many of them. Those that measure or start programs are left out. */
+/** The files whose tests take long, last: most mutants are noticed before. */
+const LAST = ["status", "provisioner", "incremental", "tenants", "fuzz"];
+
+class ShortFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number =>
+      LAST.findIndex((name) => moduleId.endsWith(`${name}.test.ts`));
+    return Promise.resolve(files.toSorted((a, b) => rank(a) - rank(b)));
+  }
+}
+
+/**
+ * Tests without sockets, but for those of the API server: every mutant runs many of them. Those that measure or start
+ * programs are left out.
+ */
 export default defineConfig({
   test: {
     include: ["test/table/**/*.test.ts", "test/golden/**/*.test.ts", "test/feature/{status,provisioner}.test.ts"],
-    exclude: ["test/table/project.test.ts", "test/table/argocd.test.ts", "test/table/memory.test.ts"],
+    exclude: ["project", "argocd", "memory"].map((name) => `test/table/${name}.test.ts`),
     testTimeout: 60_000,
+    isolate: false,
+    sequence: { sequencer: ShortFirst },
+    env: { SERVICEROUTE_TEST_SHRINK: "off" },
   },
 });

@@ -10,7 +10,7 @@ import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { TranslateOptions } from "../translate/options.ts";
 import { ClusterStatus } from "./cluster-status.ts";
-import { type Engine, createEngine } from "./engine.ts";
+import { type Engine, createEngine, followTime } from "./engine.ts";
 import { createProvisioner } from "./gateway-provisioning.ts";
 import { Readiness } from "./readiness.ts";
 
@@ -134,6 +134,7 @@ export class Cluster {
 
   /** Reads the cluster until `reading` aborts; leads, reports and writes until `writing` does. */
   async start(reading: AbortSignal, writing: AbortSignal): Promise<void> {
+    followTime(this.engine, reading);
     const elected = this.#parts.flags.leaderElect ? [this.#leader.start(writing)] : [];
     const provisioning = this.#provisioning().map(async (provisioner) => provisioner.start(writing));
     const reporting = this.replicas === undefined ? [] : [this.replicas.start(writing)];
@@ -199,7 +200,6 @@ export class Cluster {
         routesChanged: (keys) => this.#changed(keys),
         gatewaysChanged: (keys) => this.#changed(keys),
       },
-      secretProblem: (namespace, name) => this.#secrets.problem(namespace, name),
       onListenerState: () => this.replicas?.publish(),
     });
   }
@@ -213,7 +213,7 @@ export class Cluster {
       store: this.engine.store,
       changed: () => this.engine.controller.changed(),
       serviceAccount: flags.serviceAccount,
-      problemChanged: (namespace, name) => this.engine.translator.secretProblemChanged(namespace, name),
+      problem: (key, problem) => this.engine.translator.setSecretProblem(key, problem),
     });
   }
 }

@@ -6,7 +6,6 @@ import type { GatewayObserver } from "../proxy/gateway-context.ts";
 import { Store } from "../snapshot/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import type { SecretProblem } from "../translate/certificates.ts";
 import type { TranslateOptions } from "../translate/options.ts";
 import { Translator } from "../translate/translator.ts";
 
@@ -18,7 +17,6 @@ export interface EngineParts {
   /** Whether other replicas count for Programmed. */
   readonly replicas: boolean;
   readonly sink: StatusSink;
-  readonly secretProblem?: SecretProblem;
   /** Told when the gateway here has said something of one of its listeners. */
   readonly onListenerState?: () => void;
 }
@@ -42,6 +40,18 @@ function observer(metrics: Metrics): GatewayObserver {
   };
 }
 
+const TICK_MS = 30_000;
+
+/** Tells the pipeline the time, now and until `signal` aborts: certificates expire without anybody's doing. */
+export function followTime({ translator, controller }: Engine, signal: AbortSignal): void {
+  translator.setTime(Date.now());
+  const ticking = setInterval(() => {
+    translator.setTime(Date.now());
+    controller.changed();
+  }, TICK_MS).unref();
+  signal.addEventListener("abort", () => clearInterval(ticking), { once: true });
+}
+
 export function createEngine({
   options,
   reasonHeader,
@@ -49,11 +59,10 @@ export function createEngine({
   metrics,
   replicas,
   sink,
-  secretProblem,
   onListenerState,
 }: EngineParts): Engine {
   const store = new Store();
-  const translator = new Translator(store, options, secretProblem);
+  const translator = new Translator(store, options);
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {

@@ -5,7 +5,7 @@ import { createLogger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { openEndpoints } from "./endpoints.ts";
 import { StatusBook } from "../status/status-book.ts";
-import { type Engine, createEngine } from "./engine.ts";
+import { type Engine, createEngine, followTime } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
 import { Readiness } from "./readiness.ts";
@@ -46,6 +46,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   const endpoints = await openEndpoints({ engineOf: () => engine, statusOf: (key) => book.get(key) }, flags, metrics, {
     notReady: () => (stopping ? "shutting down" : readiness.problem(engine)),
   });
+  followTime(engine, signal);
   engine.controller.open();
   log.info(
     { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },

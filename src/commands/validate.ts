@@ -43,6 +43,7 @@ export const gatewayClassOption = (): Option =>
 export function translateReading(reading: Reading, { gatewayClass }: ReadingFlags): Translator {
   const store = new Store();
   const translator = new Translator(store, { ...OPTIONS, gatewayClass });
+  translator.setTime(Date.now());
   store.transaction(() => {
     for (const [kind, objects] of byKind(reading)) store.replace(kind, objects);
   });
@@ -94,7 +95,7 @@ function gatewayDiagnostics(reading: Reading, key: Key<"Gateway">, { listeners }
             file: location.file,
             ...location.at(["spec", "listeners", i]),
             object,
-            message: `listeners[${i}]: ${bad.message}`,
+            message: bad.message.startsWith("listeners[") ? bad.message : `listeners[${i}]: ${bad.message}`,
           },
         ];
   });

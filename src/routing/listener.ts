@@ -37,6 +37,9 @@ export interface Certificate {
   readonly key: PrivateKey;
   /** DNS names that the certificate is for, lower-case, wildcards included. */
   readonly names: readonly string[];
+  /** Milliseconds since 1970. */
+  readonly validFrom: number;
+  readonly validTo: number;
 }
 
 /** One listener of one Gateway, as a data plane serves it. */

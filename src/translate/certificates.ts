@@ -1,7 +1,7 @@
 import { X509Certificate, createPrivateKey } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { GATEWAY_GROUP } from "../api/kinds.ts";
-import { keyOf } from "../api/keys.ts";
+import { type Key, displayName, keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
 import { type Certificate, PrivateKey } from "../routing/listener.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -17,6 +17,9 @@ export interface ListenerCertificates {
   readonly certificates: readonly Certificate[];
   readonly errors: readonly CertificateError[];
 }
+
+/** OpenSSL's clients refuse a chain of more than 100 KiB, which is a third more as PEM. */
+const MAX_CHAIN_BYTES = 136 * 1024;
 
 type Parsed =
   { readonly ok: true; readonly certificate: Certificate } | { readonly ok: false; readonly message: string };
@@ -42,6 +45,8 @@ export function parseCertificate(secret: string, chain: string, key: string): Pa
   if (!chain.includes("-----BEGIN CERTIFICATE-----"))
     return { ok: false, message: `tls.crt of ${secret} holds no PEM certificate` };
   if (!key.includes("PRIVATE KEY-----")) return { ok: false, message: `tls.key of ${secret} holds no PEM private key` };
+  if (chain.length > MAX_CHAIN_BYTES)
+    return { ok: false, message: `tls.crt of ${secret} is larger than ${MAX_CHAIN_BYTES / 1024} KiB` };
   let leaf: X509Certificate;
   try {
     leaf = new X509Certificate(chain);
@@ -56,26 +61,30 @@ export function parseCertificate(secret: string, chain: string, key: string): Pa
   }
   const refusal = servingProblem(chain, key);
   if (refusal !== undefined) return { ok: false, message: `the certificate of ${secret} cannot be served: ${refusal}` };
-  return { ok: true, certificate: { secret, chain, key: new PrivateKey(key), names: namesOf(leaf) } };
+  const [validFrom, validTo] = [leaf.validFromDate.getTime(), leaf.validToDate.getTime()];
+  return {
+    ok: true,
+    certificate: { secret, chain, key: new PrivateKey(key), names: namesOf(leaf), validFrom, validTo },
+  };
 }
 
+const secretName = (key: Key<"Secret">): string => `Secret ${displayName(key)}`;
+
 export function parseSecret(secret: KubeObject<"Secret">): Parsed {
-  const name = `Secret ${secret.metadata.namespace}/${secret.metadata.name}`;
+  const name = secretName(secret.key);
   const { type = "kubernetes.io/tls", data } = secret;
   if (type !== "kubernetes.io/tls") return { ok: false, message: `${name} is of type ${type}, not kubernetes.io/tls` };
   return parseCertificate(name, decoded(data?.["tls.crt"]), decoded(data?.["tls.key"]));
 }
 
 /** Secrets that a Gateway may read, whether they exist or not: what a source must watch, and nothing else (S25). */
-export function referencedSecrets(snapshot: ClusterSnapshot, gateway: GatewayView): KubeKeys {
+export function referencedSecrets(snapshot: ClusterSnapshot, gateway: GatewayView): readonly Key<"Secret">[] {
   return gateway.listeners.flatMap((listener) =>
     refsOf(gateway, listener).flatMap(({ to, field }) =>
       problemWith(snapshot, gateway, to, field) === undefined ? [keyOf("Secret", to.namespace, to.name)] : [],
     ),
   );
 }
-type KubeKeys = readonly ReturnType<typeof keyOf<"Secret">>[];
-
 function refsOf(gateway: GatewayView, listener: ListenerView) {
   if (listener.protocol !== "HTTPS" || listener.refusal !== undefined) return [];
   const index = gateway.listeners.indexOf(listener);
@@ -106,8 +115,44 @@ function problemWith(
   return { field, reason: "RefNotPermitted", message: grantMessage(from, to) };
 }
 
-/** Why a Secret that exists cannot be seen, told by the source; undefined when it is simply not there. */
-export type SecretProblem = (namespace: string, name: string) => string | undefined;
+/** What is known beside the objects. */
+export interface Surroundings {
+  /** Why a Secret cannot be seen; undefined when it can, or is simply not there. */
+  readonly secretProblem: (key: Key<"Secret">) => string | undefined;
+  /** Whether a time, in milliseconds since 1970, has passed; undefined while nobody has told the time. */
+  readonly hasPassed: (time: number) => boolean | undefined;
+}
+
+function untimely({ secret, validFrom, validTo }: Certificate, { hasPassed }: Surroundings): string | undefined {
+  if (hasPassed(validTo) === true) return `the certificate of ${secret} expired at ${new Date(validTo).toISOString()}`;
+  if (hasPassed(validFrom) !== false) return undefined;
+  return `the certificate of ${secret} is not valid before ${new Date(validFrom).toISOString()}`;
+}
+
+interface Choice {
+  readonly certificate?: Certificate | undefined;
+  readonly problem?: string;
+}
+
+/** One out of its time is served all the same where no better one is known: only the client can judge what its clock says. */
+function chooseCertificate(
+  snapshot: ClusterSnapshot,
+  key: Key<"Secret">,
+  last: readonly Certificate[],
+  surroundings: Surroundings,
+): Choice {
+  const name = secretName(key);
+  const secret = snapshot.get(key);
+  if (secret === undefined) return { problem: surroundings.secretProblem(key) ?? `${name} does not exist` };
+  const kept = last.find((one) => one.secret === name);
+  const parsed = parseSecret(secret);
+  if (!parsed.ok) return { certificate: kept, problem: parsed.message };
+  const { certificate } = parsed;
+  const problem = untimely(certificate, surroundings);
+  if (problem === undefined) return { certificate };
+  const isKept = kept !== undefined && untimely(kept, surroundings) === undefined;
+  return { certificate: isKept ? kept : certificate, problem };
+}
 
 /**
  * The certificates of one HTTPS listener. An update that cannot be used keeps the last good certificate of the same
@@ -118,7 +163,7 @@ export function listenerCertificates(
   gateway: GatewayView,
   listener: ListenerView,
   last: readonly Certificate[],
-  secretProblem: SecretProblem,
+  surroundings: Surroundings,
 ): ListenerCertificates {
   const certificates: Certificate[] = [];
   const errors: CertificateError[] = [];
@@ -128,21 +173,15 @@ export function listenerCertificates(
     errors.push({ field, reason: "InvalidCertificateRef", message: "an HTTPS listener needs a certificate" });
   }
   for (const { field, to } of refs) {
-    const problem = problemWith(snapshot, gateway, to, field);
-    if (problem !== undefined) {
-      errors.push(problem);
+    const refusal = problemWith(snapshot, gateway, to, field);
+    if (refusal !== undefined) {
+      errors.push(refusal);
       continue;
     }
-    const secret = snapshot.get(keyOf("Secret", to.namespace, to.name));
-    const missing = secretProblem(to.namespace, to.name) ?? `Secret ${to.namespace}/${to.name} does not exist`;
-    const parsed: Parsed = secret === undefined ? { ok: false, message: missing } : parseSecret(secret);
-    if (parsed.ok) certificates.push(parsed.certificate);
-    else errors.push({ field, reason: "InvalidCertificateRef", message: parsed.message });
-    const kept =
-      parsed.ok || secret === undefined
-        ? undefined
-        : last.find((one) => one.secret === `Secret ${to.namespace}/${to.name}`);
-    if (kept !== undefined) certificates.push(kept);
+    const key = keyOf("Secret", to.namespace, to.name);
+    const { certificate, problem } = chooseCertificate(snapshot, key, last, surroundings);
+    if (certificate !== undefined) certificates.push(certificate);
+    if (problem !== undefined) errors.push({ field, reason: "InvalidCertificateRef", message: problem });
   }
   return { certificates, errors };
 }

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
-import { computed, effect } from "@preact/signals-core";
+import { computed, effect, signal } from "@preact/signals-core";
 import { type Key, keyOf } from "../api/keys.ts";
 import { BUILTIN_GATEWAY, type Certificate, type Listener, type ListenerId } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
@@ -9,7 +9,7 @@ import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
 import {
   type ListenerCertificates,
-  type SecretProblem,
+  type Surroundings,
   listenerCertificates,
   referencedSecrets,
 } from "./certificates.ts";
@@ -33,11 +33,11 @@ export class GatewayStage {
   readonly #snapshot: ClusterSnapshot;
   readonly #options: TranslateOptions;
   readonly #sink: GatewaySink;
-  readonly #secretProblem: SecretProblem;
   readonly #followed = new Map<Key<"Gateway">, () => void>();
   readonly #attached = new TrackedMap<ListenerId, number>();
   readonly #states = new TrackedMap<ListenerId, ListenerState>();
-  readonly #secretChanges = new TrackedMap<string, number>();
+  readonly #secretProblems = new TrackedMap<Key<"Secret">, string>();
+  readonly #time = signal<number | undefined>(undefined);
   #lastPlan: GatewayPlan | undefined;
 
   readonly #plan = computed(() => (this.#lastPlan = planGateways(this.#snapshot, this.#options, this.#lastPlan)));
@@ -54,11 +54,20 @@ export class GatewayStage {
     sameCertificates,
   );
 
-  constructor(snapshot: ClusterSnapshot, options: TranslateOptions, sink: GatewaySink, secretProblem: SecretProblem) {
+  /** Whether a time has passed; a computation that asks runs again when it does, not whenever the clock moves on. */
+  readonly #passed = new DerivedMap<number, boolean | undefined>((at) => {
+    const now = this.#time.value;
+    return now === undefined ? undefined : now >= at;
+  });
+  readonly #surroundings: Surroundings = {
+    secretProblem: (key) => this.#secretProblems.get(key),
+    hasPassed: (time) => this.#passed.get(time),
+  };
+
+  constructor(snapshot: ClusterSnapshot, options: TranslateOptions, sink: GatewaySink) {
     this.#snapshot = snapshot;
     this.#options = options;
     this.#sink = sink;
-    this.#secretProblem = secretProblem;
     this.lookup = { get: (key) => this.#gateway.get(key), defaults: () => this.#defaults.get("") };
   }
 
@@ -83,9 +92,13 @@ export class GatewayStage {
     else this.#attached.delete(id);
   }
 
-  secretProblemChanged(namespace: string, name: string): void {
-    const key = `${namespace}/${name}`;
-    this.#secretChanges.set(key, (this.#secretChanges.peek(key) ?? 0) + 1);
+  setSecretProblem(key: Key<"Secret">, problem: string | undefined): void {
+    if (problem === undefined) this.#secretProblems.delete(key);
+    else this.#secretProblems.set(key, problem);
+  }
+
+  setTime(now: number): void {
+    this.#time.value = now;
   }
 
   /** Tells of the Secrets that Gateways of ours refer to and may read, now and whenever that changes. */
@@ -181,10 +194,7 @@ export class GatewayStage {
     if (gateway === undefined || listener === undefined) return { certificates: [], errors: [] };
     const builtin = namespace === "" ? this.#options.builtin?.certificate : undefined;
     if (builtin !== undefined) return { certificates: [builtin], errors: [] };
-    return listenerCertificates(this.#snapshot, gateway, listener, last, (ns, secret) => {
-      this.#secretChanges.get(`${ns}/${secret}`);
-      return this.#secretProblem(ns, secret);
-    });
+    return listenerCertificates(this.#snapshot, gateway, listener, last, this.#surroundings);
   }
 }
 

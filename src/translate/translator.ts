@@ -8,7 +8,6 @@ import { type RouteKey, RoutingTable } from "../routing/routing-table.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
-import type { SecretProblem } from "./certificates.ts";
 import { translateEndpoints } from "./endpoints.ts";
 import { GatewayStage } from "./gateway-stage.ts";
 import type { GatewayView } from "./gateways.ts";
@@ -43,22 +42,17 @@ export class Translator {
   readonly #endpoints: DerivedMap<EndpointsKey, EndpointSet>;
   #pending: Pending = nothingPending();
 
-  constructor(store: Store, options: TranslateOptions, secretProblem: SecretProblem = () => undefined) {
+  constructor(store: Store, options: TranslateOptions) {
     this.#store = store;
     this.#endpoints = new DerivedMap((key) => translateEndpoints(store, key, options), isDeepStrictEqual);
-    this.#gateways = new GatewayStage(
-      store,
-      options,
-      {
-        listener: (id, listener) => void this.#pending.diff.listeners.set(id, listener),
-        currentListener: (id) => {
-          const { listeners } = this.#pending.diff;
-          return listeners.has(id) ? listeners.get(id) : this.table.listeners.get(id);
-        },
-        status: (key, status) => void this.#pending.gatewayStatuses.set(key, status),
+    this.#gateways = new GatewayStage(store, options, {
+      listener: (id, listener) => void this.#pending.diff.listeners.set(id, listener),
+      currentListener: (id) => {
+        const { listeners } = this.#pending.diff;
+        return listeners.has(id) ? listeners.get(id) : this.table.listeners.get(id);
       },
-      secretProblem,
-    );
+      status: (key, status) => void this.#pending.gatewayStatuses.set(key, status),
+    });
     store.onMembership((kind, key) => {
       if (kind === "ServiceRoute") this.#routeCameOrWent(key as RouteKey);
     });
@@ -109,9 +103,14 @@ export class Translator {
     this.#gateways.setState(id, state);
   }
 
-  /** Tells that there is something new to say of why a Secret cannot be seen. */
-  secretProblemChanged(namespace: string, name: string): void {
-    this.#gateways.secretProblemChanged(namespace, name);
+  /** A source's word on why a Secret cannot be seen; undefined when it can, or is simply not there. */
+  setSecretProblem(key: Key<"Secret">, problem: string | undefined): void {
+    this.#gateways.setSecretProblem(key, problem);
+  }
+
+  /** The time, in milliseconds since 1970: certificates are not judged by it before it is set. */
+  setTime(now: number): void {
+    this.#gateways.setTime(now);
   }
 
   onGateways(listener: (gateways: readonly GatewayView[]) => void): () => void {

@@ -5,6 +5,13 @@ import { join } from "node:path";
 const openssl = (...args: string[]): string =>
   execFileSync("openssl", args, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
 const EC = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+/** Arguments of `openssl req` by which a key is made. */
+const KEYS = {
+  "EC P-256": EC,
+  "RSA-2048": ["-newkey", "rsa:2048", "-nodes"],
+  "RSA-1024": ["-newkey", "rsa:1024", "-nodes"],
+  Ed25519: ["-newkey", "ed25519", "-nodes"],
+} as const;
 
 /** A certificate authority in a folder, and what it signs. */
 export class Pki {
@@ -33,7 +40,13 @@ export class Pki {
   }
 
   /** Writes `name.crt` and `name.key`. */
-  issue(name: string, subject: string, extensions: string): { readonly cert: string; readonly key: string } {
+  issue(
+    name: string,
+    subject: string,
+    extensions: string,
+    keyKind: keyof typeof KEYS = "EC P-256",
+    days = 2,
+  ): { readonly cert: string; readonly key: string } {
     const [cert, key, csr, ext] = [
       this.path(`${name}.crt`),
       this.path(`${name}.key`),
@@ -41,7 +54,7 @@ export class Pki {
       this.path(`${name}.ext`),
     ];
     writeFileSync(ext, extensions);
-    openssl("req", ...EC, "-subj", subject, "-keyout", key, "-out", csr);
+    openssl("req", ...KEYS[keyKind], "-subj", subject, "-keyout", key, "-out", csr);
     openssl(
       "x509",
       "-req",
@@ -53,13 +66,18 @@ export class Pki {
       this.path("ca.key"),
       "-CAcreateserial",
       "-days",
-      "2",
+      String(days),
       "-extfile",
       ext,
       "-out",
       cert,
     );
     return { cert, key };
+  }
+
+  /** The key of `name`, encrypted. */
+  encrypted(name: string): string {
+    return openssl("pkcs8", "-topk8", "-in", this.path(`${name}.key`), "-passout", "pass:secret");
   }
 
   /** A key pair for service-account tokens: `sa.key` and `sa.pub`. */

@@ -4,7 +4,15 @@ import { text } from "node:stream/consumers";
 import { type Key, displayName } from "../../api/keys.ts";
 import { ALL_KINDS } from "../../api/kinds.ts";
 import type { KubeObject } from "../../api/objects.ts";
-import { type Diagnostic, type Location, type Manifest, readManifest } from "./manifest.ts";
+import {
+  type Diagnostic,
+  type Location,
+  MAX_BYTES,
+  type Manifest,
+  readManifest,
+  tooLarge,
+  unreadable,
+} from "./manifest.ts";
 
 const MANIFEST_NAME = /\.(ya?ml|json)$/;
 const STDIN = "-";
@@ -61,6 +69,16 @@ function wasEmptied(known: Known | undefined, manifest: Manifest): known is Know
   return known !== undefined && known.good.length > 0 && manifest.objects.length === 0 && manifest.errors.length === 0;
 }
 
+/** One file that cannot be read is a mistake of that file alone. */
+function read(file: string, size: number): Manifest {
+  if (size > MAX_BYTES) return tooLarge(file);
+  try {
+    return readManifest(file, readFileSync(file, "utf8"));
+  } catch (error) {
+    return unreadable(file, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+  }
+}
+
 const fingerprintOf = ({ mtimeMs, ino, size }: Stats): string => `${mtimeMs}:${ino}:${size}`;
 
 /** Reads manifests again and again; a file that breaks keeps its last good objects until it is mended or gone. */
@@ -88,8 +106,7 @@ export class Folder {
     const fingerprint = stats === undefined ? STDIN : fingerprintOf(stats);
     const known = this.#known.get(file);
     if (known?.fingerprint === fingerprint) return;
-    const manifest =
-      file === STDIN ? readManifest("stdin", this.#stdin) : readManifest(file, readFileSync(file, "utf8"));
+    const manifest = file === STDIN ? readManifest("stdin", this.#stdin) : read(file, stats?.size ?? 0);
     const now = Date.now();
     if (wasEmptied(known, manifest) && now - (known.emptySince ?? now) < BELIEVE_EMPTY_MS) {
       this.#known.set(file, { ...known, emptySince: known.emptySince ?? now });

@@ -1,4 +1,4 @@
-import { type Document, LineCounter, parseAllDocuments } from "yaml";
+import { type Document, LineCounter, type YAMLMap, isScalar, parseAllDocuments, visit } from "yaml";
 import { KINDS, apiVersionOf, isKind } from "../../api/kinds.ts";
 import { type KubeObject, parseObject } from "../../api/objects.ts";
 
@@ -26,7 +26,8 @@ export interface Manifest {
   readonly skipped: readonly Diagnostic[];
 }
 
-const MAX_BYTES = 16 * 1024 * 1024;
+/** A file that is larger is not read. */
+export const MAX_BYTES = 16 * 1024 * 1024;
 const MAX_ALIASES = 100;
 const NAMESPACE = "default";
 
@@ -62,6 +63,24 @@ function nameOf({ metadata }: Raw): string {
   return `${text(metadata?.["namespace"]) || NAMESPACE}/${text(metadata?.["name"])}`;
 }
 
+const TOO_DEEP = /call stack|stack overflow/i;
+
+/** Offsets of keys that their mapping has already. */
+function keysGivenTwice(document: Document.Parsed): number[] {
+  const offsets: number[] = [];
+  visit(document, {
+    Map: (_, map) => {
+      const seen = new Set<unknown>();
+      for (const { key } of (map as YAMLMap.Parsed).items) {
+        if (!isScalar(key)) continue;
+        if (seen.has(key.value)) offsets.push(key.range[0]);
+        seen.add(key.value);
+      }
+    },
+  });
+  return offsets;
+}
+
 class ManifestReader {
   readonly objects: { object: KubeObject; location: Location }[] = [];
   readonly errors: Diagnostic[] = [];
@@ -74,20 +93,12 @@ class ManifestReader {
   }
 
   read(text: string): Manifest {
-    if (text.length > MAX_BYTES) {
-      this.errors.push({
-        file: this.#file,
-        line: 1,
-        column: 1,
-        object: "",
-        message: `larger than ${MAX_BYTES / 1024 / 1024} MiB`,
-      });
-      return this;
-    }
     const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
       lineCounter: this.#lines,
       version: "1.2",
       merge: false,
+      // The library compares each key with all before it: a minute for fifty thousand of them.
+      uniqueKeys: false,
     });
     if (!("empty" in documents)) for (const document of documents) this.#document(document);
     return this;
@@ -95,32 +106,25 @@ class ManifestReader {
 
   #document(document: Document.Parsed): void {
     const broken = [...document.errors, ...document.warnings];
-    for (const { pos, message } of broken) {
-      const { line, col } = this.#lines.linePos(pos[0]);
-      this.errors.push({
-        file: this.#file,
-        line,
-        column: col,
-        object: "",
-        message: message.split("\n")[0]?.replace(/ at line .*$/, "") ?? message,
-      });
-    }
+    for (const { pos, message } of broken) this.#broken(message, pos[0]);
     if (broken.length > 0 || document.contents === null) return;
     let value: unknown;
     try {
+      const twice = keysGivenTwice(document);
+      for (const offset of twice) this.#broken("Map keys must be unique", offset);
+      if (twice.length > 0) return;
       value = document.toJS({ maxAliasCount: MAX_ALIASES });
     } catch (error) {
-      this.errors.push({
-        file: this.#file,
-        line: 1,
-        column: 1,
-        object: "",
-        message: error instanceof Error ? error.message : String(error),
-      });
-      return;
+      return this.#broken(error instanceof Error ? error.message : String(error), document.contents.range[0]);
     }
     // An empty document between two separators, as templates leave them.
     if (value !== null && value !== undefined) this.#object(value, document, []);
+  }
+
+  #broken(text: string, offset: number): void {
+    const { line, col } = this.#lines.linePos(offset);
+    const message = TOO_DEEP.test(text) ? "nested too deeply" : (text.split("\n")[0] ?? "").replace(/ at line .*$/, "");
+    this.errors.push({ file: this.#file, line, column: col, object: "", message });
   }
 
   #object(value: unknown, document: Document.Parsed, path: readonly PropertyKey[]): void {
@@ -183,9 +187,16 @@ function withStringData(object: KubeObject, raw: object): KubeObject {
   return { ...object, data: { ...object.data, ...(Object.fromEntries(encoded) as Record<string, string>) } };
 }
 
+/** A file that cannot be read at all. */
+export function unreadable(file: string, message: string): Manifest {
+  return { objects: [], errors: [{ file, line: 1, column: 1, object: "", message }], skipped: [] };
+}
+
+export const tooLarge = (file: string): Manifest => unreadable(file, `larger than ${MAX_BYTES / 1024 / 1024} MiB`);
+
 /** Every object of one file of YAML or JSON. Never throws: what is wrong is in `errors`. */
 export function readManifest(file: string, text: string): Manifest {
-  return new ManifestReader(file).read(text);
+  return text.length > MAX_BYTES ? tooLarge(file) : new ManifestReader(file).read(text);
 }
 
 export function formatDiagnostic({ file, line, column, object, message }: Diagnostic): string {

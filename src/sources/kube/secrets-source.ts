@@ -1,4 +1,4 @@
-import { type Key, keyOf, partsOf } from "../../api/keys.ts";
+import { type Key, partsOf } from "../../api/keys.ts";
 import { parseObject } from "../../api/objects.ts";
 import type { ApiClient } from "../../kube/api-client.ts";
 import { type Feed, ListWatch, type RawObject } from "../../kube/list-watch.ts";
@@ -14,26 +14,21 @@ export interface SecretsSourceParts {
   readonly changed: () => void;
   /** Who to grant rights to, in the hint for a Secret that may not be read. */
   readonly serviceAccount: string;
-  readonly problemChanged: (namespace: string, name: string) => void;
+  /** Told why a Secret cannot be seen, and with undefined when it can, or is simply not there. */
+  readonly problem: (key: Key<"Secret">, problem: string | undefined) => void;
 }
 
 /** Watches the Secrets that Gateways refer to, each by its name, and no other (S25). */
 export class SecretsSource {
   readonly #parts: SecretsSourceParts;
   readonly #watches = new Map<Key<"Secret">, AbortController>();
-  readonly #problems = new Map<string, string>();
+  readonly #forbidden = new Map<Key<"Secret">, string>();
   /** Secrets that have been asked for and not yet been answered. */
   readonly #unread = new Set<Key<"Secret">>();
   #allRead: () => void = () => undefined;
 
   constructor(parts: SecretsSourceParts) {
     this.#parts = parts;
-  }
-
-  /** Why a Secret cannot be seen; undefined when it can, or is simply not there. */
-  problem(namespace: string, name: string): string | undefined {
-    if (this.#unread.has(keyOf("Secret", namespace, name))) return `Secret ${namespace}/${name} has not been read yet`;
-    return this.#problems.get(`${namespace}/${name}`);
   }
 
   /** Resolves when every Secret that is wanted now has been read, refused or found missing, or when `signal` aborts. */
@@ -47,8 +42,7 @@ export class SecretsSource {
 
   #read(key: Key<"Secret">): void {
     if (!this.#unread.delete(key)) return;
-    const { namespace, name } = partsOf(key);
-    this.#parts.problemChanged(namespace, name);
+    this.#parts.problem(key, this.#forbidden.get(key));
     this.#parts.changed();
     if (this.#unread.size === 0) this.#allRead();
   }
@@ -59,9 +53,9 @@ export class SecretsSource {
       if (wanted.has(key)) continue;
       watch.abort();
       this.#watches.delete(key);
-      const { namespace, name } = partsOf(key);
-      this.#problems.delete(`${namespace}/${name}`);
+      this.#forbidden.delete(key);
       this.#parts.store.remove(key);
+      this.#parts.problem(key, undefined);
       this.#read(key);
     }
     for (const key of wanted) if (!this.#watches.has(key)) this.#watch(key, signal);
@@ -73,11 +67,12 @@ export class SecretsSource {
     const stop = new AbortController();
     this.#watches.set(key, stop);
     this.#unread.add(key);
+    this.#parts.problem(key, `Secret ${namespace}/${name} has not been read yet`);
     const watch = new ListWatch({
       client,
       path: pathOf("Secret", namespace),
       selector: { fieldSelector: `metadata.name=${name}` },
-      feed: this.#feed(key, namespace, name),
+      feed: this.#feed(key),
       log,
       random,
       optional: true,
@@ -85,7 +80,7 @@ export class SecretsSource {
     void watch.start(AbortSignal.any([stop.signal, signal]));
   }
 
-  #feed(key: Key<"Secret">, namespace: string, name: string): Feed {
+  #feed(key: Key<"Secret">): Feed {
     const { store, changed } = this.#parts;
     const apply = (raw: RawObject | undefined): void => {
       const parsed = raw === undefined ? undefined : parseObject("Secret", raw);
@@ -102,23 +97,22 @@ export class SecretsSource {
         changed();
       },
       synced: () => this.#read(key),
-      failed: (error) =>
-        this.#setProblem(namespace, name, error?.code === "forbidden" ? this.#hint(namespace, name) : undefined),
+      failed: (error) => this.#setForbidden(key, error?.code === "forbidden"),
       restarted: () => undefined,
     };
   }
 
-  #hint(namespace: string, name: string): string {
+  #hint(key: Key<"Secret">): string {
+    const { namespace, name } = partsOf(key);
     const { serviceAccount } = this.#parts;
     return `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`;
   }
 
-  #setProblem(namespace: string, name: string, problem: string | undefined): void {
-    const id = `${namespace}/${name}`;
-    if (this.#problems.get(id) === problem) return;
-    if (problem === undefined) this.#problems.delete(id);
-    else this.#problems.set(id, problem);
-    this.#parts.problemChanged(namespace, name);
+  #setForbidden(key: Key<"Secret">, isForbidden: boolean): void {
+    if (this.#forbidden.has(key) === isForbidden) return;
+    if (isForbidden) this.#forbidden.set(key, this.#hint(key));
+    else this.#forbidden.delete(key);
+    if (!this.#unread.has(key)) this.#parts.problem(key, this.#forbidden.get(key));
     this.#parts.changed();
   }
 }
