@@ -19,7 +19,7 @@ class ShortFirst extends BaseSequencer {
 export default defineConfig({
   test: {
     include: ["test/table/**/*.test.ts", "test/golden/**/*.test.ts", "test/feature/{status,provisioner}.test.ts"],
-    exclude: ["project", "argocd", "memory"].map((name) => `test/table/${name}.test.ts`),
+    exclude: ["project", "argocd", "memory", "manifest"].map((name) => `test/table/${name}.test.ts`),
     testTimeout: 60_000,
     isolate: false,
     sequence: { sequencer: ShortFirst },
