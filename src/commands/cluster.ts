@@ -110,7 +110,10 @@ export class Cluster {
       onRaw: (kind, key, raw) => {
         if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") this.#status.seen(key, raw);
       },
-      onProgress: (version) => this.replicas?.served(version),
+      onProgress: (version) => {
+        this.replicas?.served(version);
+        if (this.#isSynced) this.#keeper?.confirmed();
+      },
     });
   }
 
@@ -183,9 +186,14 @@ export class Cluster {
   #createKeeper(): LastGoodKeeper | undefined {
     const { flags, options, log } = this.#parts;
     if (flags.lastGoodFile === undefined) return undefined;
-    const failed = (error: unknown): void =>
-      log.error({ file: flags.lastGoodFile, err: error }, "the last good table could not be saved");
-    return new LastGoodKeeper(flags.lastGoodFile, this.engine.store, options.builtin !== undefined, failed);
+    const { lastGoodFile: file } = flags;
+    return new LastGoodKeeper({
+      file,
+      store: this.engine.store,
+      builtin: options.builtin !== undefined,
+      now: Date.now,
+      failed: (error) => log.error({ file, err: error }, "the last good table could not be saved"),
+    });
   }
 
   #createEngine(): Engine {

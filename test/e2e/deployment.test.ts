@@ -7,6 +7,7 @@ import { send, until } from "../support/data-plane.ts";
 import { ProcessKubelet } from "../support/kubelet.ts";
 import { LoadBalancer } from "../support/load-balancer.ts";
 import { startLoad } from "../support/load.ts";
+import { rightsGranted, rightsUsed } from "../support/rights.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
 const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
@@ -209,5 +210,17 @@ describe("the Deployment as shipped", () => {
     await cluster.apply(route("after"));
     await until("live on both", async () => (await programmed("after")) === "live on 2 of 2", 40_000);
     expect((await send(80, "/", { host: "after.example.com" }, FRONT)).body).toBe("web");
+  });
+
+  test("P19, S24: rights used are among the rights granted, those for Gateways' Services are all used, none is refused", async () => {
+    const [base, overlay] = await Promise.all(
+      ["base", "overlays/gateway-api"].map(async (name) => rightsGranted(cluster, join(ROOT, "manifests", name))),
+    );
+    const { used, refused } = rightsUsed(cluster);
+    expect([...used].filter((one) => overlay?.has(one) !== true)).toEqual([]);
+    const unused = [...(overlay ?? [])].filter((one) => base?.has(one) !== true && !used.has(one));
+    // A server-side apply is logged as a patch; what it makes anew takes the right to create as well.
+    expect(unused.sort()).toEqual(["create endpointslices.discovery.k8s.io", "create services"]);
+    expect([...refused]).toEqual([]);
   });
 });

@@ -1,23 +1,29 @@
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { LastGoodKeeper, readLastGood, restore } from "../../src/sources/last-good/last-good.ts";
+import type { Store } from "../../src/snapshot/store.ts";
 import { tableDump } from "../../src/commands/table-dump.ts";
 import { until } from "../support/data-plane.ts";
 import { pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
 const SECRET = "---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {tls.key: Y2FuYXJ5}\n";
 
+const newFile = (): string => join(mkdtempSync(join(tmpdir(), "serviceroute-last-good-")), "file");
+const keeperOf = (file: string, store: Store, now = Date.now): LastGoodKeeper =>
+  new LastGoodKeeper({ file, store, builtin: true, now, failed: (error) => expect.fail(String(error)) });
+
 async function saved(): Promise<{ file: string; table: object }> {
-  const file = join(mkdtempSync(join(tmpdir(), "serviceroute-last-good-")), "file");
+  const file = newFile();
   const rig = pipeline();
   rig.apply(
     serviceYaml("web") +
       SECRET +
       routeYaml("r", "hostnames: [a.example.com]\nrules: [{backendRefs: [{name: web, port: 80}]}]"),
   );
-  const keeper = new LastGoodKeeper(file, rig.store, true, () => undefined);
+  const keeper = keeperOf(file, rig.store);
   keeper.changed();
   await until("written", () => readLastGood(file, 60, Date.now()).ok, 5000);
   await keeper.stop();
@@ -47,9 +53,34 @@ describe("F9: the last good table", () => {
       ok: false,
       problem: expect.stringMatching(/checksum/) as string,
     });
+    const other = '{"format":2,"objects":[]}';
+    writeFileSync(file, `${createHash("sha256").update(other).digest("hex")}\n${other}`);
+    expect(readLastGood(file, 60, Date.now())).toEqual({ ok: false, problem: `${file} has format 2, not 1` });
     expect(readLastGood("/nowhere", 60, Date.now())).toMatchObject({
       ok: false,
       problem: expect.stringMatching(/ENOENT/) as string,
     });
+  });
+
+  test("is as old as the last word that it is still true", async () => {
+    const file = newFile();
+    let now = Date.parse("2026-01-01T00:00:00Z");
+    const keeper = keeperOf(file, pipeline().store, () => now);
+    const writtenAt = async (time: number): Promise<void> =>
+      until("written", () => {
+        const found = readLastGood(file, 0, time);
+        return found.ok && found.ageSeconds === 0;
+      });
+    keeper.confirmed();
+    await writtenAt(now);
+    now += 24 * 3600 * 1000;
+    keeper.confirmed();
+    await writtenAt(now);
+    rmSync(file);
+    now += 60_000;
+    keeper.confirmed();
+    await new Promise((resolve) => setTimeout(resolve, 2500));
+    expect(existsSync(file)).toBe(false);
+    await keeper.stop();
   });
 });

@@ -1,4 +1,6 @@
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parseAllDocuments } from "yaml";
@@ -22,6 +24,7 @@ interface Lockfile {
   >;
 }
 const lock = JSON.parse(read("package-lock.json")) as Lockfile;
+const project = JSON.parse(read("package.json")) as { readonly dependencies: Readonly<Record<string, string>> };
 const packages = Object.entries(lock.packages).filter(([path]) => path !== "");
 
 const atLeast = (version: string, minimum: string): boolean => {
@@ -39,6 +42,33 @@ describe("dependencies", () => {
   test("S29: few of them come into production", () => {
     const production = packages.filter(([, { dev, optional }]) => dev !== true && optional !== true);
     expect(production.length).toBeLessThan(100);
+  });
+
+  const npm = (...args: string[]): string =>
+    execFileSync("npm", [...args, "--offline"], { cwd: ROOT, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
+
+  test("S29: a bill of materials names each of them", () => {
+    const { bomFormat, components } = JSON.parse(npm("run", "-s", "sbom")) as {
+      bomFormat: string;
+      components: { name: string; version: string; properties: { name: string }[] }[];
+    };
+    expect(bomFormat).toBe("CycloneDX");
+    const shipped = components.filter(
+      ({ properties }) => !properties.some(({ name }) => name.endsWith(":development")),
+    );
+    const named = shipped.map(({ name, version }) => `${name} ${version}`);
+    for (const [name, version] of Object.entries(project.dependencies)) expect(named).toContain(`${name} ${version}`);
+  });
+
+  test("S29: what is packed twice is the same to the byte, and holds no test", () => {
+    const folder = mkdtempSync(join(tmpdir(), "serviceroute-pack-"));
+    const pack = (): { integrity: string; files: { path: string }[] } =>
+      (JSON.parse(npm("pack", "--json", "--pack-destination", folder)) as ReturnType<typeof pack>[])[0]!;
+    const [first, second] = [pack(), pack()];
+    expect(first.integrity).toBe(second.integrity);
+    const folders = new Set(first.files.map(({ path }) => path.split("/")[0]));
+    expect([...folders].sort()).toEqual(["LICENSE", "README.md", "crds", "dist", "manifests", "package.json"]);
+    rmSync(folder, { recursive: true });
   });
 
   test.for([

@@ -7,6 +7,8 @@ import type { Store } from "../../snapshot/store.ts";
 
 const FORMAT = 1;
 const SAVE_INTERVAL_MS = 2000;
+/** A file that is still true is written again this often, so that its age counts from when we last knew. */
+const RENEW_MS = 10 * 60_000;
 
 /** Objects that a table can be made of again. Secrets are never among them: references to them are. */
 const SAVED_KINDS: readonly Kind[] = ALL_KINDS.filter((kind) => kind !== "Secret");
@@ -76,14 +78,29 @@ export class LastGoodKeeper {
   readonly #store: Store;
   readonly #builtin: boolean;
   readonly #failed: (error: unknown) => void;
+  readonly #now: () => number;
+  #savedAt = 0;
   #timer: NodeJS.Timeout | undefined;
   #writing: Promise<void> = Promise.resolve();
 
-  constructor(file: string, store: Store, builtin: boolean, failed: (error: unknown) => void) {
-    this.#file = file;
-    this.#store = store;
-    this.#builtin = builtin;
-    this.#failed = failed;
+  /** @param parts.now  Milliseconds since 1970. */
+  constructor(parts: {
+    readonly file: string;
+    readonly store: Store;
+    readonly builtin: boolean;
+    readonly now: () => number;
+    readonly failed: (error: unknown) => void;
+  }) {
+    this.#file = parts.file;
+    this.#store = parts.store;
+    this.#builtin = parts.builtin;
+    this.#now = parts.now;
+    this.#failed = parts.failed;
+  }
+
+  /** The API server has just said that nothing is missing here. */
+  confirmed(): void {
+    if (this.#now() - this.#savedAt >= RENEW_MS) this.changed();
   }
 
   /** Something has changed that is served now. */
@@ -104,10 +121,13 @@ export class LastGoodKeeper {
     const objects = SAVED_KINDS.flatMap((kind) =>
       [...this.#store.keys(kind)].flatMap((key) => this.#store.peek(key) ?? []),
     );
-    const content: Content = { format: FORMAT, savedAt: new Date().toISOString(), builtin: this.#builtin, objects };
+    const now = this.#now();
+    const savedAt = new Date(now).toISOString();
+    const content: Content = { format: FORMAT, savedAt, builtin: this.#builtin, objects };
     const body = JSON.stringify(content);
     const partial = `${this.#file}.partial`;
     await writeFile(partial, `${digest(body)}\n${body}`, { mode: 0o600 });
     await rename(partial, this.#file);
+    this.#savedAt = now;
   }
 }
