@@ -73,13 +73,15 @@ export class ListenerLiveness {
     const failures = this.#others.flatMap(({ listeners }) => listeners.failed.get(own.digest) ?? []);
     if (own.state?.kind === "failed") failures.push(own.state.message);
     const [first] = failures;
-    if (first !== undefined) return failed(first, failures.length, this.#others.length + 1);
+    const elsewhere =
+      own.state?.kind === "serving" || this.#others.some(({ listeners }) => listeners.serving.has(own.digest));
+    if (first !== undefined) return failed(first, failures.length, this.#others.length + 1, elsewhere);
     const everywhere = this.#counting && this.#others.every(({ listeners }) => listeners.serving.has(own.digest));
     return everywhere ? own.state : undefined;
   }
 }
 
-function failed(why: string, count: number, total: number): ListenerState {
+function failed(why: string, count: number, total: number, isServedElsewhere: boolean): ListenerState {
   const where = total === 1 ? "" : `on ${count} of ${total} replicas: `;
-  return { kind: "failed", reason: "PortUnavailable", message: `${where}${why}` };
+  return { kind: "failed", reason: "PortUnavailable", message: `${where}${why}`, isServedElsewhere };
 }

@@ -8,7 +8,13 @@ export interface Liveness {
 /** What a data plane says of one listener. */
 export type ListenerState =
   | { readonly kind: "serving" }
-  | { readonly kind: "failed"; readonly reason: "PortUnavailable"; readonly message: string };
+  | {
+      readonly kind: "failed";
+      readonly reason: "PortUnavailable";
+      readonly message: string;
+      /** Whether some replica serves it all the same, so that its addresses still answer. */
+      readonly isServedElsewhere?: boolean;
+    };
 
 /** What a replica says of its listeners. */
 export interface ListenerReport {

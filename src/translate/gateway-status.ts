@@ -13,10 +13,13 @@ export interface GatewayStatusContext {
   readonly advertisedAddress: string;
 }
 
+const answers = (state: ListenerState | undefined): boolean =>
+  state?.kind === "serving" || state?.isServedElsewhere === true;
+
 function listenerAccepted({ refusal }: ListenerView, state: ListenerState | undefined): Verdict {
   if (refusal?.type === "Accepted") return verdict("False", refusal.reason, refusal.message);
   if (refusal?.type === "Conflicted") return verdict("False", refusal.reason, refusal.message);
-  if (state?.kind === "failed") return verdict("False", state.reason, state.message);
+  if (state?.kind === "failed" && !answers(state)) return verdict("False", state.reason, state.message);
   return verdict("True", "Accepted", "The listener is accepted.");
 }
 
@@ -79,6 +82,7 @@ export function gatewayStatus(gateway: GatewayView, context: GatewayStatusContex
     const state = context.state(listener.id);
     return {
       listener,
+      answers: answers(state),
       accept: listenerAccepted(listener, state),
       conflict: listenerConflicted(listener),
       resolved: listenerResolved(listener, certificates.errors),
@@ -94,12 +98,12 @@ export function gatewayStatus(gateway: GatewayView, context: GatewayStatusContex
     accept,
     listeners.map((one) => one.program),
   );
-  const serving = listeners.some((one) => one.program.status === "True");
+  const anyAnswers = listeners.some((one) => one.answers);
   const bound = address.ok ? (address.own ? address.address : context.advertisedAddress) : "";
   const values = gateway.published ?? [bound];
   return {
     generation,
-    addresses: address.ok && serving ? values.map((value) => ({ type: "IPAddress", value })) : [],
+    addresses: address.ok && anyAnswers ? values.map((value) => ({ type: "IPAddress", value })) : [],
     conditions: [condition("Accepted", generation, accept), condition("Programmed", generation, program)],
     listeners: listeners.map(({ listener, accept: a, conflict, resolved, program: p }) => ({
       name: listener.name,

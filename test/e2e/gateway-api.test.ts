@@ -154,6 +154,7 @@ describe("with the rights as shipped", () => {
     await until("told", async () => find(await conditions(), "Programmed") === "False/PortUnavailable", 15_000);
     const message = (await conditions())?.find(({ type }) => type === "Programmed")?.message;
     expect(message).toMatch(/^on 1 of 2 replicas: port 80 of 192\.0\.2\.[0-9]+ cannot be bound: is in use$/);
+    expect((await gatewayStatus("two")).addresses?.length, "the other still serves there").toBe(1);
     await second.stop();
     await until("served again", async () => find(await conditions(), "Programmed") === "True/Programmed", 15_000);
   });

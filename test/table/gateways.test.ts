@@ -191,6 +191,25 @@ describe("status of a Gateway", () => {
     expect(status.addresses).toEqual([]);
   });
 
+  test.for([true, false])(
+    "one that a replica cannot bind keeps its addresses when others serve it: %s",
+    (isServedElsewhere) => {
+      const rig = pipeline();
+      rig.apply(gatewayYaml("gw"));
+      const failed = { kind: "failed", reason: "PortUnavailable", message: "taken", isServedElsewhere } as const;
+      rig.translator.setListenerState("default/gw/http" as ListenerId, failed);
+      const status = rig.settle()?.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+      const told = (type: string): string => said(status?.listeners[0]?.conditions ?? [], type);
+      const refused = "False/PortUnavailable: taken";
+      expect(told("Programmed")).toBe(refused);
+      expect(told("Accepted")).toBe(isServedElsewhere ? "True/Accepted: The listener is accepted." : refused);
+      expect(said(status?.conditions ?? [], "Programmed")).toBe(
+        isServedElsewhere ? refused : "False/Invalid: No listener is valid.",
+      );
+      expect(status?.addresses.length).toBe(isServedElsewhere ? 1 : 0);
+    },
+  );
+
   test.for<[string, string, string, string]>([
     [
       "a protocol that is not served",

@@ -95,9 +95,16 @@ describe("counting who serves a listener", () => {
   test("F52: a port that another replica cannot bind is said so until it can", () => {
     const { listeners, said } = served();
     listeners.reported([failing("d1", TAKEN), serving("d1")]);
-    expect(said()).toEqual({ kind: "failed", reason: "PortUnavailable", message: `on 1 of 3 replicas: ${TAKEN}` });
+    expect(said()).toEqual({
+      kind: "failed",
+      reason: "PortUnavailable",
+      message: `on 1 of 3 replicas: ${TAKEN}`,
+      isServedElsewhere: true,
+    });
     listeners.said(WEB, { kind: "failed", reason: "PortUnavailable", message: TAKEN });
-    expect(said()).toMatchObject({ message: `on 2 of 3 replicas: ${TAKEN}` });
+    expect(said()).toMatchObject({ message: `on 2 of 3 replicas: ${TAKEN}`, isServedElsewhere: true });
+    listeners.reported([failing("d1", TAKEN), serving("d0")]);
+    expect(said()).toMatchObject({ message: `on 2 of 3 replicas: ${TAKEN}`, isServedElsewhere: false });
     expect(listeners.report()).toEqual({ serving: new Set(), failed: new Map([["d1", TAKEN]]) });
     listeners.said(WEB, SERVING);
     listeners.reported([serving("d1")]);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { parse } from "yaml";
 import { keyOf } from "../../src/api/keys.ts";
+import { tableDump } from "../../src/commands/table-dump.ts";
 import { brief, message, statusOf } from "../support/conditions.ts";
 import { objectsFrom, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
@@ -39,6 +40,47 @@ describe("S31: a tenant who churns", () => {
       expect(touched.filter((one) => one === true)).toEqual([]);
       expect(rig.translator.table.routes.get(calm)).toBe(before);
     }
+  });
+});
+
+describe("F36: a namespace is deleted", () => {
+  const KEPT =
+    inNamespace("kept", "b", `hostnames: [b.example.com]\nrules: [{${WEB}}]`) + serviceYaml("web", [9001], "b");
+  const GONE =
+    `---\napiVersion: v1\nkind: Namespace\nmetadata: {name: a, labels: {team: x}}\n` +
+    `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw, namespace: a}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: 81, protocol: HTTP}, {name: https, port: 82, protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}}]}\n` +
+    `---\napiVersion: v1\nkind: Secret\nmetadata: {name: tls, namespace: a}\ntype: kubernetes.io/tls\ndata: {}\n` +
+    `---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: a}\nspec: {from: [{group: serviceroute.dev, kind: ServiceRoute, namespace: b}], to: [{group: "", kind: Service}]}\n` +
+    serviceYaml("web", [9002], "a") +
+    inNamespace("r", "a", `parentRefs: [{name: gw}]\nrules: [{${WEB}}]`) +
+    inNamespace("default-gateway", "a", `hostnames: [a.example.com]\nrules: [{${WEB}}]`);
+  const FROM_AFAR = inNamespace(
+    "afar",
+    "b",
+    "hostnames: [c.example.com]\nrules: [{backendRefs: [{name: web, namespace: a, port: 80}]}]",
+  );
+
+  test("in any order: what is left is what was never there, and nobody else is touched on the way", () => {
+    const wanted = pipeline();
+    wanted.apply(KEPT + FROM_AFAR);
+    const all = objectsFrom(GONE).map(({ key }) => key);
+    const kept = keyOf("ServiceRoute", "b", "kept");
+    fc.assert(
+      fc.property(fc.shuffledSubarray(all, { minLength: all.length }), (order) => {
+        const rig = pipeline();
+        rig.apply(KEPT + FROM_AFAR + GONE);
+        for (const key of order) {
+          rig.store.remove(key);
+          const output = rig.settle();
+          expect([output?.failures ?? [], output?.routeStatuses.has(kept) ?? false]).toEqual([[], false]);
+        }
+        expect(tableDump(rig.translator.table)).toEqual(tableDump(wanted.translator.table));
+        for (const key of [kept, keyOf("ServiceRoute", "b", "afar")])
+          expect(rig.translator.routeStatus(key)).toEqual(wanted.translator.routeStatus(key));
+        expect([...rig.translator.routeKeys()].sort()).toEqual([...wanted.translator.routeKeys()].sort());
+      }),
+      { numRuns: FULL ? 5000 : 200 },
+    );
   });
 });
 
