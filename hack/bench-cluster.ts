@@ -12,6 +12,7 @@ import { createLogger } from "../src/telemetry/logger.ts";
 import { Cluster } from "../test/support/cluster.ts";
 import { ControllerProcess } from "../test/support/controller.ts";
 import { until } from "../test/support/data-plane.ts";
+import { noisyTenant } from "./bench-tenants.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const GATEWAY = "198.51.100.10";
@@ -175,6 +176,7 @@ for (const size of SIZES) {
   await new Promise((resolve) => setTimeout(resolve, 2000));
   latency.push(await latencyAt(size));
 }
+const tenants = await noisyTenant(client, PATH, async () => answers("fill-1000-0.example.com"));
 console.log(
   JSON.stringify(
     {
@@ -182,6 +184,7 @@ console.log(
       samples: SAMPLES,
       latency,
       bulk,
+      tenants,
       rssMb: { idleCompiled: round(idleRssMb), at5000FromCheckout: round(rssOf(controller)) },
     },
     null,
