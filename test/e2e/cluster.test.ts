@@ -126,6 +126,28 @@ describe("kubectl apply", () => {
     await until("edited", async () => (await ask("mirrored.example.com")) === "two", 30_000);
   });
 
+  test("S31: a quota of the namespace bounds how many routes a tenant has", async () => {
+    const quota = parse(
+      /```yaml\n(apiVersion: v1\nkind: ResourceQuota[^`]*)```/.exec(
+        readFileSync(join(ROOT, "docs/operating.md"), "utf8"),
+      )?.[1] ?? "",
+    ) as { spec: { hard: object } };
+    const hard = Object.fromEntries(Object.keys(quota.spec.hard).map((name) => [name, "1"]));
+    await cluster.kubectl(["create", "namespace", "team-a"]);
+    const metadata = { name: "routes", namespace: "team-a" };
+    await cluster.apply(JSON.stringify({ apiVersion: "v1", kind: "ResourceQuota", metadata, spec: { hard } }));
+    const used = async (): Promise<object | undefined> =>
+      (await cluster.get<{ status?: { used?: object } }>(["-n", "team-a", "resourcequota", "routes"])).status?.used;
+    // The quota controller learns of new kinds every half a minute.
+    await until("the quota counts", async () => Object.keys((await used()) ?? {}).length === 1, 60_000);
+    const one = (name: string): string =>
+      route(name, `{${to("web")}}`).replace("namespace: default", "namespace: team-a");
+    await cluster.apply(one("first"));
+    const second = await cluster.kubectl(["apply", "-f", "-"], one("second"));
+    expect([second.code, second.stderr]).toEqual([1, expect.stringContaining("exceeded quota: routes")]);
+    await cluster.kubectl(["delete", "namespace", "team-a"]);
+  });
+
   test("F36, F38, P11: a namespace that is deleted goes with its routes; applied again they are served again", async () => {
     await cluster.kubectl(["create", "namespace", "gone"]);
     const manifest = route(

@@ -9,6 +9,7 @@ import { until } from "./data-plane.ts";
 const API = "198.51.100.1";
 const CONTROLLERS = [
   "deployment-controller",
+  "resourcequota-controller",
   "replicaset-controller",
   "endpointslice-controller",
   "endpointslice-mirroring-controller",
@@ -62,6 +63,7 @@ export class Cluster {
       "--kube-api-qps=200",
       "--kube-api-burst=400",
       `--controllers=${CONTROLLERS}`,
+      "--resource-quota-sync-period=2s",
     ]);
     await until(
       "the default service account exists",
