@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Say, goModule, goPrograms, isExecutable } from "./go.ts";
 import { startK3s } from "./k3s.ts";
+import type { Provider } from "./provider.ts";
 
 const MODULE = join(import.meta.dirname, "kube");
 const KUBE_VERSION =
@@ -18,12 +19,6 @@ const BINARIES = {
   "kube-controller-manager": { path: "k8s.io/kubernetes/cmd/kube-controller-manager", ldflags },
 };
 
-/** Where tests find what they need: environment variables for them, a line that says what it is, and how to end it. */
-export interface Provider {
-  readonly env: Readonly<Record<string, string>>;
-  readonly description: string;
-  readonly stop: () => Promise<void>;
-}
 const nothingToStop = async (): Promise<void> => Promise.resolve();
 
 /** The folder with etcd, kube-apiserver, kube-controller-manager and kubectl. Traffic suites always run on these. */

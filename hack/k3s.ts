@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import type { Provider } from "./control-plane.ts";
+import type { Provider } from "./provider.ts";
 import type { Say } from "./go.ts";
 
 const FOLDER = join(import.meta.dirname, "k3s");

@@ -6,7 +6,7 @@ import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Provider } from "./control-plane.ts";
+import type { Provider } from "./provider.ts";
 import { clusterForTraffic, inNamespace } from "./traffic.ts";
 
 interface Patch {

@@ -6,7 +6,8 @@ import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Provider, anyControlPlane, gatewayApiModule } from "./control-plane.ts";
+import { anyControlPlane, gatewayApiModule } from "./control-plane.ts";
+import type { Provider } from "./provider.ts";
 import { clusterForTraffic, inNamespace } from "./traffic.ts";
 
 interface Suite {

@@ -3,7 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Provider, gatewayApiModule, kstatusProgram, localControlPlane } from "./control-plane.ts";
+import { gatewayApiModule, kstatusProgram, localControlPlane } from "./control-plane.ts";
+import type { Provider } from "./provider.ts";
 import type { Say } from "./go.ts";
 
 /** Traffic of these suites stays in a network namespace of their own; every documentation address is local there. */

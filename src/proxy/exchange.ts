@@ -1,8 +1,7 @@
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
+import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { chooseBackend } from "../routing/backend-choice.ts";
 import { authorityOf } from "../routing/endpoints.ts";
-import type { MatchEntry } from "../routing/precedence.ts";
 import { changedPath } from "../routing/rewrite.ts";
 import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
@@ -10,9 +9,9 @@ import { type AnswerSink, Attempt, type AttemptFailure, type BackendCall } from 
 import type { Cluster } from "./cluster.ts";
 import type { EndpointPool } from "./endpoint-pool.ts";
 import { corsHeaders } from "./cors.ts";
+import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
-import type { GatewayRequest } from "./gateway-request.ts";
-import { type ForwardingFacts, backendHeaders, clientHeaders } from "./headers.ts";
+import { backendHeaders, clientHeaders } from "./headers.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
 import { tunnel } from "./tunnel.ts";
@@ -23,20 +22,10 @@ const NOTHING = Buffer.alloc(0);
 const LINGER_MS = 5000;
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS"]);
 
-export interface ExchangeParts {
-  readonly incoming: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly request: GatewayRequest;
-  readonly entry: MatchEntry;
-  readonly facts: ForwardingFacts;
-  /** Present when the client asks for another protocol on this connection. */
-  readonly upgrade?: { readonly protocol: string; readonly socket: Duplex; readonly head: Buffer };
-}
-
 /** One request on its way to a backend and back: tries, time limits, streaming. */
 export class Exchange {
   readonly #context: GatewayContext;
-  readonly #parts: ExchangeParts;
+  readonly #parts: Forwarding;
   readonly #rule: RouteRule;
   readonly #body: RequestBody | undefined;
   readonly #tried = new Set<string>();
@@ -51,7 +40,7 @@ export class Exchange {
   #tryTimer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
 
-  constructor(context: GatewayContext, parts: ExchangeParts) {
+  constructor(context: GatewayContext, parts: Forwarding) {
     this.#context = context;
     this.#parts = parts;
     this.#rule = parts.entry.rule;

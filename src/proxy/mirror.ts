@@ -1,6 +1,6 @@
 import type { Mirror } from "../routing/rule.ts";
 import { Attempt, type AnswerSink } from "./attempt.ts";
-import type { ExchangeParts } from "./exchange.ts";
+import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { backendHeaders } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
@@ -23,7 +23,7 @@ const IGNORE: AnswerSink = {
  */
 export function sendMirrors(
   context: GatewayContext,
-  parts: ExchangeParts,
+  parts: Forwarding,
   mirrors: readonly Mirror[],
   body: RequestBody | undefined,
 ): void {
@@ -41,7 +41,7 @@ export function sendMirrors(
 
 function sendCopy(
   context: GatewayContext,
-  { request, facts, entry }: ExchangeParts,
+  { request, facts, entry }: Forwarding,
   { backend }: Mirror,
   body: Buffer | null,
 ): void {

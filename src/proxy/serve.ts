@@ -8,7 +8,8 @@ import { redirectLocation } from "../routing/rewrite.ts";
 import type { RouteRule } from "../routing/rule.ts";
 import { type Failure, sendFailure } from "./answer.ts";
 import { corsHeaders, isPreflight, preflightHeaders } from "./cors.ts";
-import { Exchange, type ExchangeParts } from "./exchange.ts";
+import { Exchange } from "./exchange.ts";
+import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { type GatewayRequest, admit } from "./gateway-request.ts";
 import { type ForwardingFacts, clientHeaders } from "./headers.ts";
@@ -96,13 +97,13 @@ function respond(
       );
     }
     case "forward":
-      return new Exchange(context, exchangeParts(arrival, request, entry)).start();
+      return new Exchange(context, forwarding(arrival, request, entry)).start();
     default:
       return action satisfies never;
   }
 }
 
-function exchangeParts(arrival: Arrival, request: GatewayRequest, entry: MatchEntry): ExchangeParts {
+function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry): Forwarding {
   const { incoming, response, upgrade } = arrival;
   const base = { incoming, response, request, entry, facts: factsOf(arrival, request) };
   const protocol = request.header("upgrade");
