@@ -15,7 +15,7 @@ export interface Happening {
 }
 
 /** What is worth an event: a condition that turned False, or that is True again after it was False. */
-function happenings(before: readonly Condition[], after: readonly Condition[]): Happening[] {
+export function happenings(before: readonly Condition[], after: readonly Condition[]): Happening[] {
   return after.flatMap((now): Happening[] => {
     const old = before.find((c) => c.type === now.type);
     if (!TOLD.includes(now.type) || old?.status === now.status) return [];

@@ -1,89 +1,16 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type Key, keyOf } from "../../src/api/keys.ts";
 import { Leader } from "../../src/status/leader.ts";
-import { latched } from "../../src/status/latch.ts";
-import { mergeGatewayStatus, mergeRouteStatus } from "../../src/status/merge.ts";
 import { StatusWriter, type StatusWrite } from "../../src/status/status-writer.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
-import { statusOf } from "../support/conditions.ts";
 import { until } from "../support/data-plane.ts";
 import { FakeApi, reply } from "../support/fake-api.ts";
-import { pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
 const key = (name: string): Key<"ServiceRoute"> => keyOf("ServiceRoute", "default", name);
 const log = createLogger("silent");
 const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
-});
-
-const desired = () =>
-  statusOf(
-    pipeline().apply(
-      serviceYaml("web") + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]", "generation: 3"),
-    ),
-    "r",
-  );
-const LATER = "2026-02-02T00:00:00Z";
-const NOW = "2026-01-01T00:00:00Z";
-
-describe("what is written over what is there", () => {
-  test("F14: equal is the same object, and times move only with the status", () => {
-    const first = mergeRouteStatus(undefined, desired(), NOW);
-    expect(mergeRouteStatus(structuredClone(first), desired(), LATER)).toEqual(first);
-    expect(mergeRouteStatus(first, desired(), LATER)).toBe(first);
-    const flipped = {
-      ...desired(),
-      conditions: desired().conditions.map((c) => (c.type === "Accepted" ? { ...c, status: "False" as const } : c)),
-    };
-    const times = mergeRouteStatus(first, flipped, LATER).conditions?.map((c) => [c.type, c.lastTransitionTime]);
-    expect(times?.find(([type]) => type === "Accepted")?.[1]).toBe(LATER);
-    expect(times?.find(([type]) => type === "ResolvedRefs")?.[1]).toBe(NOW);
-  });
-
-  test("F23: entries of others stay as they are and where they are", () => {
-    const own = mergeRouteStatus(undefined, desired(), NOW).parents ?? [];
-    const foreign = { parentRef: { name: "x" }, controllerName: "other.example/c", conditions: [] };
-    for (const parents of [
-      [foreign, ...own],
-      [...own, foreign],
-    ]) {
-      const live = { ...mergeRouteStatus(undefined, desired(), NOW), parents };
-      expect(mergeRouteStatus(live, desired(), LATER)).toBe(live);
-    }
-  });
-
-  test("a Gateway's fields and conditions of others are no reason to write", () => {
-    const status = pipeline()
-      .apply(
-        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: g, generation: 1}\nspec: {gatewayClassName: serviceroute, listeners: [{name: a, port: 81, protocol: HTTP}]}\n",
-      )
-      ?.gatewayStatuses.get(keyOf("Gateway", "default", "g"));
-    const written = mergeGatewayStatus(undefined, status!, NOW);
-    const live = {
-      ...written,
-      attachedListenerSets: 0,
-      conditions: [
-        { type: "Theirs", status: "True" as const, reason: "R", message: "", lastTransitionTime: NOW },
-        ...(written.conditions ?? []),
-      ],
-    };
-    expect(mergeGatewayStatus(live, status!, LATER)).toBe(live);
-  });
-
-  test("Programmed, once said, is kept while a new leader counts anew, foreign entries or not", () => {
-    const programmed = structuredClone(mergeRouteStatus(undefined, desired(), NOW));
-    for (const list of [programmed.conditions, ...(programmed.parents ?? []).map((p) => p.conditions)])
-      for (const c of list ?? []) if (["Programmed", "Ready"].includes(c.type)) c.status = "True";
-    const foreign = { parentRef: { name: "x" }, controllerName: "other.example/c", conditions: [] };
-    for (const parents of [programmed.parents ?? [], [foreign, ...(programmed.parents ?? [])]]) {
-      const kept = latched({ ...programmed, parents }, desired());
-      expect(kept.conditions.find((c) => c.type === "Programmed")?.status).toBe("True");
-      expect(kept.parents[0]?.conditions.find((c) => c.type === "Programmed")?.status).toBe("True");
-    }
-    const older = latched({ ...programmed, observedGeneration: 2 }, desired());
-    expect(older.conditions.find((c) => c.type === "Programmed")?.status).toBe("Unknown");
-  });
 });
 
 interface Rig {
