@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { defineConfig } from "vitest/config";
 
 /** The files whose tests take long, last: most mutants are noticed before. */
-const LAST = ["status", "provisioner", "incremental", "tenants", "fuzz"];
+const LAST = ["feature/status", "provisioner", "incremental", "tenants", "fuzz"];
 
 class ShortFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
