@@ -16,6 +16,10 @@ end
 if found.ResolvedRefs ~= nil and found.ResolvedRefs.status == "False" then
   return { status = "Degraded", message = found.ResolvedRefs.message }
 end
+-- A draft is refused by nobody: its authors have not asked for traffic yet, and so it is not Stalled.
+if obj.spec ~= nil and obj.spec.useDefaultGateways == "None" and (obj.spec.parentRefs == nil or #obj.spec.parentRefs == 0) then
+  return { status = "Suspended", message = found.Ready ~= nil and found.Ready.message or "A draft." }
+end
 if found.Ready ~= nil and found.Ready.status == "False" then
   return { status = "Degraded", message = found.Ready.message }
 end

@@ -7,7 +7,7 @@ import type { ApiClient } from "../kube/api-client.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { Store } from "../snapshot/store.ts";
-import { EventRecorder, type Happening } from "../status/events.ts";
+import { EventRecorder, type Happening, MAX_NOTE } from "../status/events.ts";
 import { latched, latchedGateway } from "../status/latch.ts";
 import { type LiveObject, LiveObjects } from "../status/live-objects.ts";
 import { type GatewayStatus, mergeConditions, mergeGatewayStatus, mergeRouteStatus } from "../status/merge.ts";
@@ -52,6 +52,8 @@ export class ClusterStatus {
       desired: (key, live) => this.#desired(key, live),
       answered: (key, raw) => this.live.setNewer(key, raw),
       written: (key, result) => parts.metrics.statusWritten(partsOf(key).kind, result),
+      refused: (key, { uid }, why) =>
+        this.#events.tell(key, uid, { type: "Warning", reason: "StatusRefused", note: why.slice(0, MAX_NOTE) }),
       fighting: (key, live) => this.#events.tell(key, live.uid, FIGHT),
     });
   }
@@ -89,7 +91,9 @@ export class ClusterStatus {
     if (key === BUILTIN_GATEWAY || desired?.generation !== live.generation) return undefined;
     const before = live.status as GatewayStatus | undefined;
     const merged = mergeGatewayStatus(before, latchedGateway(before, desired), now());
-    return merged === before ? undefined : { status: merged };
+    if (merged === before) return undefined;
+    const done = (): void => this.#events.record(key, live.uid, before?.conditions ?? [], merged.conditions ?? []);
+    return { status: merged, done };
   }
 
   #gatewayClass(key: Key<"GatewayClass">, live: LiveObject): StatusWrite | undefined {

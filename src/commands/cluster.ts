@@ -70,7 +70,6 @@ export class Cluster {
       monotonic,
       // One that gets no traffic leaves the lead to one that does, where there is one.
       mayLead: () => this.#isSynced && (this.notReady() === "" || !this.#othersServe),
-      changed: () => undefined,
     });
     this.#status = new ClusterStatus({
       client,

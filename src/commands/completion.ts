@@ -1,4 +1,4 @@
-import { Argument, Command } from "commander";
+import { Argument, Command, type Option } from "commander";
 import { print } from "./output.ts";
 
 const choices = (command: Command): string[] =>
@@ -11,15 +11,20 @@ const words = (command: Command): string =>
     "--help",
   ].join(" ");
 
-/** What may follow a flag that takes one of a few values. */
+const names = ({ short, long }: Option): string[] => [short, long].filter((name) => name !== undefined);
+
+/** What may follow a flag that takes one of a few values, which differ from command to command. */
 function values(program: Command): string {
-  const options = program.commands
-    .flatMap((command) => command.options)
-    .filter((option) => option.argChoices !== undefined);
-  const byFlag = new Map(
-    options.map(({ short, long, argChoices = [] }) => [[short, long].filter(Boolean).join("|"), argChoices]),
-  );
-  return [...byFlag].map(([flags, list]) => `    ${flags}) words="${list.join(" ")}" ;;`).join("\n");
+  return program.commands
+    .flatMap((command) =>
+      command.options
+        .filter(({ argChoices }) => argChoices !== undefined)
+        .map((option) => {
+          const patterns = names(option).map((name) => `"${command.name()} ${name}"`);
+          return `    ${patterns.join("|")}) words="${option.argChoices?.join(" ") ?? ""}" ;;`;
+        }),
+    )
+    .join("\n");
 }
 
 function bash(program: Command): string {
@@ -30,12 +35,23 @@ function bash(program: Command): string {
 ${cases}
   esac
   [ "$COMP_CWORD" -eq 1 ] && words="${words(program)}"
-  case "\${COMP_WORDS[COMP_CWORD-1]}" in
+  case "\${COMP_WORDS[1]} \${COMP_WORDS[COMP_CWORD-1]}" in
 ${values(program)}
   esac
   COMPREPLY=($(compgen -W "$words" -- "$current"))
 }
 complete -o default -F _serviceroute serviceroute`;
+}
+
+function fishOption(option: Option): string {
+  const { short, long, argChoices, required } = option;
+  const given = [
+    ...(long === undefined ? [] : [`-l ${long.slice(2)}`]),
+    ...(short === undefined ? [] : [`-s ${short.slice(1)}`]),
+    ...(required ? ["-r"] : []),
+    ...(argChoices === undefined ? [] : [`-f -a '${argChoices.join(" ")}'`]),
+  ];
+  return given.join(" ");
 }
 
 function fish(program: Command): string {
@@ -48,7 +64,7 @@ function fish(program: Command): string {
   const flags = program.commands.flatMap((c) =>
     c.options.map(
       (o) =>
-        `complete -c serviceroute -n '__fish_seen_subcommand_from ${c.name()}' -l ${(o.long ?? "").replace(/^--/, "")} -d '${o.description.replaceAll("'", "")}'`,
+        `complete -c serviceroute -n '__fish_seen_subcommand_from ${c.name()}' ${fishOption(o)} -d '${o.description.replaceAll("'", "")}'`,
     ),
   );
   return [...top, ...arguments_, ...flags].join("\n");

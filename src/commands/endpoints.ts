@@ -75,6 +75,7 @@ function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
           url.searchParams.get("method") ?? "GET",
           url.searchParams.get("url") ?? "",
           url.searchParams.getAll("header"),
+          url.searchParams.get("gateway") ?? undefined,
         );
         return json(explain(engine.translator.table, request));
       } catch (error) {

@@ -35,8 +35,7 @@ function observer(metrics: Metrics): GatewayObserver {
   return {
     failure: (_response, reason) => metrics.gatewayAnswer(reason),
     retry: () => metrics.retried(),
-    answered: (response, _route, started) =>
-      metrics.answered(response.statusCode, (performance.now() - started) / 1000),
+    answered: (response, started) => metrics.answered(response.statusCode, (performance.now() - started) / 1000),
   };
 }
 

@@ -36,6 +36,8 @@ function printWinner({ winner }: Explanation): void {
 
 function printExplanation(explanation: Explanation): void {
   print(`Listener  ${explanation.listener ?? "none"}`);
+  if (explanation.otherListeners.length > 0)
+    print(`          also taken by ${explanation.otherListeners.join(", ")}; choose with a port or --gateway`);
   print(`Host      ${explanation.hostname ?? "none"}`);
   printWinner(explanation);
   if (explanation.answer !== undefined) print(`Answer    ${paint("red", explanation.answer)}`);
@@ -49,6 +51,7 @@ function printExplanation(explanation: Explanation): void {
 interface ExplainFlags extends ReadingFlags {
   readonly header: readonly string[];
   readonly admin: string;
+  readonly gateway?: string;
   readonly output: Format;
 }
 
@@ -56,9 +59,9 @@ async function explanationOf(
   method: string,
   url: string,
   paths: readonly string[],
-  { header, admin, gatewayClass }: ExplainFlags,
+  { header, admin, gateway, gatewayClass }: ExplainFlags,
 ): Promise<Explanation> {
-  const request = explainRequest(method, url, header);
+  const request = explainRequest(method, url, header, gateway);
   if (paths.length > 0) {
     const translator = translateReading(await readFolder(paths), { gatewayClass });
     translator.flush();
@@ -68,6 +71,7 @@ async function explanationOf(
     ["method", method],
     ["url", url],
     ...header.map((line) => ["header", line] as [string, string]),
+    ...(gateway === undefined ? [] : [["gateway", gateway] as [string, string]]),
   ]);
   return (await askAdmin(admin, `/v1/explain?${query.toString()}`)) as Explanation;
 }
@@ -84,6 +88,7 @@ export function explainCommand(): Command {
       (line: string, all: readonly string[]) => [...all, line],
       [],
     )
+    .option("--gateway <namespace/name>", "only listeners of this Gateway, or builtin")
     .addOption(adminOption())
     .addOption(gatewayClassOption())
     .addOption(outputOption(["table", "json", "yaml"], "table"))

@@ -1,3 +1,4 @@
+import { isIP } from "node:net";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -56,6 +57,11 @@ export function parsePort(value: string): number {
   return port;
 }
 
+function parseIp(value: string): string {
+  if (isIP(value) === 0) throw new InvalidArgumentError("It is no IP address.");
+  return value;
+}
+
 function parsePool(value: string): string {
   const problem = poolProblem(value);
   if (problem !== undefined) throw new InvalidArgumentError(`${problem}.`);
@@ -101,9 +107,9 @@ export function addGatewayFlags(
     .addOption(flag("--tls-cert-file <file>", "certificate chain of the built-in gateway, PEM"))
     .addOption(flag("--tls-key-file <file>", "private key of the built-in gateway, PEM"))
     .addOption(
-      flag("--bind-address <ip>", "address of the built-in gateway and of Gateways without one of their own").default(
-        "0.0.0.0",
-      ),
+      flag("--bind-address <ip>", "address of the built-in gateway and of Gateways without one of their own")
+        .default("0.0.0.0")
+        .argParser(parseIp),
     )
     .addOption(
       flag("--gateway-address-pool <cidr>", "range that Gateways get addresses from, one each").argParser(parsePool),
@@ -131,15 +137,20 @@ export function addGatewayFlags(
     );
 }
 
+function readPem(file: string): string {
+  try {
+    return readFileSync(file, "latin1");
+  } catch (error) {
+    const { code = String(error) } = error as NodeJS.ErrnoException;
+    throw new CommandError(`cannot read ${file} (${code}); check --tls-cert-file and --tls-key-file`);
+  }
+}
+
 function builtinCertificate({ tlsCertFile, tlsKeyFile }: GatewayFlags) {
   if (tlsCertFile === undefined && tlsKeyFile === undefined) return undefined;
   if (tlsCertFile === undefined || tlsKeyFile === undefined)
     throw new CommandError("--tls-cert-file and --tls-key-file belong together; give both", 2);
-  const parsed = parseCertificate(
-    "the built-in gateway",
-    readFileSync(tlsCertFile, "latin1"),
-    readFileSync(tlsKeyFile, "latin1"),
-  );
+  const parsed = parseCertificate("the built-in gateway", readPem(tlsCertFile), readPem(tlsKeyFile));
   if (!parsed.ok) throw new CommandError(`${parsed.message}; check --tls-cert-file and --tls-key-file`);
   return parsed.certificate;
 }

@@ -36,16 +36,27 @@ function loadConfig(file: string | undefined): KubeConfig {
   return config;
 }
 
-/** Asked at start-up, until there is an answer: whether Gateways can exist decides whether the built-in gateway is on. */
-async function hasGatewayApi(client: ApiClient, log: Logger, signal: AbortSignal): Promise<boolean> {
+const CLASSES = "/apis/gateway.networking.k8s.io/v1/gatewayclasses";
+
+/**
+ * Asked at start-up, until there is an answer: whether Gateways of ours can exist decides whether the built-in gateway
+ * is on. With rights in one namespace alone no GatewayClass can be seen, and so no Gateway be known as ours.
+ */
+async function canHaveGateways(
+  client: ApiClient,
+  { namespace }: ControllerFlags,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<boolean> {
   const backoff = new Backoff(Math.random);
   for (;;) {
     try {
-      await client.json({ method: "GET", path: "/apis/gateway.networking.k8s.io/v1", signal });
+      await client.json({ method: "GET", path: CLASSES, query: { limit: "1" }, signal });
       return true;
     } catch (error) {
       const { code, message } = asKubeError(error);
       if (code === "notFound") return false;
+      if (code === "forbidden") return namespace === undefined;
       if (signal.aborted) return true;
       log.warn({ err: message }, "waiting for the API server");
       await backoff.wait(signal);
@@ -86,7 +97,7 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
   const lastGood = lastGoodOf(flags, log);
   const remembered = lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => lastGood.builtin)];
-  const asked = hasGatewayApi(client, log, signal).then((installed) => !installed);
+  const asked = canHaveGateways(client, flags, log, signal).then((can) => !can);
   const builtin = flags.builtinGateway ?? (await Promise.race([asked, ...remembered]));
   const { gatewayServices } = flags;
   const options = {

@@ -21,7 +21,7 @@ export interface StatusSink {
 
 export interface ControllerObserver {
   /** A pass that changed something, with its length in milliseconds. */
-  passed(milliseconds: number, changedRoutes: number): void;
+  passed(milliseconds: number): void;
   failed(key: Key): void;
 }
 
@@ -89,7 +89,7 @@ export class Controller {
         const output = this.#translator.flush();
         if (output === undefined) return;
         this.#publish(output);
-        this.#observe.passed(performance.now() - started, output.diff.routes.size);
+        this.#observe.passed(performance.now() - started);
       }
       this.#log.error({ rounds: MAX_ROUNDS }, "a change leads to itself; the rest waits for the next change");
     } finally {

@@ -1,3 +1,4 @@
+import { isPreflight } from "../routing/preflight.ts";
 import type { Cors } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 
@@ -18,14 +19,6 @@ function originMatches(pattern: string, origin: string): boolean {
 
 const isAllowed = (cors: Cors, origin: string): boolean =>
   cors.allowOrigins.some((pattern) => originMatches(pattern, origin.toLowerCase()));
-
-export function isPreflight(request: GatewayRequest): boolean {
-  return (
-    request.method === "OPTIONS" &&
-    request.headers.has("origin") &&
-    request.headers.has("access-control-request-method")
-  );
-}
 
 /** With credentials a browser takes `*` literally, so what it asked for is said back to it instead. */
 function listed(values: readonly string[], asked: string | undefined, credentials: boolean): string | undefined {

@@ -14,7 +14,7 @@ export interface GatewayObserver {
   failure(response: ServerResponse, reason: ReasonWord): void;
   retry(): void;
   /** An answer has gone out whole or its connection is gone. */
-  answered(response: ServerResponse, route: string, startedMs: number): void;
+  answered(response: ServerResponse, startedMs: number): void;
 }
 
 /** What every request needs and none owns. */

@@ -7,7 +7,8 @@ import type { MatchEntry } from "../routing/precedence.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { RouteRule } from "../routing/rule.ts";
 import { type Failure, sendFailure } from "./answer.ts";
-import { corsHeaders, isPreflight, preflightHeaders } from "./cors.ts";
+import { isPreflight } from "../routing/preflight.ts";
+import { corsHeaders, preflightHeaders } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
@@ -42,8 +43,7 @@ const serverName = ({ incoming }: Arrival): string => {
 export function serve(context: GatewayContext, arrival: Arrival): void {
   const { response, incoming } = arrival;
   const started = performance.now();
-  let route = "";
-  response.on("close", () => context.observe.answered(response, route, started));
+  response.on("close", () => context.observe.answered(response, started));
   const fail = (failure: Failure): void => {
     context.observe.failure(response, failure.reason);
     sendFailure(response, failure, context.options.showReason);
@@ -55,7 +55,6 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   const decision = decide(context.table, arrival.socket, serverName(arrival), request.host, request);
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
-  route = decision.entry.rule.route;
   respond(context, arrival, request, decision, fail);
 }
 

@@ -1,4 +1,5 @@
 import type { Key } from "../api/keys.ts";
+import { isPreflight } from "./preflight.ts";
 import { effectiveWeights, sharePercents } from "./backend-choice.ts";
 import { listenerFor } from "./decide.ts";
 import type { Listener } from "./listener.ts";
@@ -28,6 +29,8 @@ export interface ExplainedRule {
 }
 export interface Explanation {
   readonly listener?: string;
+  /** Listeners on other addresses or ports that take the same scheme, host and port. */
+  readonly otherListeners: readonly string[];
   readonly hostname?: string;
   readonly winner?: ExplainedRule & {
     readonly action: string;
@@ -45,6 +48,8 @@ export interface ExplainRequest extends RequestView {
   readonly host: string;
   readonly scheme: "http" | "https";
   readonly port?: number;
+  /** `namespace/name` of a Gateway, or `/builtin`: only its listeners are asked. */
+  readonly gateway?: string;
 }
 
 /** A match as one line, for people. */
@@ -95,12 +100,6 @@ function describeFilters(filters: Filters): string[] {
   return out;
 }
 
-/** @source Fetch, CORS-preflight request. */
-const isPreflight = (request: ExplainRequest): boolean =>
-  request.method === "OPTIONS" &&
-  request.header("origin") !== undefined &&
-  request.header("access-control-request-method") !== undefined;
-
 function describeAction({ action, filters }: RouteRule, request: ExplainRequest): string {
   if (filters.cors !== undefined && isPreflight(request)) return "respond 204: a CORS preflight is answered here";
   switch (action.kind) {
@@ -149,19 +148,33 @@ function lossOf(entry: MatchEntry, winner: MatchEntry | undefined, request: Requ
   return winner === undefined ? "" : `matches, but loses on ${decidingStep(winner, entry)}`;
 }
 
-function listenerOf(table: RoutingTableView, request: ExplainRequest): Listener | undefined {
+/** Of each socket the listener that takes the request: on which of them it arrives, only its client knows. */
+function listenersOf(table: RoutingTableView, request: ExplainRequest): Listener[] {
   const protocol = request.scheme === "https" ? "HTTPS" : "HTTP";
-  const candidates = [...table.listeners.values()].filter(
-    (one) => one.protocol === protocol && (request.port === undefined || one.port === request.port),
-  );
-  return listenerFor(candidates, request.host);
+  const isMeant = (one: Listener): boolean =>
+    one.protocol === protocol &&
+    (request.port === undefined || one.port === request.port) &&
+    (request.gateway === undefined || one.id.startsWith(`${request.gateway}/`));
+  return [...table.sockets()].flatMap((socket) => {
+    const listener = listenerFor(table.listenersOn(socket), request.host);
+    return listener !== undefined && isMeant(listener) ? [listener] : [];
+  });
 }
 
 /** How the table decides a request, and on what every other match of its hostname lost. Cost grows with the host. */
 export function explain(table: RoutingTableView, request: ExplainRequest): Explanation {
-  const listener = listenerOf(table, request);
-  if (listener === undefined)
-    return { losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
+  const all = listenersOf(table, request).map((listener) => explainOn(table, listener, request));
+  const best =
+    all.find(({ winner }) => winner !== undefined) ?? all.find(({ hostname }) => hostname !== undefined) ?? all[0];
+  if (best === undefined)
+    return { otherListeners: [], losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
+  const otherListeners = all.flatMap(({ listener }) => (listener === best.listener ? [] : [listener]));
+  return { ...best, otherListeners };
+}
+
+type OnListener = Omit<Explanation, "otherListeners"> & { readonly listener: string };
+
+function explainOn(table: RoutingTableView, listener: Listener, request: ExplainRequest): OnListener {
   const found = table.virtualHost(listener.id, request.host);
   if (found === undefined)
     return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };

@@ -2,7 +2,6 @@ import type { Key } from "../api/keys.ts";
 import type { EndpointSet, EndpointsKey } from "./endpoints.ts";
 import { coveringHostnames } from "./hostname.ts";
 import { type Listener, type ListenerId, socketOf } from "./listener.ts";
-import type { RequestView } from "./match.ts";
 import { type MatchEntry, compareText } from "./precedence.ts";
 import { VirtualHost } from "./virtual-host.ts";
 
@@ -32,6 +31,8 @@ export interface RoutingTableView {
   readonly listeners: ReadonlyMap<ListenerId, Listener>;
   readonly routes: ReadonlyMap<RouteKey, RouteTable>;
   readonly endpoints: ReadonlyMap<EndpointsKey, EndpointSet>;
+  /** `address:port` of everything that is to be bound. */
+  sockets(): Iterable<string>;
   listenersOn(socket: string): readonly Listener[];
   virtualHost(
     listener: ListenerId,
@@ -77,14 +78,6 @@ export class RoutingTable implements RoutingTableView {
       if (found !== undefined) return { hostname, host: found };
     }
     return undefined;
-  }
-
-  hostnames(listener: ListenerId): readonly string[] {
-    return [...(this.#hosts.get(listener)?.keys() ?? [])];
-  }
-
-  match(listener: ListenerId, host: string, request: RequestView): MatchEntry | undefined {
-    return this.virtualHost(listener, host)?.host.match(request);
   }
 
   /** The entries of `route` that another entry takes every request from, with that entry; once per entry. */

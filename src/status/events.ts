@@ -6,7 +6,8 @@ import type { Logger } from "../telemetry/logger.ts";
 
 const CONTROLLER = "serviceroute.dev/controller";
 const TOLD = ["Accepted", "ResolvedRefs", "Programmed"];
-const MAX_NOTE = 1000;
+/** The API server takes 1,024 bytes. */
+export const MAX_NOTE = 1000;
 
 export interface Happening {
   readonly type: "Normal" | "Warning";
@@ -50,13 +51,15 @@ export class EventRecorder {
 
   async #post(key: Key, uid: string, { type, reason, note }: Happening): Promise<void> {
     const { kind, namespace, name } = partsOf(key);
+    // Events are namespaced: those of cluster-wide objects go where Kubernetes puts its own.
+    const home = namespace === "" ? "default" : namespace;
     const now = new Date();
     const body = {
       apiVersion: "events.k8s.io/v1",
       kind: "Event",
       metadata: {
         name: `${name.slice(0, 200)}.${now.getTime().toString(16)}${(this.#count++ % 4096).toString(16)}`,
-        namespace,
+        namespace: home,
       },
       eventTime: now.toISOString().replace("Z", "000Z"),
       reportingController: CONTROLLER,
@@ -65,8 +68,8 @@ export class EventRecorder {
       type,
       reason,
       note,
-      regarding: { apiVersion: apiVersionOf(kind), kind, namespace, name, uid },
+      regarding: { apiVersion: apiVersionOf(kind), kind, ...(namespace === "" ? {} : { namespace }), name, uid },
     };
-    await this.#client.json({ method: "POST", path: `/apis/events.k8s.io/v1/namespaces/${namespace}/events`, body });
+    await this.#client.json({ method: "POST", path: `/apis/events.k8s.io/v1/namespaces/${home}/events`, body });
   }
 }

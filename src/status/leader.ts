@@ -35,7 +35,6 @@ export interface LeaderParts {
   readonly monotonic: () => number;
   /** One that does not know the cluster yet does not take the lead from one that does. */
   readonly mayLead: () => boolean;
-  readonly changed: (leading: boolean) => void;
 }
 
 /**
@@ -156,6 +155,5 @@ export class Leader {
     if (this.#told === this.isLeader) return;
     this.#told = this.isLeader;
     this.#parts.log.info({ leading: this.#told }, this.#told ? "leading: writing statuses" : "not leading");
-    this.#parts.changed(this.#told);
   }
 }

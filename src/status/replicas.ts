@@ -1,40 +1,20 @@
 import type { ApiClient } from "../kube/api-client.ts";
 import { pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
-import { ListWatch, type RawObject } from "../kube/list-watch.ts";
+import { ListWatch } from "../kube/list-watch.ts";
 import type { ListenerReport, ReplicaReport } from "../routing/programmed.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { readListeners, writeListeners } from "./listener-report.ts";
+import { writeListeners } from "./listener-report.ts";
+import { LIFETIME_MS, LISTENERS, ReplicaBook, SERVED_THROUGH } from "./replica-book.ts";
 
 const LABEL = "serviceroute.dev/replica";
-const SERVED_THROUGH = "serviceroute.dev/served-through";
-const LISTENERS = "serviceroute.dev/listeners";
 const COALESCE_MS = 200;
 const HEARTBEAT_MS = 5000;
 const RETRY_MS = 1000;
 const REQUEST_MS = 4000;
 /** Our own heartbeat comes back on the watch: when nothing does, it is the watch that is dead, not the others. */
 const SILENCE_MS = 2.4 * HEARTBEAT_MS;
-/** A replica that has not been heard of for this long serves nobody that we know of. */
-const LIFETIME_MS = 15_000;
-const BURIAL_MS = 60_000;
 const WITHDRAW_MS = 2000;
-/** A Lease found at start whose renewal is longer ago than this, by the clock of its writer, is taken for dead until it changes. */
-const CLOCK_SKEW_MS = 60_000;
-
-interface ReplicaLease extends RawObject {
-  readonly metadata?: RawObject["metadata"] & { readonly annotations?: Readonly<Record<string, string>> };
-  readonly spec?: { readonly holderIdentity?: string; readonly renewTime?: string };
-}
-
-interface Known {
-  readonly report: ReplicaReport;
-  readonly version: string;
-  /** When it changed last, as seen from here; long ago for one that was old when it was found. */
-  readonly seenAt: number;
-  /** The same for its burial, which nobody gets before they have been watched for long enough. */
-  readonly since: number;
-}
 
 export interface ReplicasParts {
   readonly client: ApiClient;
@@ -57,17 +37,17 @@ export interface ReplicasParts {
  */
 export class Replicas {
   readonly #parts: ReplicasParts;
-  readonly #others = new Map<string, Known>();
+  readonly #book: ReplicaBook;
   #servedThrough = "0";
-  /** When the watch said anything last; before the first list nothing is known of the others. */
-  #heardAt = Number.NEGATIVE_INFINITY;
-  #reported = "";
+  #reported: string | undefined;
   #isSynced = false;
   #isPublished = false;
   #publishNow: () => void = () => undefined;
 
   constructor(parts: ReplicasParts) {
     this.#parts = parts;
+    const { identity, monotonic } = parts;
+    this.#book = new ReplicaBook({ identity, monotonic, silenceMs: SILENCE_MS, now: Date.now });
   }
 
   /** The live table has every ServiceRoute up to here. */
@@ -99,18 +79,11 @@ export class Replicas {
       silenceMs: SILENCE_MS,
       feed: {
         replace: (items) => {
-          this.#heard();
-          const present = new Set(items.map((item) => item.metadata?.name ?? ""));
-          for (const name of this.#others.keys()) if (!present.has(name)) this.#others.delete(name);
-          for (const item of items) this.#see(item);
+          this.#book.replace(items);
           this.#report();
         },
         events: (events) => {
-          this.#heard();
-          for (const { type, object } of events) {
-            if (type === "DELETED") this.#others.delete(object.metadata?.name ?? "");
-            else this.#see(object);
-          }
+          this.#book.changed(events);
           this.#report();
         },
         synced: () => undefined,
@@ -132,52 +105,18 @@ export class Replicas {
     return `serviceroute-replica-${this.#parts.identity}`.slice(0, 253);
   }
 
-  /** A Lease that was there when we came counts for its lifetime, unless even its writer's clock says that it is old. */
-  #see(raw: RawObject): void {
-    const { metadata, spec } = raw as ReplicaLease;
-    const replica = spec?.holderIdentity ?? "";
-    const annotations = metadata?.annotations ?? {};
-    const servedThrough = asVersion(annotations[SERVED_THROUGH]);
-    if (replica === "" || replica === this.#parts.identity || servedThrough === undefined) return;
-    const name = metadata?.name ?? "";
-    const version = metadata?.resourceVersion ?? "";
-    const known = this.#others.get(name);
-    if (known?.version === version) return;
-    const isOld = known === undefined && Date.now() - Date.parse(spec?.renewTime ?? "") > CLOCK_SKEW_MS;
-    const seenAt = isOld ? Number.NEGATIVE_INFINITY : this.#parts.monotonic();
-    const listeners = readListeners(annotations[LISTENERS]);
-    this.#others.set(name, {
-      report: { replica, servedThrough, listeners },
-      version,
-      seenAt,
-      since: this.#parts.monotonic(),
-    });
-  }
-
-  /** After a silence everybody gets a lifetime to be heard again: the others were as cut off from us as we from them. */
-  #heard(): void {
-    const now = this.#parts.monotonic();
-    if (now - this.#heardAt > SILENCE_MS)
-      for (const [name, known] of this.#others) this.#others.set(name, { ...known, seenAt: now, since: now });
-    this.#heardAt = now;
-  }
-
-  /** Nobody is taken for dead while it is the watch that says nothing. */
   #report(): void {
-    const now = this.#parts.monotonic();
-    if (now - this.#heardAt > LIFETIME_MS) return;
-    const alive = [...this.#others].filter(([, { seenAt }]) => now - seenAt <= LIFETIME_MS);
-    const versions = JSON.stringify(alive.map(([name, { version }]) => [name, version]));
-    if (versions !== this.#reported) this.#parts.reported(alive.map(([, { report }]) => report));
+    const alive = this.#book.alive();
+    if (alive === undefined) return;
+    const versions = [...alive.keys()].join();
+    if (versions !== this.#reported) this.#parts.reported([...alive.values()]);
     this.#reported = versions;
-    this.#bury(now);
+    this.#bury();
   }
 
   /** Removes what replicas that crashed have left behind. */
-  #bury(now: number): void {
-    for (const [name, { since, version }] of this.#others) {
-      if (now - since <= BURIAL_MS) continue;
-      this.#others.delete(name);
+  #bury(): void {
+    for (const { name, version } of this.#book.takeDead()) {
       const unchanged = { preconditions: { resourceVersion: version } };
       void this.#remove(name, "the report of a replica that is gone could not be removed", unchanged);
     }
@@ -249,8 +188,4 @@ export class Replicas {
     await this.#remove(this.#name, "this replica's report could not be removed; it runs out by itself");
     return true;
   }
-}
-
-function asVersion(text: string | undefined): bigint | undefined {
-  return text !== undefined && /^[0-9]+$/.test(text) ? BigInt(text) : undefined;
 }

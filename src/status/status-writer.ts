@@ -30,6 +30,8 @@ export interface StatusWriterParts {
   readonly written: (key: Key, result: "written" | "conflict" | "error") => void;
   /** Given the object as the API server has it after a write, which the watch brings only later. */
   readonly answered: (key: Key, raw: object) => void;
+  /** The API server will never take this status. */
+  readonly refused: (key: Key, live: LiveObject, why: string) => void;
   /** Another writer keeps changing a status back. */
   readonly fighting: (key: Key, live: LiveObject) => void;
 }
@@ -60,10 +62,6 @@ export class StatusWriter {
   }
 
   /** Objects that wait to be looked at. */
-  get backlog(): number {
-    return this.#dirty.size;
-  }
-
   mark(keys: Iterable<Key>): void {
     for (const key of keys) this.#dirty.add(key);
     this.#wake();
@@ -122,7 +120,7 @@ export class StatusWriter {
       this.#parts.written(key, "written");
       write.done?.();
     } catch (error) {
-      if (!signal.aborted) this.#failed(key, memory, asKubeError(error));
+      if (!signal.aborted) this.#failed(key, live, memory, asKubeError(error));
     }
   }
 
@@ -139,15 +137,18 @@ export class StatusWriter {
     });
   }
 
-  #failed(key: Key, memory: Memory, error: KubeError): void {
+  #failed(key: Key, live: LiveObject, memory: Memory, error: KubeError): void {
     const { log, monotonic, random } = this.#parts;
     if (error.code === "notFound") return;
     this.#parts.written(key, error.code === "conflict" ? "conflict" : "error");
-    if (error.code === "invalid")
-      return log.error(
+    if (error.code === "invalid") {
+      this.#parts.refused(key, live, error.message);
+      log.error(
         { object: key, err: error.message },
         "the API server refuses this status; it is not tried again until it changes",
       );
+      return;
+    }
     memory.failures ??= new Backoff(random);
     memory.notBefore = monotonic() + Math.max(memory.failures.next(), error.retryAfterMs);
     this.#dirty.add(key);

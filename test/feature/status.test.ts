@@ -17,6 +17,10 @@ interface Rig {
   readonly api: FakeApi;
   readonly writer: StatusWriter;
   readonly fights: string[];
+  /** Of the statuses that the API server will never take: which, and why. */
+  readonly refusals: string[];
+  /** How each write ended, as the metric counts it. */
+  readonly results: string[];
   leading: boolean;
   now: number;
   /** Of the live object: another one when somebody else has written. */
@@ -30,9 +34,13 @@ async function writerRig(
   const api = new FakeApi(handler);
   const client = await api.start();
   const fights: string[] = [];
+  const refusals: string[] = [];
+  const results: string[] = [];
   const rig: Rig = {
     api,
     fights,
+    refusals,
+    results,
     leading: true,
     now: 0,
     version: "5",
@@ -45,7 +53,8 @@ async function writerRig(
       live: () => ({ uid: "u", resourceVersion: rig.version, generation: 1, status: undefined }),
       desired: desiredOf,
       answered: () => undefined,
-      written: () => undefined,
+      written: (k, result) => results.push(`${k} ${result}`),
+      refused: (k, _live, why) => refusals.push(`${k}: ${why}`),
       fighting: (k) => fights.push(k),
     }),
   };
@@ -133,6 +142,25 @@ describe("the status writer", () => {
     await new Promise((resolve) => setTimeout(resolve, 2500));
     expect(rig.api.count(({ path }) => path.includes("/bad/"))).toBe(1);
     expect(rig.api.count(({ path }) => path.includes("/good/"))).toBe(1);
+    expect(rig.refusals).toEqual([expect.stringContaining("ServiceRoute/default/bad: ")]);
+    expect(rig.results.sort()).toEqual(["ServiceRoute/default/bad error", "ServiceRoute/default/good written"]);
+  });
+
+  test("F25: at most eight writes are on their way at a time", async () => {
+    const open: (() => void)[] = [];
+    const rig = await writerRig(
+      (_call, response) => open.push(() => reply(response, 200, {})),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark(Array.from({ length: 20 }, (_, i) => key(`r${i}`)));
+    await until("some are on their way", () => open.length >= 8);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(open.length).toBe(8);
+    while (rig.results.length < 20) {
+      open.splice(0).forEach((answer) => answer());
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(rig.api.calls.length).toBe(20);
   });
 
   test("F24: conflicts are tried again, and are no fight with anybody", async () => {
@@ -220,7 +248,6 @@ describe("the leader", () => {
       random: () => 0,
       monotonic: () => clock.ms,
       mayLead: () => true,
-      changed: () => undefined,
     });
     const stop = new AbortController();
     const running = leader.start(stop.signal);

@@ -119,7 +119,7 @@ export class KubeSource {
       const { plural, group } = KINDS[kind];
       log.error(
         { kind },
-        `reading ${kind}s is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`,
+        `reading ${plural} is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`,
       );
     }
   }

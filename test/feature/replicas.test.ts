@@ -1,0 +1,146 @@
+import { afterEach, describe, expect, test } from "vitest";
+import type { ListenerReport, ReplicaReport } from "../../src/routing/programmed.ts";
+import { Replicas } from "../../src/status/replicas.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { until } from "../support/data-plane.ts";
+import { type Call, FakeApi, isWatch, line, list, reply } from "../support/fake-api.ts";
+
+const LEASES = "/apis/coordination.k8s.io/v1/namespaces/system/leases";
+const OWN = `${LEASES}/serviceroute-replica-me`;
+const leaseOf = (name: string, version: string, through: string): object => ({
+  metadata: {
+    name: `serviceroute-replica-${name}`,
+    resourceVersion: version,
+    annotations: { "serviceroute.dev/served-through": through },
+  },
+  spec: { holderIdentity: name },
+});
+interface Body {
+  readonly metadata: { readonly annotations: Readonly<Record<string, string>>; readonly labels: object };
+  readonly spec: { readonly holderIdentity: string; readonly renewTime: string };
+}
+
+const cleanups: (() => Promise<void>)[] = [];
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0)) await cleanup();
+});
+
+/** One replica at an API server that holds these Leases; `write` says what it answers to writes. */
+async function rigWith(items: readonly object[], write: (call: Call) => number = () => 200) {
+  const rig = {
+    ready: true,
+    listeners: { serving: new Set(["d1"]), failed: new Map() } as ListenerReport,
+    reports: [] as (readonly ReplicaReport[])[],
+    send: undefined as ((event: string) => void) | undefined,
+  };
+  const api = new FakeApi((call, response) => {
+    if (isWatch(call)) {
+      response.writeHead(200, { "content-type": "application/json" });
+      response.flushHeaders();
+      rig.send = (event) => void response.write(event);
+    } else if (call.method === "GET") reply(response, 200, list("10", items));
+    else {
+      const status = write(call);
+      reply(response, status, status < 400 ? { kind: "Lease" } : { kind: "Status", code: status, reason: "x" });
+    }
+  });
+  const replicas = new Replicas({
+    client: await api.start(),
+    namespace: "system",
+    identity: "me",
+    log: createLogger("silent"),
+    random: () => 0,
+    monotonic: () => performance.now(),
+    isReady: () => rig.ready,
+    listeners: () => rig.listeners,
+    reported: (others) => rig.reports.push(others),
+  });
+  const stop = new AbortController();
+  const running = replicas.start(stop.signal);
+  const end = async (): Promise<void> => {
+    stop.abort();
+    await running;
+  };
+  cleanups.push(async () => {
+    await end();
+    await api.stop();
+  });
+  const writes = (method: string): Call[] => api.calls.filter((call) => call.method === method);
+  return Object.assign(rig, { api, replicas, end, writes });
+}
+const annotations = (call: Call | undefined): Readonly<Record<string, string>> =>
+  (call?.body as Body | undefined)?.metadata.annotations ?? {};
+
+describe("a replica", () => {
+  test("says nothing before it has everything, then how far it is and what it serves, and takes it back at the end", async () => {
+    const rig = await rigWith([]);
+    rig.replicas.served("41");
+    await until("listed", () => rig.reports.length > 0);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(rig.api.calls.filter(({ method }) => method !== "GET")).toEqual([]);
+    rig.replicas.synced();
+    await until("published", () => rig.writes("PATCH").length === 1);
+    const [patch] = rig.writes("PATCH");
+    expect(patch?.path).toBe(OWN);
+    expect(annotations(patch)).toEqual({
+      "serviceroute.dev/served-through": "41",
+      "serviceroute.dev/listeners": '{"serving":"d1","failed":{}}',
+    });
+    const { metadata, spec } = patch?.body as Body;
+    expect([metadata.labels, spec.holderIdentity]).toEqual([{ "serviceroute.dev/replica": "true" }, "me"]);
+    expect(Math.abs(Date.parse(spec.renewTime) - Date.now())).toBeLessThan(60_000);
+    expect(spec.renewTime).toMatch(/\.[0-9]{6}Z$/);
+    rig.replicas.served("42");
+    await until(
+      "published again",
+      () => annotations(rig.writes("PATCH")[1])["serviceroute.dev/served-through"] === "42",
+    );
+    await rig.end();
+    expect(rig.writes("DELETE").map(({ path }) => path)).toEqual([OWN]);
+  });
+
+  test("makes its Lease where there is none, and tries again when it cannot", async () => {
+    let posts = 0;
+    const rig = await rigWith([], ({ method }) =>
+      method === "PATCH" ? 404 : method === "POST" && posts++ === 0 ? 500 : 201,
+    );
+    rig.replicas.served("5");
+    rig.replicas.synced();
+    await until("made", () => rig.writes("POST").length === 2, 5000);
+    expect(rig.writes("POST").map(({ path }) => path)).toEqual([LEASES, LEASES]);
+    expect(annotations(rig.writes("POST")[1])["serviceroute.dev/served-through"]).toBe("5");
+    await new Promise((resolve) => setTimeout(resolve, 1300));
+    expect(rig.writes("POST").length).toBe(2);
+  });
+
+  test("that gets no traffic any more takes its report back, once", async () => {
+    const rig = await rigWith([]);
+    rig.replicas.synced();
+    await until("published", () => rig.writes("PATCH").length === 1);
+    rig.ready = false;
+    rig.replicas.publish();
+    await until("withdrawn", () => rig.writes("DELETE").length === 1);
+    rig.replicas.publish();
+    await rig.end();
+    expect([rig.writes("DELETE").length, rig.writes("PATCH").length]).toEqual([1, 1]);
+  });
+
+  test("hears of the others with the first list, when there are none too, and whenever that changes", async () => {
+    const alone = await rigWith([leaseOf("me", "1", "1")]);
+    await until("heard", () => alone.reports.length > 0);
+    expect(alone.reports).toEqual([[]]);
+    const rig = await rigWith([leaseOf("a", "3", "7"), leaseOf("me", "4", "1")]);
+    await until("heard", () => rig.reports.length > 0);
+    expect(rig.reports[0]).toMatchObject([{ replica: "a", servedThrough: 7n }]);
+    await until("watching", () => rig.api.calls.some(isWatch));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    rig.send?.(line("MODIFIED", leaseOf("me", "11", "2")));
+    rig.send?.(line("MODIFIED", leaseOf("a", "12", "9")));
+    await until("changed", () => rig.reports.length > 1);
+    expect(rig.reports[1]).toMatchObject([{ replica: "a", servedThrough: 9n }]);
+    rig.send?.(line("DELETED", leaseOf("a", "13", "9")));
+    await until("gone", () => rig.reports.length > 2);
+    expect(rig.reports[2]).toEqual([]);
+    expect(rig.api.calls.find(isWatch)?.query.get("labelSelector")).toBe("serviceroute.dev/replica=true");
+  });
+});
