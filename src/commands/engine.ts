@@ -35,7 +35,10 @@ function observer(metrics: Metrics): GatewayObserver {
   return {
     failure: (_response, reason) => metrics.gatewayAnswer(reason),
     retry: () => metrics.retried(),
-    answered: (response, started) => metrics.answered(response.statusCode, (performance.now() - started) / 1000),
+    answered: (response, started) => {
+      const isAnswered = response.headersSent || response.statusCode === 101;
+      metrics.answered(isAnswered ? response.statusCode : 0, (performance.now() - started) / 1000);
+    },
   };
 }
 

@@ -33,15 +33,24 @@ export function statusOf({ reason, status }: Failure): number {
   return status ?? STATUS_OF[reason];
 }
 
+/** Headers of an answer that the gateway makes, as names and values by turns, with what a rule adds to them. */
+export type Decorate = (own: Readonly<Record<string, string>>) => string[];
+const plain: Decorate = (own) => Object.entries(own).flat();
+
 /** Sends a failure, or cuts the connection when an answer has begun: a short answer must never look whole. */
-export function sendFailure(response: ServerResponse, failure: Failure, showReason: boolean): void {
+export function sendFailure(
+  response: ServerResponse,
+  failure: Failure,
+  showReason: boolean,
+  decorate: Decorate = plain,
+): void {
   if (response.headersSent) {
     response.destroy();
     return;
   }
   const status = statusOf(failure);
   const body = `${failure.reason}\n`;
-  const headers = ["content-type", "text/plain; charset=utf-8", "content-length", String(body.length)];
+  const headers = decorate({ "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) });
   if (showReason) headers.push(REASON_HEADER, failure.reason);
   if (status === 400 || status === 413) headers.push("connection", "close");
   response.writeHead(status, headers);

@@ -55,11 +55,9 @@ export class Exchange {
 
   /** Ends when the answer has been handed over, one way or the other. */
   start(): void {
-    const { response, request } = this.#parts;
-    const { action, policy } = this.#rule;
+    const { response } = this.#parts;
+    const { action } = this.#rule;
     if (action.kind !== "forward") return;
-    if (policy.maxRequestBody > 0 && Number(request.header("content-length") ?? 0) > policy.maxRequestBody)
-      return this.#fail("BodyTooLarge");
     const choice = chooseBackend(
       action.backends,
       action.redistribute,
@@ -190,6 +188,7 @@ export class Exchange {
       return this.#fail("BadResponse");
     }
     this.#started = true;
+    this.#parts.response.statusCode = 101;
     clearTimeout(this.#requestTimer);
     clearTimeout(this.#idleTimer);
     tunnel(upgrade, backend, this.#answerHeaders(headers), this.#rule.policy.idleTimeoutMs, () => this.#finish());
@@ -232,14 +231,15 @@ export class Exchange {
   #fail(reason: ReasonWord): void {
     if (this.#done) return;
     this.#context.observe.failure(this.#parts.response, reason);
-    sendFailure(this.#parts.response, { reason }, this.#context.options.showReason);
+    sendFailure(this.#parts.response, { reason }, this.#context.options.showReason, (own) => this.#answerHeaders(own));
     this.#finish();
   }
 
   #clientGone(): void {
     if (this.#done) return;
-    this.#attempt?.abandon("Reset");
+    // Over before the attempt ends: nobody is there for a retry, and nothing has failed.
     this.#finish();
+    this.#attempt?.abandon("Reset");
   }
 
   #finish(): void {

@@ -71,12 +71,12 @@ export function backendHeaders(
   for (const [name, list] of request.headers) {
     if (!HOP_BY_HOP.has(name) && !OWN.has(name) && !named.has(name)) values.set(name, list);
   }
+  values.set("x-request-id", [facts.requestId]);
   for (const change of changes) applyChanges(values, change);
   values.set("host", [host]);
   values.set("x-forwarded-for", [facts.clientAddress]);
   values.set("x-forwarded-proto", [facts.scheme]);
   values.set("x-forwarded-host", [request.authority]);
-  values.set("x-request-id", [facts.requestId]);
   return flat(values);
 }
 

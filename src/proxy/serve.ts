@@ -4,10 +4,10 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type Decision, decide } from "../routing/decide.ts";
 import type { MatchEntry } from "../routing/precedence.ts";
-import { redirectLocation } from "../routing/rewrite.ts";
-import type { RouteRule } from "../routing/rule.ts";
-import { type Failure, sendFailure } from "./answer.ts";
 import { isPreflight } from "../routing/preflight.ts";
+import { redirectLocation } from "../routing/rewrite.ts";
+import type { ReasonWord, RouteRule } from "../routing/rule.ts";
+import { type Decorate, type Failure, sendFailure } from "./answer.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
@@ -39,14 +39,16 @@ const serverName = ({ incoming }: Arrival): string => {
   return typeof name === "string" ? name.toLowerCase() : "";
 };
 
+type Fail = (failure: Failure, decorate?: Decorate) => void;
+
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
 export function serve(context: GatewayContext, arrival: Arrival): void {
   const { response, incoming } = arrival;
   const started = performance.now();
   response.on("close", () => context.observe.answered(response, started));
-  const fail = (failure: Failure): void => {
+  const fail: Fail = (failure, decorate) => {
     context.observe.failure(response, failure.reason);
-    sendFailure(response, failure, context.options.showReason);
+    sendFailure(response, failure, context.options.showReason, decorate);
     incoming.resume();
   };
   const admission = admit(incoming);
@@ -63,43 +65,47 @@ function respond(
   arrival: Arrival,
   request: GatewayRequest,
   { entry, listener: { port } }: Extract<Decision, { kind: "route" }>,
-  fail: (failure: Failure) => void,
+  fail: Fail,
 ): void {
   const { rule } = entry;
   const { cors } = rule.filters;
   if (cors !== undefined && isPreflight(request))
-    return answer(arrival.response, 204, preflightHeaders(cors, request), "");
+    return answer(arrival.response, 204, preflightHeaders(cors, request).flat(), "");
+  const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(request, rule, own));
+  const limit = rule.policy.maxRequestBody;
+  if (limit > 0 && Number(request.header("content-length") ?? 0) > limit) return failed("BodyTooLarge");
   const { action } = rule;
   switch (action.kind) {
     case "fail":
-      return fail({ reason: action.reason });
+      return failed(action.reason);
     case "respond":
-      return direct(arrival, request, rule, action);
+      return afterBody(arrival, limit, failed, () => direct(arrival, request, rule, action));
     case "redirect": {
-      const location = redirectLocation(
-        {
-          scheme: arrival.scheme,
-          host: request.host,
-          path: request.path,
-          query: request.search,
-          listenerPort: port,
-        },
-        action.redirect,
-        entry.match.path,
-      );
-      if (location === undefined) return fail({ reason: "InvalidRule" });
-      return answer(
-        arrival.response,
-        action.redirect.statusCode,
-        [...localHeaders(request, rule), ["location", location]],
-        "",
-      );
+      const { scheme } = arrival;
+      const from = { scheme, host: request.host, path: request.path, query: request.search, listenerPort: port };
+      const location = redirectLocation(from, action.redirect, entry.match.path);
+      if (location === undefined) return failed("InvalidRule");
+      const headers = localHeaders(request, rule, { location });
+      return afterBody(arrival, limit, failed, () => answer(arrival.response, action.redirect.statusCode, headers, ""));
     }
     case "forward":
       return new Exchange(context, forwarding(arrival, request, entry)).start();
     default:
       return action satisfies never;
   }
+}
+
+/** An answer that needs no body waits for it only where a limit says how long it may be, and its length was not said. */
+function afterBody({ incoming }: Arrival, limit: number, failed: (reason: ReasonWord) => void, then: () => void): void {
+  if (limit === 0 || incoming.headers["transfer-encoding"] === undefined) return then();
+  let size = 0;
+  const count = (chunk: Buffer): void => {
+    size += chunk.length;
+    if (size <= limit) return;
+    incoming.off("data", count).off("end", then);
+    failed("BodyTooLarge");
+  };
+  incoming.on("data", count).on("end", then);
 }
 
 function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry): Forwarding {
@@ -109,22 +115,17 @@ function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry
   return upgrade === undefined || protocol === undefined ? base : { ...base, upgrade: { ...upgrade, protocol } };
 }
 
-type Pairs = (readonly [string, string])[];
-
-/** Header changes of the rule hold for answers of the gateway that a rule asks for. */
+/** Header changes and CORS of a rule hold for every answer to a request that it takes, the gateway's own included. */
 function localHeaders(
   request: GatewayRequest,
   { filters }: RouteRule,
-  own: Readonly<Record<string, string>> = {},
-): Pairs {
-  const flat = clientHeaders(
+  own: Readonly<Record<string, string>>,
+): string[] {
+  return clientHeaders(
     own,
     [filters.responseHeaders],
     filters.cors === undefined ? [] : corsHeaders(filters.cors, request),
   );
-  const pairs: Pairs = [];
-  for (let i = 0; i + 1 < flat.length; i += 2) pairs.push([flat[i] ?? "", flat[i + 1] ?? ""]);
-  return pairs;
 }
 
 function direct(
@@ -137,9 +138,10 @@ function direct(
   answer(response, action.statusCode, localHeaders(request, rule, type), action.body);
 }
 
-function answer(response: ServerResponse, status: number, headers: Pairs, body: string): void {
+/** @param headers  Names and values by turns. */
+function answer(response: ServerResponse, status: number, headers: readonly string[], body: string): void {
   const bodyless = status === 204 || status === 304;
-  const length: Pairs = bodyless ? [] : [["content-length", String(Buffer.byteLength(body))]];
-  response.writeHead(status, [...headers, ...length].flat());
+  const length = bodyless ? [] : ["content-length", String(Buffer.byteLength(body))];
+  response.writeHead(status, [...headers, ...length]);
   response.end(bodyless ? undefined : body);
 }

@@ -1,3 +1,4 @@
+import { normalisePath } from "./request-path.ts";
 import type { PathChange, PathMatch, Redirect } from "./rule.ts";
 
 /** `replacement` and what follows the matched prefix, joined by exactly one slash. */
@@ -15,7 +16,8 @@ const VALID_PATH = /^\/(?!\/)[!$-;=@-Z_a-z~]*$/;
  *
  * @param path   Normalised request path without the query.
  * @param match  The path match that won; a prefix change replaces what it matched.
- * @returns      undefined when the result is no path (it does not start with `/`): the request is answered 500.
+ * @returns      Normalised again, so that no substitution leads out of a folder; undefined when the result is no path: the
+ *               request is answered 500.
  * @source       Gateway API v1 HTTPPathModifier, table of prefix replacements.
  */
 export function changedPath(path: string, change: PathChange, match: PathMatch): string | undefined {
@@ -26,7 +28,8 @@ export function changedPath(path: string, change: PathChange, match: PathMatch):
       return joinPrefix(change.value, match.kind === "prefix" ? path.slice(match.value.length) : "");
     case "regex": {
       const result = change.regex.replaceAll(path, change.substitution);
-      return VALID_PATH.test(result) ? result : undefined;
+      const normal = VALID_PATH.test(result) ? normalisePath(result) : undefined;
+      return normal?.ok === true ? normal.path : undefined;
     }
     default:
       return change satisfies never;

@@ -7,7 +7,7 @@ export class Metrics {
   readonly registry = new Registry();
   readonly #requests = new Counter({
     name: "serviceroute_http_requests_total",
-    help: "Requests answered, by class of status.",
+    help: "Requests, by class of status; none: the client went away before an answer.",
     labelNames: ["code"],
     registers: [this.registry],
   });
@@ -74,8 +74,9 @@ export class Metrics {
     collectDefaultMetrics({ register: this.registry });
   }
 
+  /** @param status  0 when nothing was answered. */
   answered(status: number, seconds: number): void {
-    this.#requests.inc({ code: `${Math.floor(status / 100)}xx` });
+    this.#requests.inc({ code: status === 0 ? "none" : `${Math.floor(status / 100)}xx` });
     this.#duration.observe(seconds);
   }
 

@@ -1,5 +1,6 @@
 import type { RouteFilter } from "../api/filter.ts";
 import { compileRegex, groupCount, highestGroup } from "../routing/regex.ts";
+import { normalisePath } from "../routing/request-path.ts";
 import type {
   Cors,
   Filters,
@@ -66,7 +67,10 @@ function literalPath(kind: "full" | "prefix", value: string, field: string, prob
   if (/(^|\/)\.\.?(\/|$)|\/\//.test(value))
     problems.spec(field, `"${value}" must not contain '//', '.' or '..' segments`);
   const absolute = value === "" || value.startsWith("/") ? value : `/${value}`;
-  return { kind, value: kind === "full" && absolute === "" ? "/" : absolute };
+  if (absolute === "") return { kind, value: kind === "full" ? "/" : "" };
+  const normal = normalisePath(absolute);
+  if (!normal.ok) problems.spec(field, `${JSON.stringify(value)} has ${normal.problem}`);
+  return { kind, value: normal.ok ? normal.path : "/" };
 }
 
 function pathChange(

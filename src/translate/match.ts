@@ -1,5 +1,6 @@
 import type { RouteMatch } from "../api/match.ts";
 import { compileRegex } from "../routing/regex.ts";
+import { normalisePath } from "../routing/request-path.ts";
 import type { PathMatch, RequestMatch, ValueMatch } from "../routing/rule.ts";
 import { compact } from "./compact.ts";
 import type { Problems } from "./problems.ts";
@@ -24,17 +25,15 @@ function regexPath(source: string, field: string, problems: Problems): PathMatch
 function pathOf(path: RouteMatch["path"], field: string, problems: Problems): PathMatch | undefined {
   if (path === undefined) return ROOT;
   const value = path.value ?? "/";
-  switch (path.type) {
-    case "Exact":
-      return { kind: "exact", value };
-    case "RegularExpression":
-      return regexPath(value, `${field}.value`, problems);
-    case "PathPrefix":
-    case undefined:
-      return value === "/" ? ROOT : { kind: "prefix", value: trimmed(value) };
-    default:
-      return path.type satisfies never;
+  if (path.type === "RegularExpression") return regexPath(value, `${field}.value`, problems);
+  // Requests are matched in one form (`/~a`, never `/%7ea`): a path in another could never be met.
+  const normal = normalisePath(value);
+  if (!normal.ok) {
+    problems.spec(`${field}.value`, `${JSON.stringify(value)} has ${normal.problem}`);
+    return undefined;
   }
+  if (path.type === "Exact") return { kind: "exact", value: normal.path };
+  return normal.path === "/" ? ROOT : { kind: "prefix", value: trimmed(normal.path) };
 }
 
 const escaped = (text: string): string => text.replaceAll(/[.^$*+?()[\]{}|\\]/g, "\\$&");
@@ -88,6 +87,8 @@ export function translateMatch(match: RouteMatch, field: string, problems: Probl
   const headers = valuesOf(match.headers, `${field}.headers`, lower, problems);
   const cookies = valuesOf(match.cookies, `${field}.cookies`, asIs, problems);
   const queryParams = valuesOf(match.queryParams, `${field}.queryParams`, asIs, problems);
+  if (match.method === "TRACE" || match.method === "CONNECT")
+    problems.spec(`${field}.method`, `${match.method} requests are answered 405 before any route is asked`);
   if (path === undefined || problems.count > before) return undefined;
   return { path, ...(match.method === undefined ? {} : { method: match.method }), headers, cookies, queryParams };
 }

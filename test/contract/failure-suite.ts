@@ -189,6 +189,59 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
       );
     });
 
+    test("a body over its limit is 413 where the gateway answers itself, too", async () => {
+      for (const [filter, status] of [
+        ["{type: DirectResponse, directResponse: {statusCode: 200}}", 200],
+        ["{type: RequestRedirect, requestRedirect: {hostname: b.example.com}}", 302],
+      ] as const) {
+        await serve(`maxRequestBody: 1Ki, filters: [${filter}]`);
+        const [half, whole] = [Buffer.alloc(600), Buffer.alloc(1024)];
+        expect(await outcome("/", { method: "POST", body: whole })).toBe(String(status));
+        expect(await outcome("/", { method: "POST", body: [half] })).toBe(String(status));
+        expect(await outcome("/", { method: "POST", body: Buffer.alloc(1025) })).toBe("413 BodyTooLarge");
+        expect(await outcome("/", { method: "POST", body: [half, half] })).toBe("413 BodyTooLarge");
+      }
+    });
+
+    test("an answer of the gateway to a request that a rule takes has the rule's headers, and CORS", async () => {
+      const filters =
+        "filters: [{type: ResponseHeaderModifier, responseHeaderModifier: {set: [{name: x-frame-options, value: DENY}]}}, {type: CORS, cors: {allowOrigins: ['https://app.example.com']}}]";
+      const headers = { origin: "https://app.example.com" };
+      const told = async (): Promise<unknown[]> => {
+        const answer = await rig.ask("/", { method: "POST", headers, body: Buffer.alloc(2000) });
+        const names = ["x-frame-options", "access-control-allow-origin", "x-serviceroute-reason", "content-length"];
+        return [answer.status, ...names.map((name) => answer.headers[name])];
+      };
+      const both = ["DENY", "https://app.example.com"];
+      await serve(`${filters}, ${WEB}`, []);
+      expect(await told()).toEqual([503, ...both, "NoEndpoints", "12"]);
+      await serve(`maxRequestBody: 1Ki, ${filters}, ${WEB}`);
+      expect(await told()).toEqual([413, ...both, "BodyTooLarge", "13"]);
+      await serve(`${filters}, backendRefs: [{name: nobody, port: 80}]`);
+      expect(await told()).toEqual([500, ...both, "InvalidBackend", "15"]);
+    });
+
+    test("a client that goes away is no failure, no retry and no answer", async () => {
+      web.answer = () => undefined;
+      await serve(`retry: {attempts: 3, codes: [503]}, ${WEB}`);
+      const count = async (name: string): Promise<number> =>
+        Number(new RegExp(`^serviceroute_${name} ([0-9]+)$`, "m").exec(await rig.metrics())?.[1] ?? 0);
+      const counts = async (): Promise<number[]> =>
+        Promise.all(
+          ["retries_total", 'gateway_answers_total{reason="Reset"}', 'http_requests_total{code="2xx"}'].map(count),
+        );
+      const [before, none] = [await counts(), await count('http_requests_total{code="none"}')];
+      const socket = connect(rig.port, "127.0.0.1", () =>
+        socket.write("GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n"),
+      );
+      await until("the backend has it", () => web.seen.length === 1);
+      socket.destroy();
+      await until("it is over", async () => (await count('http_requests_total{code="none"}')) === none + 1);
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(await counts()).toEqual(before);
+      expect(web.seen.length).toBe(1);
+    });
+
     test("a client that goes away takes its request along", async () => {
       let closed = 0;
       web.answer = (_request, response) => response.on("close", () => closed++);

@@ -157,6 +157,32 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       expect(web.seen).toEqual([]);
     });
 
+    test.for([
+      ["/rx/a-..-..-admin", "/admin"],
+      ["/rx/a--b", "/rx/a/b"],
+      ["/rx/a-.-b", "/rx/a/b"],
+    ])("B36: a rewrite of %s leads out of no folder: %s", async ([path, want]) => {
+      await serve(
+        `filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceRegexMatch, replaceRegexMatch: {pattern: "-", substitution: "/"}}}}], ${WEB}`,
+      );
+      await rig.ask(path ?? "");
+      expect(last().url).toBe(want);
+    });
+
+    test("a request id may be set or removed like any other header", async () => {
+      const modifier = (change: string): string =>
+        `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {${change}}}], ${WEB}`;
+      await serve(modifier("set: [{name: x-request-id, value: mine}]"));
+      await rig.ask("/", { headers: { "x-request-id": "theirs" } });
+      expect(headersOf(last(), "x-request-id")).toEqual(["mine"]);
+      await serve(modifier("remove: [x-request-id]"));
+      await rig.ask("/");
+      expect(headersOf(last(), "x-request-id")).toEqual([]);
+      await serve(WEB);
+      await rig.ask("/", { headers: { "x-request-id": "theirs" } });
+      expect(headersOf(last(), "x-request-id")).toEqual(["theirs"]);
+    });
+
     test("a redirect", async () => {
       await serve(
         "filters: [{type: RequestRedirect, requestRedirect: {scheme: https, hostname: new.example.com, statusCode: 308, path: {type: ReplacePrefixMatch, replacePrefixMatch: /n}}}]",

@@ -22,6 +22,8 @@ export interface Ask {
 export interface DataPlaneRig {
   readonly port: number;
   readonly engine: Engine;
+  /** What the data plane counts, as Prometheus reads it. */
+  metrics(): Promise<string>;
   /** Makes these manifests all that there is, and returns when they are served. */
   publish(yaml: string): Promise<void>;
   ask(path: string, options?: Ask): Promise<Reply>;
@@ -79,11 +81,12 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 /** The embedded gateway with the whole pipeline before it, in this process. */
 export async function startEmbedded(): Promise<DataPlaneRig> {
   const port = await freePort();
+  const metrics = new Metrics();
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
     reasonHeader: true,
     log: createLogger("silent"),
-    metrics: new Metrics(),
+    metrics,
     replicas: false,
     sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });
@@ -92,6 +95,7 @@ export async function startEmbedded(): Promise<DataPlaneRig> {
   return {
     port,
     engine,
+    metrics: async () => metrics.text(),
     publish: async (yaml) => {
       const objects = objectsFrom(yaml);
       engine.store.transaction(() => {
