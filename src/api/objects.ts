@@ -41,6 +41,7 @@ const Listener = z.object({
       mode: z.string().optional(),
       certificateRefs: z.array(ObjectRef).optional(),
       options: z.record(z.string(), z.string()).optional(),
+      frontendValidation: z.unknown().optional(),
     })
     .optional(),
   allowedRoutes: z
@@ -51,6 +52,9 @@ const Listener = z.object({
     .optional(),
 });
 export type ListenerSpec = z.output<typeof Listener>;
+
+/** How clients of HTTPS listeners are to be verified. */
+const FrontendTls = z.object({ validation: z.unknown().optional() });
 
 const Gateway = z.object({
   spec: z.object({
@@ -65,7 +69,16 @@ const Gateway = z.object({
         parametersRef: z.object({ group: z.string(), kind: z.string(), name: z.string() }).optional(),
       })
       .optional(),
-    tls: z.unknown().optional(),
+    tls: z
+      .object({
+        frontend: z
+          .object({
+            default: FrontendTls.optional(),
+            perPort: z.array(z.object({ port: z.int(), tls: FrontendTls })).optional(),
+          })
+          .optional(),
+      })
+      .optional(),
   }),
   status: z
     .object({ addresses: z.array(z.object({ value: z.string() })).optional() })

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { constrain } from "./constraint.ts";
 import { Condition } from "./condition.ts";
+import { GATEWAY_GROUP } from "./kinds.ts";
 import {
   Group,
   HOSTNAMES_RULE,
@@ -30,6 +31,8 @@ export const ParentRef = z.strictObject({
 });
 export type ParentRef = z.output<typeof ParentRef>;
 
+const identityOf = ({ group, kind, name, namespace, sectionName, port }: ParentRef): string =>
+  JSON.stringify([group ?? GATEWAY_GROUP, kind ?? "Gateway", name, namespace, sectionName, port]);
 const MAX_MATCHES = 256;
 
 const uniqueNames = (rules: readonly { name?: string | undefined }[]): boolean => {
@@ -39,9 +42,12 @@ const uniqueNames = (rules: readonly { name?: string | undefined }[]): boolean =
 
 /** The parts of a spec that concern the route as a whole. Rules stay unparsed, so that one bad rule costs no other. */
 export const routeShape = {
-  parentRefs: z
-    .array(ParentRef)
-    .max(32)
+  parentRefs: constrain(z.array(ParentRef).max(32), {
+    rule: "self.all(a, self.exists_one(b, a == b))",
+    message: "parentRefs must not name the same parent, sectionName and port twice",
+    ok: (refs) => new Set(refs.map(identityOf)).size === refs.length,
+    parserOnly: true,
+  })
     .optional()
     .meta(listAtomic)
     .describe("The Gateways to attach to. Without parentRefs and useDefaultGateways: the default gateways."),

@@ -57,8 +57,8 @@ function sameValues(a: readonly ValueMatch[], b: readonly ValueMatch[]): boolean
 }
 
 /**
- * Whether `a` and `b`, of equal path match, hold for exactly the same requests. Equal is all that shadowing can be:
- * precedence puts the match with more conditions first, so a later one is never narrower.
+ * Whether `a` and `b`, of equal path match, hold for exactly the same requests. Equal is all that shadowing can be among
+ * them: precedence puts the match with more conditions first, so a later one is never narrower.
  */
 export function sameConditions(a: RequestMatch, b: RequestMatch): boolean {
   return (

@@ -24,6 +24,17 @@ function* segmentPrefixes(path: string, longest: number): Generator<string> {
   yield "";
 }
 
+const EVERY_PATH = new Set(
+  ["", "^"].flatMap((start) => [".*", "/.*", ".+"].flatMap((all) => [`${start}${all}`, `${start}${all}$`])),
+);
+
+/** Patterns come before prefixes, so that one for every path leaves nothing to any of them. */
+const isCatchAll = ({ match: { path, method, headers, cookies, queryParams } }: MatchEntry): boolean =>
+  path.kind === "regex" &&
+  EVERY_PATH.has(path.regex.source) &&
+  method === undefined &&
+  headers.length + cookies.length + queryParams.length === 0;
+
 type PathIndex = Map<string, MatchEntry[]>;
 /** Most hosts have only one kind of path, and there is a host for nearly every route. Never written to. */
 const NO_PATHS: PathIndex = new Map();
@@ -86,8 +97,21 @@ export class VirtualHost {
     return undefined;
   }
 
-  /** Entries for exactly the same requests as `entry`, itself included, the one that wins first. */
+  /**
+   * Entries that take every request from `entry` or that it takes every request from, itself included; the one that
+   * wins comes first.
+   */
   contenders(entry: MatchEntry): readonly MatchEntry[] {
+    const same = this.#equals(entry);
+    const all = this.#regex.find(isCatchAll);
+    if (all === undefined || entry.match.path.kind === "exact") return same;
+    const isBehind = (other: MatchEntry): boolean => byPrecedence(all, other) < 0;
+    if (all === entry) return [...same, ...this.#regex.filter(isBehind), ...[...this.#prefix.values()].flat()];
+    return isBehind(entry) ? [all, ...same] : same;
+  }
+
+  /** Entries for exactly the same requests as `entry`, itself included, in order of precedence. */
+  #equals(entry: MatchEntry): readonly MatchEntry[] {
     const { path } = entry.match;
     return (this.#bucket(entry) ?? []).filter(
       (other) =>

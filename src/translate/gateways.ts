@@ -63,7 +63,20 @@ export function isOurs(snapshot: ClusterSnapshot, gateway: KubeObject<"Gateway">
 
 const SERVED = ["HTTP", "HTTPS"];
 
-function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
+type GatewayTls = KubeObject<"Gateway">["spec"]["tls"];
+
+/** What would make a listener stricter and is not served yet: to serve without it would let in whom it keeps out. */
+function unservedTls({ port, tls: own }: ListenerSpec, tls: GatewayTls): string | undefined {
+  const { perPort = [], default: other } = tls?.frontend ?? {};
+  const frontend = perPort.find((one) => one.port === port)?.tls ?? other;
+  if (frontend?.validation !== undefined) return "tls.frontend: certificates of clients cannot be validated yet";
+  if (own?.frontendValidation !== undefined)
+    return "tls.frontendValidation: certificates of clients cannot be validated yet";
+  const [option] = Object.keys(own?.options ?? {});
+  return option === undefined ? undefined : `tls.options: ${option} is not supported`;
+}
+
+function protocolRefusal(spec: ListenerSpec, tls: GatewayTls): Refusal | undefined {
   const refuse = (reason: Refusal["reason"], message: string): Refusal => ({ type: "Accepted", reason, message });
   if (!SERVED.includes(spec.protocol))
     return refuse(
@@ -73,6 +86,8 @@ function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
   if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
     return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
   }
+  const unserved = spec.protocol === "HTTPS" ? unservedTls(spec, tls) : undefined;
+  if (unserved !== undefined) return refuse("UnsupportedValue", unserved);
   if (spec.hostname === undefined || spec.hostname === "") return undefined;
   const problem = Hostname.safeParse(spec.hostname.toLowerCase()).success
     ? hostnameProblem(spec.hostname)
@@ -83,7 +98,7 @@ function protocolRefusal(spec: ListenerSpec): Refusal | undefined {
 const isServiceRoute = ({ group = GATEWAY_GROUP, kind }: { group?: string | undefined; kind: string }): boolean =>
   group === SERVICE_ROUTE_GROUP && kind === "ServiceRoute";
 
-function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec): ListenerView {
+function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec, tls?: GatewayTls): ListenerView {
   const kinds = spec.allowedRoutes?.kinds ?? [];
   return {
     id: listenerId(gateway, spec.name),
@@ -99,7 +114,7 @@ function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec): ListenerView {
       .map(({ group = GATEWAY_GROUP, kind }) => `${group}/${kind}`),
     from: spec.allowedRoutes?.namespaces?.from ?? "Same",
     selector: spec.allowedRoutes?.namespaces?.selector,
-    refusal: protocolRefusal(spec),
+    refusal: protocolRefusal(spec, tls),
   };
 }
 
@@ -156,7 +171,7 @@ function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): Ga
     isDefault: (gateway.spec.defaultScope ?? gateway.metadata.annotations[DEFAULT_SCOPE_ANNOTATION]) === "All",
     address,
     published: undefined,
-    listeners: withConflicts(gateway.spec.listeners.map((spec) => viewOf(gateway.key, spec))),
+    listeners: withConflicts(gateway.spec.listeners.map((spec) => viewOf(gateway.key, spec, gateway.spec.tls))),
     invalidParameters:
       parameters === undefined
         ? undefined

@@ -43,6 +43,12 @@ export const BAD_SPECS: readonly BadInput[] = [
       /hostnames/,
     ]),
   ),
+  [
+    "B1: a parent twice",
+    "parentRefs: [{name: a}, {name: b}, {group: gateway.networking.k8s.io, kind: Gateway, name: a}]\nrules: [{}]",
+    /must not name the same parent, sectionName and port twice/,
+    "controller only",
+  ],
   ["B20: 65 rules", `rules: [${Array.from({ length: 65 }, () => "{}").join(",")}]`, /to have <=64/],
   [
     "F42: 4,096 matches",
@@ -66,6 +72,12 @@ export const BAD_RULES: readonly BadInput[] = [
     `B22: the pattern ${pattern}`,
     `matches: [{path: {type: RegularExpression, value: "${pattern}"}}], ${WEB}`,
     /not an RE2 pattern/,
+    "controller only",
+  ]),
+  ...["TRACE", "CONNECT"].map((method): BadInput => [
+    `B1: the method ${method}, which no route is asked for`,
+    `matches: [{method: ${method}}], ${WEB}`,
+    /matches\[0\]\.method: .* answered 405/,
     "controller only",
   ]),
   ["B22: no pattern", `matches: [{path: {type: RegularExpression, value: ""}}], ${WEB}`, /value is required/],

@@ -224,6 +224,18 @@ describe("status of a Gateway", () => {
       "tls.mode of an HTTPS listener must be Terminate",
     ],
     [
+      "an option of TLS",
+      "{name: a, port: 443, protocol: HTTPS, tls: {options: {example.com/min: '1.3'}, certificateRefs: [{name: x}]}}",
+      "False/UnsupportedValue",
+      "tls.options: example.com/min is not supported",
+    ],
+    [
+      "validation of clients by the listener",
+      "{name: a, port: 443, protocol: HTTPS, tls: {frontendValidation: {caCertificateRefs: []}, certificateRefs: [{name: x}]}}",
+      "False/UnsupportedValue",
+      "tls.frontendValidation: certificates of clients cannot be validated yet",
+    ],
+    [
       "a hostname that is none",
       "{name: a, port: 80, protocol: HTTP, hostname: a_b.test}",
       "False/UnsupportedValue",
@@ -237,6 +249,21 @@ describe("status of a Gateway", () => {
     expect(said(status.listeners[1]!.conditions, "Programmed")).toContain("True/Programmed");
     expect(said(status.conditions, "Accepted")).toBe("True/ListenersNotValid: 1 of 2 listeners are not valid.");
     expect(said(status.conditions, "Programmed")).toContain("True/Programmed");
+  });
+
+  test("one that wants its clients validated serves none of the listeners that this is for", () => {
+    const tls = "tls: {certificateRefs: [{name: x}]}";
+    const listeners = `{name: a, port: 443, protocol: HTTPS, ${tls}}, {name: b, port: 444, protocol: HTTPS, ${tls}}, {name: c, port: 80, protocol: HTTP}`;
+    const accepted = (spec: string): string[] =>
+      statusOf(gatewayYaml("gw", listeners, `, tls: {frontend: {${spec}}}`)).listeners.map(({ conditions }) =>
+        said(conditions, "Accepted").replace(/:.*/, ""),
+      );
+    const [yes, no] = ["True/Accepted", "False/UnsupportedValue"];
+    const validation = "{validation: {caCertificateRefs: [{name: ca, kind: ConfigMap, group: ''}]}}";
+    expect(accepted(`default: ${validation}`)).toEqual([no, no, yes]);
+    expect(accepted(`default: {}, perPort: [{port: 444, tls: ${validation}}]`)).toEqual([yes, no, yes]);
+    expect(accepted(`default: ${validation}, perPort: [{port: 444, tls: {}}]`)).toEqual([no, yes, yes]);
+    expect(accepted("default: {}")).toEqual([yes, yes, yes]);
   });
 
   test("one without any listener that could be served", () => {

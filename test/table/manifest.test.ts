@@ -87,6 +87,14 @@ describe("B45: JSON", () => {
   });
 });
 
+test("B1: a kind that our own group does not have is a mistake, others are not ours", () => {
+  const object = (group: string): string => `apiVersion: ${group}\nkind: ServiceRute\nmetadata: {name: a}\n`;
+  expect(said(object("serviceroute.dev/v1alpha1")).errors).toEqual([
+    "f.yaml:2:7: ServiceRute default/a: serviceroute.dev has no kind ServiceRute; did you mean ServiceRoute?",
+  ]);
+  expect(said(object("example.com/v1"))).toEqual({ names: [], errors: [] });
+});
+
 describe("a folder", () => {
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-manifest-"));
   afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -292,6 +292,50 @@ describe("what is said only while it holds", () => {
   });
 });
 
+describe("a pattern for every path", () => {
+  const shadows = (first: string, second: string): string | undefined =>
+    told(
+      statusOf(
+        serviceYaml("web") +
+          routeYaml("r", `rules: [{name: a, matches: [${first}], ${WEB}}, {name: b, matches: [${second}], ${WEB}}]`),
+      ),
+      "Shadowed",
+    );
+  const all = (source: string, more = ""): string =>
+    `{path: {type: RegularExpression, value: ${JSON.stringify(source)}}${more}}`;
+
+  test.for([".*", "/.*", "^/.*$", ".+"])("takes every request from prefixes and later patterns: %s", (source) => {
+    const text = "True/Shadowed: b match 0: a of ServiceRoute default/r takes every request (path)";
+    expect(shadows(all(source), "{path: {value: /never}}")).toBe(text);
+    expect(shadows(all(source), "{path: {value: /never}, method: GET}")).toBe(text);
+    expect(shadows(all("/.*"), all(".*"))?.slice(0, 40)).toBe(text.slice(0, 40));
+  });
+
+  test("leaves exact paths, longer patterns and what its own conditions leave", () => {
+    expect(shadows(all(".*"), "{path: {type: Exact, value: /a}}")).toBeUndefined();
+    expect(shadows(all(".*"), all("/shop/[0-9]+"))).toBeUndefined();
+    expect(shadows(all(".*", ", method: GET"), "{path: {value: /a}}")).toBeUndefined();
+    expect(shadows(all("/a.*"), "{path: {value: /a}}")).toBeUndefined();
+  });
+
+  test("is told of when it comes, and no more when it goes", () => {
+    const rig = pipeline();
+    const shadowed = (output: ReturnType<typeof rig.settle>, name: string): boolean | undefined =>
+      output?.routeStatuses
+        .get(keyOf("ServiceRoute", "default", name))
+        ?.conditions.some(({ type }) => type === "Shadowed");
+    rig.apply(serviceYaml("web") + routeYaml("r", `rules: [{matches: [{path: {value: /a}}], ${WEB}}]`));
+    const every = (name: string) => routeYaml(name, `rules: [{matches: [${all("/.*")}], ${WEB}}]`);
+    expect(shadowed(rig.apply(every("one")), "r")).toBe(true);
+    expect(shadowed(rig.apply(every("two")), "two")).toBe(true);
+    rig.store.remove(keyOf("ServiceRoute", "default", "one"));
+    const next = rig.settle();
+    expect([shadowed(next, "two"), shadowed(next, "r")]).toEqual([false, true]);
+    rig.store.remove(keyOf("ServiceRoute", "default", "two"));
+    expect(shadowed(rig.settle(), "r")).toBe(false);
+  });
+});
+
 describe("conditions", () => {
   test("have messages of at most 2,048 characters", () => {
     const made = (length: number): string => condition("A", 1, verdict("True", "R", "x".repeat(length))).message;

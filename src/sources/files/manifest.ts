@@ -1,5 +1,5 @@
 import { type Document, LineCounter, type YAMLMap, isScalar, parseAllDocuments, visit } from "yaml";
-import { KINDS, apiVersionOf, isKind } from "../../api/kinds.ts";
+import { KINDS, SERVICE_ROUTE_GROUP, apiVersionOf, isKind } from "../../api/kinds.ts";
 import { type KubeObject, parseObject } from "../../api/objects.ts";
 
 /** Something to tell about a place in a file; line and column count from 1. */
@@ -139,6 +139,8 @@ class ManifestReader {
     const { kind, apiVersion } = value;
     const name = `${kind} ${nameOf(value)}`;
     if (!isKind(kind) || groupOf(apiVersion) !== KINDS[kind].group) {
+      if (groupOf(apiVersion) === SERVICE_ROUTE_GROUP)
+        return fail(`${SERVICE_ROUTE_GROUP} has no kind ${kind}; did you mean ServiceRoute?`, ["kind"], name);
       if (NOT_YET.includes(kind))
         this.skipped.push({ file: this.#file, ...location.at([]), object: name, message: `${kind} is not served yet` });
       return;
