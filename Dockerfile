@@ -9,5 +9,5 @@ RUN hack/rootfs /rootfs
 FROM gcr.io/distroless/cc-debian12:nonroot
 COPY --from=build /rootfs/ /
 USER 65532:65532
-ENTRYPOINT ["/bin/node", "--disable-proto=delete", "/app/dist/main.js"]
+ENTRYPOINT ["/bin/node", "--disable-proto=delete", "--disallow-code-generation-from-strings", "/app/dist/main.js"]
 CMD ["controller"]

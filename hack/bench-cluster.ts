@@ -39,7 +39,12 @@ const rssOf = ({ program }: ControllerProcess): number =>
 /** Of the image's own program, in a cluster without routes, ten seconds after it is ready. */
 async function idleRss(): Promise<number> {
   const tree = process.env["SERVICEROUTE_ROOTFS"] ?? "";
-  const program = [join(tree, "bin/node"), "--disable-proto=delete", join(tree, "app/dist/main.js")] as const;
+  const program = [
+    join(tree, "bin/node"),
+    "--disable-proto=delete",
+    "--disallow-code-generation-from-strings",
+    join(tree, "app/dist/main.js"),
+  ] as const;
   const idle = new ControllerProcess(cluster, ["--bind-address", "198.51.100.11"], cluster.kubeconfig, program);
   await idle.ready();
   await new Promise((resolve) => setTimeout(resolve, 10_000));

@@ -1,4 +1,4 @@
-#!/usr/bin/env -S node --disable-proto=delete
+#!/usr/bin/env -S node --disable-proto=delete --disallow-code-generation-from-strings
 import { CommanderError } from "commander";
 import { CommandError } from "./commands/exit.ts";
 import { createProgram } from "./commands/program.ts";

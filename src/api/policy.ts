@@ -164,7 +164,7 @@ const JwtProvider = z.strictObject({
 
 export const Authentication = constrain(
   z.strictObject({
-    type: z.enum(["JWT", "APIKey", "Basic", "None"]),
+    type: z.enum(["JWT", "APIKey", "Basic", "OIDC", "None"]),
     jwt: z.strictObject({ providers: z.array(JwtProvider).min(1).max(8) }).optional(),
     apiKey: z.strictObject({ secretRef: SecretRef, from: z.array(RequestKey).min(1).max(4) }).optional(),
     basic: z.strictObject({ secretRef: SecretRef, realm: z.string().min(1).max(128).optional() }).optional(),

@@ -24,6 +24,8 @@ const OPTIONS: Omit<TranslateOptions, "gatewayClass"> = {
   bindAddress: "127.0.0.1",
   advertisedAddress: "127.0.0.1",
   allowLoopback: true,
+  // As in a cluster: that two Gateways want one port is a matter of the host that they are served on.
+  ownAddresses: true,
   builtin: { httpPort: 8080, httpsPort: 8443 },
 };
 

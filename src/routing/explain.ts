@@ -38,7 +38,7 @@ export interface Explanation {
     readonly policy: RulePolicy;
     readonly backends: readonly ExplainedBackend[];
   };
-  /** Every other match of the hostname, in order of precedence, with what it lost on. */
+  /** Every other match of the hostname, in order of precedence, then those of less specific ones, with what it lost on. */
   readonly losers: readonly ExplainedRule[];
   /** What the gateway answers when no rule wins. */
   readonly answer?: string;
@@ -175,14 +175,16 @@ export function explain(table: RoutingTableView, request: ExplainRequest): Expla
 type OnListener = Omit<Explanation, "otherListeners"> & { readonly listener: string };
 
 function explainOn(table: RoutingTableView, listener: Listener, request: ExplainRequest): OnListener {
-  const found = table.virtualHost(listener.id, request.host);
+  const [found, ...lessSpecific] = table.coveringHosts(listener.id, request.host);
   if (found === undefined)
     return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
   const winner = found.host.match(request);
-  const losers = found.host
-    .entries()
-    .filter((entry) => entry !== winner)
-    .map((entry) => line(entry, lossOf(entry, winner, request)));
+  const losers = [
+    ...found.host.entries().flatMap((entry) => (entry === winner ? [] : [line(entry, lossOf(entry, winner, request))])),
+    ...lessSpecific.flatMap(({ hostname, host }) =>
+      host.entries().map((entry) => line(entry, `hostname ${hostname} is less specific than ${found.hostname}`)),
+    ),
+  ];
   const base = { listener: listener.id, hostname: found.hostname, losers };
   if (winner === undefined)
     return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };

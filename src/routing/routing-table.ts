@@ -34,10 +34,14 @@ export interface RoutingTableView {
   /** `address:port` of everything that is to be bound. */
   sockets(): Iterable<string>;
   listenersOn(socket: string): readonly Listener[];
-  virtualHost(
-    listener: ListenerId,
-    host: string,
-  ): { readonly hostname: string; readonly host: VirtualHost } | undefined;
+  virtualHost(listener: ListenerId, host: string): NamedHost | undefined;
+  /** Every hostname of a listener that covers `host`, the most specific first: the others are not asked. */
+  coveringHosts(listener: ListenerId, host: string): Iterable<NamedHost>;
+}
+
+export interface NamedHost {
+  readonly hostname: string;
+  readonly host: VirtualHost;
 }
 
 /**
@@ -70,14 +74,18 @@ export class RoutingTable implements RoutingTableView {
   }
 
   /** The most specific hostname of a listener that any route has and that covers `host`. */
-  virtualHost(listener: ListenerId, host: string): { hostname: string; host: VirtualHost } | undefined {
+  virtualHost(listener: ListenerId, host: string): NamedHost | undefined {
+    const [first] = this.coveringHosts(listener, host);
+    return first;
+  }
+
+  *coveringHosts(listener: ListenerId, host: string): Generator<NamedHost> {
     const hosts = this.#hosts.get(listener);
-    if (hosts === undefined) return undefined;
+    if (hosts === undefined) return;
     for (const hostname of coveringHostnames(host)) {
       const found = hosts.get(hostname);
-      if (found !== undefined) return { hostname, host: found };
+      if (found !== undefined) yield { hostname, host: found };
     }
-    return undefined;
   }
 
   /** The entries of `route` that another entry takes every request from, with that entry; once per entry. */

@@ -1,6 +1,6 @@
 import { BlockList, isIPv4 } from "node:net";
 import type { KubeObject } from "../api/objects.ts";
-import type { Key } from "../api/keys.ts";
+import { type Key, displayName } from "../api/keys.ts";
 import type { TranslateOptions } from "./options.ts";
 
 export type AddressResult =
@@ -59,7 +59,7 @@ function outside(pool: string, address: string): boolean {
 export function assignAddresses(
   gateways: readonly KubeObject<"Gateway">[],
   last: ReadonlyMap<Key<"Gateway">, string>,
-  options: Pick<TranslateOptions, "addressPool" | "bindAddress">,
+  options: Pick<TranslateOptions, "addressPool" | "bindAddress" | "ownAddresses">,
 ): ReadonlyMap<Key<"Gateway">, AddressResult> {
   const { addressPool: pool, bindAddress } = options;
   const results = new Map<Key<"Gateway">, AddressResult>();
@@ -75,8 +75,10 @@ export function assignAddresses(
   for (const { key, requested, unsupported } of gateways.map(wantedBy)) {
     if (unsupported !== undefined)
       refuse(key, "UnsupportedAddress", `addresses of type ${unsupported} are not supported; use IPAddress`);
-    else if (requested === undefined || requested === "") undecided.push(key);
-    else if (pool !== undefined && outside(pool, requested))
+    else if (requested === undefined || requested === "") {
+      if (options.ownAddresses === true) give(key, displayName(key), true);
+      else undecided.push(key);
+    } else if (pool !== undefined && outside(pool, requested))
       refuse(key, "AddressNotUsable", `${requested} is outside of the address pool`);
     else if (pool !== undefined && taken.has(requested))
       refuse(key, "AddressNotUsable", `${requested} belongs to another Gateway`);

@@ -17,6 +17,8 @@ export interface TranslateOptions {
     readonly certificate?: Certificate;
   };
   readonly allowLoopback: boolean;
+  /** Every Gateway has an address of its own, whichever that will be: its name stands for it. */
+  readonly ownAddresses?: boolean;
   /** Each Gateway is reached through a Service of its own, which says what is bound. */
   readonly gatewayServices?: boolean;
 }

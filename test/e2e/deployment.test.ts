@@ -15,7 +15,7 @@ const FRONT = "192.0.2.10";
 const cluster = new Cluster();
 const image = {
   rootfs: process.env["SERVICEROUTE_ROOTFS"] ?? "",
-  entrypoint: ["/bin/node", "--disable-proto=delete", "/app/dist/main.js"],
+  entrypoint: ["/bin/node", "--disable-proto=delete", "--disallow-code-generation-from-strings", "/app/dist/main.js"],
 };
 /** A service as its authors would write it: ready when it says so, and what is under way ends before it does. */
 const SHOP = `

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -129,6 +130,13 @@ describe("calling it wrongly", () => {
     ["F44: a pool that is none", ["gateway", "x", "--gateway-address-pool", "10.0.0.0"], 2, /is not an IPv4 range/],
     ["F44: a log level that is none", ["gateway", "x", "--log-level", "loud"], 2, /Allowed choices are trace/],
     ["F44: one half of a certificate", ["gateway", folder, "--tls-cert-file", "x"], 2, /belong together/],
+    ["F44: an address to bind that is none", ["gateway", folder, "--bind-address", "foo"], 2, /It is no IP address/],
+    [
+      "F44: a certificate that is not there",
+      ["gateway", folder, "--tls-cert-file", "/nowhere", "--tls-key-file", "/nowhere"],
+      1,
+      /^serviceroute: cannot read \/nowhere \(ENOENT\); check --tls-cert-file and --tls-key-file$/m,
+    ],
     ["F44: a path that is not there", ["gateway", "/nowhere"], 1, /cannot read .*nowhere/],
     [
       "F44: an unreadable kubeconfig",
@@ -285,6 +293,47 @@ describe("render and explain, without a gateway", () => {
     expect(none.stdout).toMatch(/404 NoRoute: no route has this hostname/);
   });
 
+  const gatewayOf = (name: string): string =>
+    `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: 80, protocol: HTTP}]}\n`;
+
+  test("Gateways on one port are no mistake, and explain asks each of them, or one", async () => {
+    const file = write(
+      "two.yaml",
+      serviceYaml("web") +
+        gatewayOf("one") +
+        gatewayOf("two") +
+        routeYaml(
+          "r",
+          "parentRefs: [{name: two}]\nhostnames: [a.test]\nrules: [{backendRefs: [{name: web, port: 80}]}]",
+        ),
+    );
+    expect((await serviceroute(["validate", file])).stdout).toContain("0 problems");
+    const all = await serviceroute(["explain", "GET", "http://a.test/", file]);
+    expect(all.stdout).toMatch(/^Listener +default\/two\/http\n +also taken by \/builtin\/http, default\/one\/http;/);
+    const one = await serviceroute(["explain", "GET", "http://a.test/", file, "--gateway", "default/one"]);
+    expect(one.stdout).toMatch(/^Listener +default\/one\/http\n.*\nAnswer +404 NoRoute/);
+    const builtin = await serviceroute(["explain", "GET", "http://a.test/", file, "--gateway", "builtin"]);
+    expect(builtin.stdout).toMatch(/^Listener +\/builtin\/http\n/);
+  });
+
+  test("explain reads cookies and headers as the gateway does, and names what lost on its hostname", async () => {
+    const match = "matches: [{cookies: [{name: tier, value: gold}], headers: [{name: x-list, value: 'a,b'}]}]";
+    const file = write(
+      "cookies.yaml",
+      routeYaml("r", `hostnames: [x.b.test]\nrules: [{name: gold, ${match}}, {name: rest}]`) +
+        routeYaml("wide", 'hostnames: ["*.b.test"]\nrules: [{name: only, matches: [{path: {value: /only}}]}]'),
+    );
+    const winner = async (...lines: string[]): Promise<string> => {
+      const asked = lines.flatMap((line) => ["-H", line]);
+      const { stdout } = await serviceroute(["explain", "GET", "http://x.b.test/only", ...asked, file, "-o", "json"]);
+      return (JSON.parse(stdout) as { winner: { rule: string } }).winner.rule;
+    };
+    expect(await winner("cookie: a=1", "cookie: tier=gold", "x-list: a", "X-List: b")).toBe("gold");
+    expect(await winner("cookie: tiergold", "x-list: a,b")).toBe("rest");
+    const { stdout } = await serviceroute(["explain", "GET", "http://x.b.test/only", file]);
+    expect(stdout).toContain("default/wide only  (PathPrefix /only): hostname *.b.test is less specific than x.b.test");
+  });
+
   test("explain knows a preflight; all three take the class of Gateways", async () => {
     const cors = routeYaml("r", "rules: [{filters: [{type: CORS, cors: {}}], backendRefs: [{name: web, port: 80}]}]");
     const gateway =
@@ -298,12 +347,32 @@ describe("render and explain, without a gateway", () => {
     expect((await serviceroute(["render", file])).stdout).not.toContain("default/gw/http");
   });
 
-  test("completion knows the commands and their flags", async () => {
-    for (const shell of ["bash", "zsh", "fish"]) {
-      const { stdout } = await serviceroute(["completion", shell]);
-      expect(stdout).toMatch(/explain/);
-      expect(stdout).toMatch(/http-port/);
-    }
+  /** What bash offers for the last of these words. */
+  function offered(script: string, ...words: string[]): string[] {
+    const set = `COMP_WORDS=(serviceroute ${words.map((word) => `'${word}'`).join(" ")}); COMP_CWORD=${words.length}`;
+    const text = `complete() { :; }; ${script}\n${set}; _serviceroute; printf '%s\\n' "\${COMPREPLY[@]}"`;
+    return execFileSync("bash", ["-c", text], { encoding: "utf8" }).trim().split("\n");
+  }
+
+  test("completion in bash knows the commands, their flags, and what each of them takes", async () => {
+    const { stdout } = await serviceroute(["completion", "bash"]);
+    expect(offered(stdout, "ex")).toEqual(["explain"]);
+    expect(offered(stdout, "gateway", "--http")).toEqual(
+      ["--http-port", "--https-port"].filter((f) => f.startsWith("--http")),
+    );
+    expect(offered(stdout, "get", "-o", "")).toEqual(["table", "wide", "json", "yaml"]);
+    expect(offered(stdout, "validate", "--output", "")).toEqual(["table", "json", "yaml"]);
+    expect(offered(stdout, "render", "-o", "")).toEqual(["yaml", "json"]);
+    expect(offered(stdout, "get", "")).toEqual(expect.arrayContaining(["routes", "gateways"]));
+    const zsh = await serviceroute(["completion", "zsh"]);
+    expect(zsh.stdout).toContain(stdout.trim());
+  });
+
+  test("completion in fish has a line for every flag, with its short form and what it takes", async () => {
+    const { stdout } = await serviceroute(["completion", "fish"]);
+    const line = stdout.split("\n").find((text) => text.includes("from get'") && text.includes("-l output"));
+    expect(line).toMatch(/ -s o -r -f -a 'table wide json yaml' -d '.+'$/);
+    for (const text of stdout.split("\n").filter((one) => one.includes(" -l "))) expect(text).toMatch(/ -d '.+'$/);
   });
 });
 

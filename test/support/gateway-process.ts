@@ -15,6 +15,7 @@ export async function runGateway(paths: readonly string[], flags: readonly strin
   const [port, admin] = [await freePort(), await freePort()];
   const args = [
     "--disable-proto=delete",
+    "--disallow-code-generation-from-strings",
     join(ROOT, "src/main.ts"),
     "gateway",
     ...paths,

@@ -43,6 +43,19 @@ describe("Argo CD's health check", () => {
       route(1, 1, conditions(["ResolvedRefs", "False"], ["Ready", "True"])),
       "Degraded: ResolvedRefs says",
     ],
+    [
+      "a draft",
+      { ...route(1, 1, conditions(["Ready", "False"])), spec: { useDefaultGateways: "None" } },
+      "Suspended: Ready says",
+    ],
+    [
+      "a draft that names a parent, and so is none",
+      {
+        ...route(1, 1, conditions(["Ready", "False"])),
+        spec: { useDefaultGateways: "None", parentRefs: [{ name: "gw" }] },
+      },
+      "Degraded: Ready says",
+    ],
     ["refused", route(1, 1, conditions(["Ready", "False"], ["Stalled", "True"])), "Degraded: Stalled says"],
   ])("%s", ([, obj, want]) => {
     expect(health(obj)).toMatch(new RegExp(`^${want}`));
