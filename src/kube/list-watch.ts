@@ -5,7 +5,8 @@ import { KubeError, asKubeError } from "./kube-error.ts";
 
 const PAGE = "500";
 /** Bookmarks come once a minute: a watch that is silent for longer is dead, whatever its connection says (F2). */
-const SILENCE_MS = 75_000;
+/** Bookmarks come every minute: a watch that has said nothing for longer is dead. */
+export const SILENCE_MS = 75_000;
 const MIN_RESTART_MS = 1000;
 /** A watch that lasted this long worked, whether it brought anything or not. */
 const LONG_WATCH_MS = 10_000;

@@ -1,4 +1,6 @@
 import { execFileSync } from "node:child_process";
+import { Option } from "commander";
+import { createProgram } from "../../src/commands/program.ts";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -191,6 +193,11 @@ describe("calling it wrongly", () => {
     expect(commands).toEqual(
       expect.arrayContaining(["controller", "gateway", "validate", "render", "get", "explain", "completion"]),
     );
+    for (const { commands, options } of [createProgram(), ...createProgram().commands])
+      for (const one of [...commands, ...options]) {
+        const text = one instanceof Option ? one.description : one.summary() || one.description();
+        expect(text, one instanceof Option ? one.flags : one.name()).not.toBe("");
+      }
     for (const command of ["controller", "gateway"]) {
       const help = await serviceroute([command, "--help"]);
       expect([help.code, help.stdout.includes("SERVICEROUTE_HTTP_PORT")]).toEqual([0, true]);
@@ -387,7 +394,10 @@ describe("gateway", () => {
     expect(listening(program.child.pid ?? 0)).toEqual(
       [`127.0.0.1:${port}`, `127.0.0.1:${admin}`, `127.0.0.1:${metrics}`].sort(),
     );
-    expect((await fetch(`http://127.0.0.1:${metrics}/v1/table`)).status).toBe(404);
+    for (const path of ["", "v1/table", "v1/routes", "v1/gateways", "v1/explain", "debug/pprof/", "quitquitquit"])
+      expect((await fetch(`http://127.0.0.1:${metrics}/${path}`)).status, path).toBe(404);
+    for (const path of ["healthz", "readyz", "metrics"])
+      expect((await fetch(`http://127.0.0.1:${metrics}/${path}`)).status, path).toBe(200);
     expect(await (await fetch(`http://127.0.0.1:${metrics}/metrics`)).text()).toContain(
       "serviceroute_http_requests_total",
     );

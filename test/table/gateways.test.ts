@@ -43,6 +43,12 @@ describe("a selector on labels", () => {
     ["two labels, one of them not equal", { matchLabels: { team: "shop", tier: "db" } }, false],
     ["a label that is not there", { matchLabels: { other: "x" } }, false],
     ["a name of every object", { matchLabels: { constructor: "x" } }, false],
+    ["Exists, of a name of every object", { matchExpressions: [{ key: "constructor", operator: "Exists" }] }, false],
+    [
+      "DoesNotExist, of a name of every object",
+      { matchExpressions: [{ key: "toString", operator: "DoesNotExist" }] },
+      true,
+    ],
     ["In, with it", { matchExpressions: [{ key: "team", operator: "In", values: ["a", "shop"] }] }, true],
     ["In, without it", { matchExpressions: [{ key: "team", operator: "In", values: ["a"] }] }, false],
     ["In, of a label that is not there", { matchExpressions: [{ key: "x", operator: "In", values: ["a"] }] }, false],

@@ -125,8 +125,38 @@ describe("what is shipped", () => {
     expect(JSON.stringify(bindings)).not.toContain("serviceroute-secrets");
   });
 
-  test("S1: no admission webhook", () =>
-    expect(manifests.map(({ kind }) => kind)).not.toContain("ValidatingWebhookConfiguration"));
+  test("S1, S14, S24: nothing is installed but what is named here: no admission webhook, and no right beside these", () => {
+    const all = readdirSync(join(ROOT, "manifests"), { recursive: true, encoding: "utf8" })
+      .filter((name) => /^(base|overlays|namespaced)\/.*\.yaml$/.test(name))
+      .flatMap((name) => parseAllDocuments(read(`manifests/${name}`)).map((document) => document.toJS() as Manifest));
+    const kinds = ["ClusterRole", "ClusterRoleBinding", "Deployment", "GatewayClass", "Kustomization", "Namespace"];
+    kinds.push("PodDisruptionBudget", "Role", "RoleBinding", "Service", "ServiceAccount");
+    expect([...new Set(all.map(({ kind }) => kind))].sort()).toEqual(kinds);
+    const rights = all.flatMap(({ rules = [] }) => rules);
+    expect(rights.flatMap(({ apiGroups, resources, verbs }) => [...apiGroups, ...resources, ...verbs])).not.toContain(
+      "*",
+    );
+    const written = rights.filter(({ verbs }) => verbs.some((verb) => !["get", "list", "watch"].includes(verb)));
+    expect([...new Set(written.flatMap(({ resources }) => resources))].sort()).toEqual([
+      "endpointslices",
+      "events",
+      "gatewayclasses/status",
+      "gateways/status",
+      "leases",
+      "serviceroutes/status",
+      "services",
+    ]);
+    const secrets = all.filter(({ rules = [] }) => rules.some(({ resources }) => resources.includes("secrets")));
+    expect(secrets.map(({ kind, metadata }) => `${kind} ${metadata?.name}`)).toEqual([
+      "ClusterRole serviceroute-secrets",
+    ]);
+  });
+
+  test("the overlays build on each other, so that one more right takes nothing away", () => {
+    expect(read("manifests/overlays/all-secrets/kustomization.yaml")).toMatch(
+      /^resources:\n {2}- \.\.\/gateway-api\n/m,
+    );
+  });
 
   test("S28: the pod runs as nobody, on a read-only root, without capabilities", () => {
     const pod = manifests.find(({ kind }) => kind === "Deployment")?.spec?.template?.spec ?? {};
@@ -135,6 +165,8 @@ describe("what is shipped", () => {
       runAsUser: 65_532,
       seccompProfile: { type: "RuntimeDefault" },
     });
+    expect(Object.keys(pod).filter((field) => field.startsWith("host"))).toEqual([]);
+    expect(pod["containers"]).toHaveLength(1);
     const [container] = pod["containers"] as {
       securityContext: unknown;
       readinessProbe: unknown;

@@ -2,7 +2,8 @@ import { fc } from "../support/property.ts";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
+import { normalisePath } from "../../src/routing/request-path.ts";
 import { keyOf } from "../../src/api/keys.ts";
 import { tableDump } from "../../src/commands/table-dump.ts";
 import { brief, message, statusOf } from "../support/conditions.ts";
@@ -85,7 +86,14 @@ describe("F36: a namespace is deleted", () => {
 });
 
 describe("S2: text of tenants is data", () => {
-  const field = fc.string({ unit: "binary", minLength: 1, maxLength: 40 });
+  /** Anything, and mostly what templates, formats and shells give a meaning to. */
+  const lettersOf = (letters: string, maxLength: number) =>
+    fc.string({ unit: fc.constantFrom(...letters.split("")), minLength: 1, maxLength });
+  const field = fc.oneof(
+    { weight: 4, arbitrary: lettersOf(`abc09 %"'\\{}$<>&;|()[]#@!*~\`,.:/=+-_^?`, 40) },
+    { weight: 2, arbitrary: lettersOf("ab0-.", 5) },
+    fc.string({ unit: "binary", minLength: 1, maxLength: 40 }),
+  );
   const places: Readonly<Record<string, (text: string) => string>> = {
     "a header's value": (text) =>
       `{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: ${text}}]}}], ${WEB}}`,
@@ -103,7 +111,7 @@ describe("S2: text of tenants is data", () => {
   };
 
   test.for(Object.entries(places))("%s comes into the table as it is, or is refused", ([, place]) => {
-    let [kept, refused] = [0, 0];
+    let kept = 0;
     fc.assert(
       fc.property(field, (text) => {
         const rig = pipeline();
@@ -122,17 +130,17 @@ describe("S2: text of tenants is data", () => {
         const accepted = brief(statusOf(output, "r"), "Accepted") === "True/Accepted";
         if (accepted) {
           kept++;
-          // A path without its leading slash is given one.
+          // A path is given its leading slash, and the one form that all paths have.
+          const path = normalisePath(text.startsWith("/") ? text : `/${text}`);
           const found = strings(entries.map(({ match, rule }) => ({ match, rule })));
-          expect(found.includes(text) || found.includes(`/${text}`)).toBe(true);
+          expect(found.includes(text) || (path.ok && found.includes(path.path)), text).toBe(true);
         } else {
-          refused++;
           expect(entries.every(({ rule }) => rule.action.kind === "fail")).toBe(true);
         }
       }),
       { numRuns: FULL ? 5000 : 300 },
     );
-    expect(kept + refused).toBeGreaterThan(100);
+    expect(kept).toBeGreaterThan(10);
   });
 });
 
@@ -141,11 +149,22 @@ describe("B12: selectors on labels", () => {
     const files = readdirSync(ROOT, { recursive: true, encoding: "utf8" }).filter(
       (name) => /^(docs|manifests|README)/.test(name) && /\.(md|yaml)$/.test(name),
     );
-    const selectors = files.flatMap((name) =>
-      [...readFileSync(join(ROOT, name), "utf8").matchAll(/from: Selector,?\s+selector: (\{.*?\}\})/gs)].map(
-        ([, text = ""]) => ({ name, selector: parse(text) as { matchLabels?: Record<string, string> } }),
-      ),
-    );
+    const selectorsIn = (value: unknown): { matchLabels?: object }[] => {
+      if (typeof value !== "object" || value === null) return [];
+      const { from, selector } = value as { from?: unknown; selector?: object };
+      return [...(from === "Selector" ? [selector ?? {}] : []), ...Object.values(value).flatMap(selectorsIn)];
+    };
+    const selectors = files.flatMap((name) => {
+      const text = readFileSync(join(ROOT, name), "utf8");
+      // In prose examples are fragments.
+      const fragments = [...text.matchAll(/\{from: Selector.*?\}\}\}/gs)].map(
+        ([fragment]) => parse(fragment) as unknown,
+      );
+      const found = name.endsWith(".md")
+        ? fragments
+        : parseAllDocuments(text).map((document) => document.toJS() as unknown);
+      return found.flatMap(selectorsIn).map((selector) => ({ name, selector }));
+    });
     expect(selectors.length).toBeGreaterThan(0);
     for (const { name, selector } of selectors)
       expect(Object.keys(selector.matchLabels ?? {}), name).toEqual(["kubernetes.io/metadata.name"]);
