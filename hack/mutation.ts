@@ -1,17 +1,18 @@
 /**
  * `npm run test:mutation [FOLDER|FILE...]`: changes the code in small ways and counts the changes that no test notices.
- * Takes about an hour for `routing translate status`; a report goes into docs/reports/mutation.md.
+ * Takes more than an hour for `routing translate status`; the report of each folder goes into docs/reports, that of a
+ * file to the terminal.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 
 const ROOT = join(import.meta.dirname, "..");
 const TOOL = join(import.meta.dirname, "mutation");
-const REPORT = join(ROOT, "docs/reports/mutation.md");
+const REPORTS = join(ROOT, "docs/reports");
 /** Below src. */
-const folders = process.argv.length > 2 ? process.argv.slice(2) : ["routing", "translate", "status"];
+const places = process.argv.length > 2 ? process.argv.slice(2) : ["routing", "translate", "status"];
 
 interface Mutant {
   readonly status: "Killed" | "Timeout" | "Survived" | "NoCoverage" | "Ignored" | "CompileError" | "RuntimeError";
@@ -23,7 +24,7 @@ interface Result {
   readonly files: Readonly<Record<string, { readonly mutants: readonly Mutant[] }>>;
 }
 
-function run(): Result {
+function run(place: string): Result {
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-mutation-"));
   const result = join(folder, "result.json");
   const config = join(folder, "config.json");
@@ -32,7 +33,7 @@ function run(): Result {
     plugins: [join(TOOL, "node_modules/@stryker-mutator/vitest-runner/dist/src/index.js")],
     // Which tests to run is known by their coverage; to ask for related files as well takes longer than the tests.
     vitest: { configFile: join(TOOL, "vitest.config.ts"), related: false },
-    mutate: folders.map((name) => (name.endsWith(".ts") ? `src/${name}` : `src/${name}/**/*.ts`)),
+    mutate: [place.endsWith(".ts") ? `src/${place}` : `src/${place}/**/*.ts`],
     coverageAnalysis: "perTest",
     ignoreStatic: true,
     concurrency: 2,
@@ -67,33 +68,38 @@ function row(name: string, mutants: readonly Mutant[]): string {
   return `| ${name} | ${score.toFixed(1)} | ${noticed} | ${survived} | ${uncovered} |`;
 }
 
-const { files } = run();
-const named = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
-const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
-const survivors = named.flatMap(([file, { mutants }]) =>
-  mutants
-    .filter(({ status }) => status === "Survived" || status === "NoCoverage")
-    .map((mutant) => `${file}:${mutant.location.start.line} ${mutant.mutatorName} → \`${shown(mutant)}\``),
-);
-mkdirSync(dirname(REPORT), { recursive: true });
-writeFileSync(
-  REPORT,
-  `# Mutation run
+function reportOf(place: string, { files }: Result): string {
+  const named = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
+  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
+  const survivors = named.flatMap(([file, { mutants }]) =>
+    mutants
+      .filter(({ status }) => status === "Survived" || status === "NoCoverage")
+      .map((mutant) => `${file}:${mutant.location.start.line} ${mutant.mutatorName} → \`${shown(mutant)}\``),
+  );
+  const all = named.flatMap(([, { mutants }]) => mutants);
+  return `# Mutation run: ${place}
 
-${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation ${folders.join(" ")}\`. The score counts what no
+${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation ${place}\`. The score counts what no
 test runs as unnoticed; values that are made once, when a module is loaded, are left out.
 
 | file | score % | noticed | survived | not run |
 |---|---|---|---|---|
-${row(
-  "all",
-  named.flatMap(([, { mutants }]) => mutants),
-)}
-${named.map(([file, { mutants }]) => row(file, mutants)).join("\n")}
+${[row("all", all), ...named.map(([file, { mutants }]) => row(file, mutants))].join("\n")}
 
 ## Not noticed
 
 ${survivors.map((line) => `- ${line}`).join("\n")}
-`,
-);
-console.log(`the report: ${REPORT}`);
+`;
+}
+
+for (const place of places) {
+  const report = reportOf(place, run(place));
+  if (place.endsWith(".ts")) {
+    console.log(report);
+    continue;
+  }
+  const file = join(REPORTS, `mutation-${place}.md`);
+  mkdirSync(REPORTS, { recursive: true });
+  writeFileSync(file, report);
+  console.log(`the report: ${file}`);
+}
