@@ -2,7 +2,7 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { defineConfig } from "vitest/config";
 
 /** The files whose tests take long, last: most mutants are noticed before. */
-const LAST = ["feature/status", "feature/replicas", "provisioner", "incremental", "tenants", "fuzz"];
+const LAST = ["feature/status", "feature/leader", "feature/replicas", "provisioner", "incremental", "tenants", "fuzz"];
 
 class ShortFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -21,7 +21,7 @@ export default defineConfig({
     include: [
       "test/table/**/*.test.ts",
       "test/golden/**/*.test.ts",
-      "test/feature/{status,replicas,provisioner}.test.ts",
+      "test/feature/{status,leader,replicas,provisioner}.test.ts",
     ],
     exclude: ["project", "argocd", "memory", "manifest"].map((name) => `test/table/${name}.test.ts`),
     testTimeout: 60_000,

@@ -1,6 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { type Key, keyOf } from "../../src/api/keys.ts";
-import { Leader } from "../../src/status/leader.ts";
 import { StatusWriter, type StatusWrite } from "../../src/status/status-writer.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { until } from "../support/data-plane.ts";
@@ -196,102 +195,5 @@ describe("the status writer", () => {
     rig.writer.mark([key("r")]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect([written, rig.api.calls.length]).toEqual([5, 5]);
-  });
-});
-
-describe("the leader", () => {
-  interface Stored {
-    metadata: { resourceVersion: string };
-    spec: { holderIdentity: string; leaseDurationSeconds: number };
-  }
-  /** A Lease as an API server keeps it: a write with an old version is a conflict. */
-  function leaseApi(): {
-    api: FakeApi;
-    lease: () => Stored | undefined;
-    set: (holder: string) => void;
-    broken: boolean;
-  } {
-    let lease: Stored | undefined;
-    let version = 1;
-    const state = {
-      broken: false,
-      lease: () => lease,
-      set: (holder: string): void =>
-        void (lease = {
-          metadata: { resourceVersion: String(++version) },
-          spec: { holderIdentity: holder, leaseDurationSeconds: 15 },
-        }),
-      api: new FakeApi((call, response, incoming) => {
-        if (state.broken) return void incoming.socket.destroy();
-        if (call.method === "GET") return lease === undefined ? reply(response, 404, {}) : reply(response, 200, lease);
-        const body = call.body as Stored;
-        if (call.method === "PUT" && body.metadata.resourceVersion !== lease?.metadata.resourceVersion)
-          return reply(response, 409, {});
-        lease = { ...body, metadata: { ...body.metadata, resourceVersion: String(++version) } };
-        reply(response, 200, lease);
-      }),
-    };
-    return state;
-  }
-
-  async function startLeader(
-    api: FakeApi,
-    clock: { ms: number },
-  ): Promise<{ leader: Leader; stop: () => Promise<void> }> {
-    const client = await api.start();
-    const leader = new Leader({
-      client,
-      namespace: "n",
-      name: "l",
-      identity: "me",
-      log,
-      random: () => 0,
-      monotonic: () => clock.ms,
-      mayLead: () => true,
-    });
-    const stop = new AbortController();
-    const running = leader.start(stop.signal);
-    const end = async (): Promise<void> => {
-      stop.abort();
-      await running;
-    };
-    cleanups.push(async () => {
-      await end();
-      await api.stop();
-    });
-    return { leader, stop: end };
-  }
-
-  test("F11: takes a free lease, and gives it back on the way out", async () => {
-    const state = leaseApi();
-    const { leader, stop } = await startLeader(state.api, { ms: 0 });
-    await until("leading", () => leader.isLeader);
-    await stop();
-    expect([leader.isLeader, state.lease()?.spec.holderIdentity]).toEqual([false, ""]);
-  });
-
-  test("F12, F13: without renewal the lead ends by its own clock, before anybody can take it", async () => {
-    const clock = { ms: 0 };
-    const state = leaseApi();
-    const { leader } = await startLeader(state.api, clock);
-    await until("leading", () => leader.isLeader);
-    state.broken = true;
-    clock.ms = 9999;
-    expect(leader.isLeader).toBe(true);
-    clock.ms = 10_000;
-    expect(leader.isLeader).toBe(false);
-  });
-
-  test("F14: a holder is judged by what is seen here, not by its clock", async () => {
-    const clock = { ms: 0 };
-    const state = leaseApi();
-    state.set("other");
-    const { leader } = await startLeader(state.api, clock);
-    await until("it has been seen", () => state.api.calls.length >= 1);
-    clock.ms = 14_000;
-    await until("asked again", () => state.api.calls.length >= 2, 5000);
-    expect(leader.isLeader).toBe(false);
-    clock.ms = 15_001;
-    await until("taken over", () => leader.isLeader, 5000);
   });
 });
