@@ -1,12 +1,12 @@
+import { Writable } from "node:stream";
+import { pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import { type Key, keyOf } from "../../src/api/keys.ts";
 import { StatusWriter, type StatusWrite } from "../../src/status/status-writer.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
 import { until } from "../support/data-plane.ts";
 import { FakeApi, reply } from "../support/fake-api.ts";
 
 const key = (name: string): Key<"ServiceRoute"> => keyOf("ServiceRoute", "default", name);
-const log = createLogger("silent");
 const cleanups: (() => Promise<void> | void)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
@@ -20,6 +20,11 @@ interface Rig {
   readonly refusals: string[];
   /** How each write ended, as the metric counts it. */
   readonly results: string[];
+  readonly answers: (readonly [Key, object])[];
+  /** What was logged. */
+  readonly said: () => string[];
+  /** Whether the objects are no more there. */
+  gone: boolean;
   leading: boolean;
   now: number;
   /** Of the live object: another one when somebody else has written. */
@@ -35,23 +40,34 @@ async function writerRig(
   const fights: string[] = [];
   const refusals: string[] = [];
   const results: string[] = [];
+  const answers: (readonly [Key, object])[] = [];
+  const lines: string[] = [];
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      lines.push((JSON.parse(chunk.toString()) as { msg: string }).msg);
+      done();
+    },
+  });
   const rig: Rig = {
     api,
     fights,
     refusals,
     results,
+    answers,
+    said: () => lines,
+    gone: false,
     leading: true,
     now: 0,
     version: "5",
     writer: new StatusWriter({
       client,
-      log,
+      log: pino(sink),
       random: () => 0,
       monotonic: () => performance.now() + rig.now,
       isLeader: () => rig.leading,
-      live: () => ({ uid: "u", resourceVersion: rig.version, generation: 1, status: undefined }),
+      live: () => (rig.gone ? undefined : { uid: "u", resourceVersion: rig.version, generation: 1, status: undefined }),
       desired: desiredOf,
-      answered: () => undefined,
+      answered: (k, object) => answers.push([k, object]),
       written: (k, result) => results.push(`${k} ${result}`),
       refused: (k, _live, why) => refusals.push(`${k}: ${why}`),
       fighting: (k) => fights.push(k),
@@ -80,6 +96,83 @@ describe("the status writer", () => {
       path: "/apis/serviceroute.dev/v1alpha1/namespaces/default/serviceroutes/r/status",
       body: { metadata: { resourceVersion: "5", uid: "u" }, status: { a: 1 } },
     });
+  });
+
+  test("an object of the whole cluster has a path without a namespace; what the server answers is handed on", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, { kind: "GatewayClass" }),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([keyOf("GatewayClass", "", "c")]);
+    await until("written", () => rig.results.length === 1);
+    expect(rig.api.calls[0]?.path).toBe("/apis/gateway.networking.k8s.io/v1/gatewayclasses/c/status");
+    expect(rig.answers).toEqual([["GatewayClass//c", { kind: "GatewayClass" }]]);
+    expect(rig.said()).toEqual([]);
+  });
+
+  test("what has nothing to write, is not there, or was forgotten meanwhile, is not written", async () => {
+    const wanted: StatusWrite[] = [];
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => wanted[0],
+    );
+    rig.writer.mark([key("nothing")]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    wanted.push({ status: {} });
+    rig.gone = true;
+    rig.writer.mark([key("gone")]);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    rig.gone = false;
+    rig.leading = false;
+    rig.writer.mark([key("forgotten"), key("kept")]);
+    rig.writer.forget(key("forgotten"));
+    rig.leading = true;
+    await until("the other is", () => rig.results.length === 1, 3000);
+    expect(rig.results).toEqual(["ServiceRoute/default/kept written"]);
+  });
+
+  test("what is new is written at once, though others wait for their second", async () => {
+    let n = 0;
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { n: n++ } }),
+    );
+    rig.writer.mark([key("a")]);
+    await until("written", () => rig.results.length === 1);
+    rig.writer.mark([key("a"), key("b")]);
+    await until("the other", () => rig.results.length === 2, 500);
+    expect(rig.results[1]).toBe("ServiceRoute/default/b written");
+    await until("its second is over", () => rig.results.length === 3, 1500);
+  });
+
+  test("who leads no more by the time of the write writes it when it leads again", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => {
+        rig.leading = false;
+        return { status: {} };
+      },
+    );
+    rig.writer.mark([key("r")]);
+    await until("asked", () => !rig.leading);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(rig.api.calls).toEqual([]);
+  });
+
+  test.for<[number, readonly string[], readonly string[]]>([
+    [404, [], []],
+    [409, ["conflict"], []],
+    [500, ["error"], ["a status could not be written; trying again"]],
+    [422, ["error"], ["the API server refuses this status; it is not tried again until it changes"]],
+  ])("answered with %s it counts and says what that is", async ([status, results, said]) => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, status, {}),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("asked", () => rig.api.calls.length === 1);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([rig.results.map((one) => one.split(" ")[1]), rig.said()]).toEqual([results, said]);
   });
 
   test("at most once a second an object, the newest", async () => {
@@ -195,5 +288,32 @@ describe("the status writer", () => {
     rig.writer.mark([key("r")]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect([written, rig.api.calls.length]).toEqual([5, 5]);
+    expect(rig.said()).toHaveLength(1);
+    rig.now += 61_000;
+    rig.writer.mark([key("r")]);
+    await until("a minute later it is written again", () => rig.api.calls.length === 6, 5000);
+  });
+
+  test("F23: what changes in nothing but a time says the same, and what differs is no fight", async () => {
+    let n = 0;
+    let changes = false;
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { n: changes ? n : 0, conditions: [{ lastTransitionTime: String(n++) }] } }),
+    );
+    const rounds = (): NodeJS.Timeout =>
+      setInterval(() => {
+        rig.now += 1000;
+        rig.writer.mark([key("r")]);
+      }, 20);
+    changes = true;
+    let again = rounds();
+    await until("many", () => rig.api.calls.length > 12, 5000);
+    clearInterval(again);
+    expect(rig.fights).toEqual([]);
+    changes = false;
+    again = rounds();
+    await until("told", () => rig.fights.length === 1, 5000);
+    clearInterval(again);
   });
 });
