@@ -370,7 +370,7 @@ describe("faults", () => {
     }
   });
 
-  test("P6: a leader killed with -9: the follower serves what comes meanwhile, and writes statuses within a lease and two seconds", async () => {
+  test("P6: a leader killed with -9: the follower serves what comes meanwhile, and writes statuses within a lease and four seconds", async () => {
     const follower = await new ControllerProcess(cluster, [
       "--bind-address",
       "198.51.100.11",
@@ -382,13 +382,14 @@ describe("faults", () => {
       await controller.stop("SIGKILL");
       const started = Date.now();
       await cluster.apply(route("orphan", `{hostnames: [orphan.example.com], ${to("web")}}`));
-      await until("served", async () => (await askAt("198.51.100.11", PORT, "orphan.example.com")) !== "404", 2000);
+      await until("served", async () => (await askAt("198.51.100.11", PORT, "orphan.example.com")) === "one", 2000);
       const servedMs = Date.now() - started;
       expect(await condition("orphan", "Programmed")).toBe("");
       await until("written", async () => (await condition("orphan", "Programmed")) === "True/Programmed", 30_000);
       const gapSeconds = (Date.now() - started) / 1000;
       console.log(`# P6: leader killed, new route served after ${servedMs} ms, statuses again after ${gapSeconds} s`);
-      expect(gapSeconds).toBeLessThan(17 + 2);
+      // A lease of 15 s, the follower's next look at it within 2.4 s, and the write.
+      expect(gapSeconds).toBeLessThan(15 + 4);
     } finally {
       controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
       await follower.stop();
@@ -410,8 +411,11 @@ describe("faults", () => {
     const started = Date.now();
     controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
     const readyMs = Date.now() - started;
+    const sentBefore = load.sent();
     await new Promise((resolve) => setTimeout(resolve, 500));
     const report = await load.stop();
+    expect(await ask("many-500.example.com")).toBe("one");
+    expect(report.sent).toBeGreaterThan(sentBefore + 20);
     if (FULL) expect(readyMs).toBeLessThan(3000);
     console.log(`# kill -9 at 1,000 routes: ready after ${readyMs} ms, ${report.sent} sent`, report.outcomes);
     expect(

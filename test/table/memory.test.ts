@@ -1,7 +1,12 @@
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
+import type { ListenerId } from "../../src/routing/listener.ts";
+import { Pki } from "../support/pki.ts";
 import { objectsFrom, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
 setFlagsFromString("--expose-gc");
@@ -63,4 +68,28 @@ describe("P21: as many and as long matches as the schema allows", () => {
     expect(many).toBeLessThan(few * 1.3);
     expect(many).toBeLessThan(1024 * 1024);
   });
+});
+
+test("F27, S25: the key of a certificate that was replaced is let go", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-memory-"));
+  const pki = new Pki(folder);
+  const pair = (name: string): string => {
+    const { cert, key } = pki.issue(name, `/CN=${name}`, "");
+    const data = (file: string): string => readFileSync(file).toString("base64");
+    return `---\n{apiVersion: v1, kind: Secret, metadata: {name: tls}, type: kubernetes.io/tls, data: {tls.crt: ${data(cert)}, tls.key: ${data(key)}}}\n`;
+  };
+  const rig = pipeline();
+  rig.apply(
+    `${pair("old")}---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: gw}\nspec: {gatewayClassName: serviceroute, listeners: [{name: https, port: 443, protocol: HTTPS, tls: {certificateRefs: [{name: tls}]}}]}\n`,
+  );
+  const keyNow = (): object | undefined =>
+    rig.translator.table.listeners.get("default/gw/https" as ListenerId)?.certificates[0]?.key;
+  const old = new WeakRef(keyNow()!);
+  rig.apply(pair("new"));
+  const kept = new WeakRef(keyNow()!);
+  // What a computation has just read may be held until the next turn of the event loop.
+  await new Promise((resolve) => setTimeout(resolve, 10));
+  collectGarbage();
+  expect([old.deref(), kept.deref()]).toEqual([undefined, keyNow()]);
+  rmSync(folder, { recursive: true });
 });
