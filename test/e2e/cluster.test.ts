@@ -371,6 +371,7 @@ describe("faults", () => {
   });
 
   test("P6: a leader killed with -9: the follower serves what comes meanwhile, and writes statuses within a lease and four seconds", async () => {
+    await cluster.apply(slice("web", ["198.51.100.21"]));
     const follower = await new ControllerProcess(cluster, [
       "--bind-address",
       "198.51.100.11",

@@ -120,6 +120,34 @@ describe("references", () => {
     expect(message(status, "ResolvedRefs")).toMatch(/ExternalName/);
   });
 
+  test("F35: a Service that changes its type is refused, and recovers, without a touch of the route", () => {
+    const rig = pipeline();
+    rig.apply(serviceYaml("web") + routeYaml("r", rule(WEB)));
+    const external =
+      "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: ExternalName, externalName: a.test}\n";
+    const after = (yaml: string): string | undefined => brief(statusOf(rig.apply(yaml), "r"), "ResolvedRefs");
+    expect(after(external)).toBe("False/BackendNotFound");
+    expect(rig.translator.table.endpoints.size).toBe(0);
+    expect(after(serviceYaml("web"))).toBe("True/ResolvedRefs");
+    expect(rig.translator.table.endpoints.size).toBe(1);
+    const headless = serviceYaml("web").replace("spec: {", "spec: {clusterIP: None, ");
+    expect(rig.apply(headless)?.translations.size ?? 0).toBeLessThanOrEqual(1);
+    expect(rig.translator.table.endpoints.size).toBe(1);
+  });
+
+  test("F42: a route of more than a megabyte is translated like any other, and says so", () => {
+    const value = "x".repeat(4096);
+    const matches = Array.from(
+      { length: 64 },
+      (_, i) =>
+        `{headers: [${Array.from({ length: 6 }, (_unused, h) => `{name: h${h}, value: "${i}-${h}-${value.slice(8)}"}`).join(", ")}]}`,
+    );
+    const spec = `rules: [{matches: [${matches.join(", ")}], ${WEB}}]`;
+    expect(spec.length).toBeGreaterThan(1.4 * 1024 * 1024);
+    const { status, table } = translated(spec);
+    expect([brief(status, "Accepted"), table?.entries.length]).toEqual(["True/Accepted", 64]);
+  });
+
   test("F35: a Service that goes and comes back needs no touch of the route", () => {
     const rig = pipeline();
     rig.apply(serviceYaml("web") + routeYaml("r", rule(WEB)));
