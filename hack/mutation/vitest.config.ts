@@ -2,7 +2,16 @@ import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { defineConfig } from "vitest/config";
 
 /** The files whose tests take long, last: most mutants are noticed before. */
-const LAST = ["feature/status", "feature/leader", "feature/replicas", "provisioner", "incremental", "tenants", "isolation", "fuzz"];
+const LAST = [
+  "feature/status",
+  "feature/leader",
+  "feature/replicas",
+  "provisioner",
+  "incremental",
+  "tenants",
+  "isolation",
+  "fuzz",
+];
 
 class ShortFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
