@@ -6,9 +6,10 @@ import { join } from "node:path";
 import { type ConnectionOptions, connect as tlsConnect } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
+import { followTime } from "../../src/commands/engine.ts";
 import { clientHello } from "../support/client-hello.ts";
 import { freePort } from "../support/data-plane.ts";
-import { GATEWAY, WEB, rigWith } from "../support/gateway-rig.ts";
+import { GATEWAY, WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
 
@@ -106,6 +107,30 @@ describe("TLS", () => {
       .map((c) => `${c?.status ?? ""}/${c?.reason ?? ""}`);
     expect(resolved).toEqual(["False/InvalidCertificateRef", "True/ResolvedRefs"]);
     expect(JSON.stringify(status)).not.toContain("PRIVATE KEY");
+  });
+
+  test("B46, F28: an expired certificate is served where there is no other, and status says so", async () => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    const { cert, key } = pki.issue("expired", "/CN=expired", "subjectAltName=DNS:one.example.com", "EC P-256", 0);
+    await new Promise((resolve) => setTimeout(resolve, 1100));
+    const stop = new AbortController();
+    cleanups.push(async () => Promise.resolve(stop.abort()));
+    followTime(rig.engine, stop.signal);
+    const secret = secretYaml("one", readFileSync(cert, "utf8"), readFileSync(key, "utf8"));
+    await rig.publish(secret + GATEWAY(port, HTTPS("one")));
+    expect(await handshake(port, "one.example.com")).toBe("expired");
+    const resolved = (): string => {
+      const status = rig.engine.controller.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+      const found = status?.listeners[0]?.conditions.find(({ type }) => type === "ResolvedRefs");
+      return `${found?.status}/${found?.reason}: ${found?.message}`;
+    };
+    expect(resolved()).toMatch(/^False\/InvalidCertificateRef: .*the certificate of Secret default\/one expired at /);
+    await rig.publish(good() + GATEWAY(port, HTTPS("one")));
+    expect([await handshake(port, "one.example.com"), resolved()]).toEqual([
+      "one",
+      "True/ResolvedRefs: All references resolve.",
+    ]);
   });
 
   test("F28: a Secret that is deleted takes its certificate with it, with and without SNI", async () => {
