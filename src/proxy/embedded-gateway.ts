@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
@@ -35,6 +36,7 @@ export class EmbeddedGateway {
       options: { showReason },
       observe,
       random,
+      identity: randomUUID(),
       mirrors: new Set(),
     };
   }

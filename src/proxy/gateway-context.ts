@@ -23,6 +23,8 @@ export interface GatewayContext {
   readonly clusters: Clusters;
   readonly options: GatewayOptions;
   readonly observe: GatewayObserver;
+  /** Unguessable, and different for each process. */
+  readonly identity: string;
   /** Copies on their way, which nobody waits for. */
   readonly mirrors: Set<Attempt>;
   /** Uniform in [0, 1). */

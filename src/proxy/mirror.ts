@@ -5,6 +5,10 @@ import type { GatewayContext } from "./gateway-context.ts";
 import { backendHeaders } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
 
+/** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
+const MIRRORED_BY = "x-serviceroute-mirrored-by";
+const makersOf = ({ request }: Forwarding): readonly string[] => request.header(MIRRORED_BY)?.split(",") ?? [];
+
 const NOBODY: ReadonlySet<string> = new Set();
 const MIRROR_TIMEOUT_MS = 10_000;
 
@@ -27,6 +31,7 @@ export function sendMirrors(
   mirrors: readonly Mirror[],
   body: RequestBody | undefined,
 ): void {
+  if (mirrors.length === 0 || makersOf(parts).includes(context.identity)) return;
   const chosen = mirrors.filter(({ share }) => share > 0 && context.random() < share);
   if (chosen.length === 0 || parts.upgrade !== undefined) return;
   if (body === undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, null);
@@ -39,13 +44,9 @@ export function sendMirrors(
     );
 }
 
-function sendCopy(
-  context: GatewayContext,
-  { request, facts, entry }: Forwarding,
-  { backend }: Mirror,
-  body: Buffer | null,
-): void {
+function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirror, body: Buffer | null): void {
   if (backend.kind === "invalid") return;
+  const { request, facts, entry } = parts;
   const pool = context.clusters
     .get(backend)
     .pick(context.table.endpoints.get(backend.endpoints), NOBODY, entry.rule.policy.connectTimeoutMs);
@@ -59,7 +60,9 @@ function sendCopy(
   context.mirrors.add(attempt);
   const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
   // Before rewrites and header changes, as the order of work has it.
-  const headers = backendHeaders(request, facts, request.authority, []);
+  const makers = [...makersOf(parts), context.identity].join(",");
+  const marked = { set: [[MIRRORED_BY, makers] as const], add: [], remove: [] };
+  const headers = backendHeaders(request, facts, request.authority, [marked]);
   attempt.send(lease, {
     method: request.method,
     path: `${request.path}${request.search}`,

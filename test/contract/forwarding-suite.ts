@@ -244,6 +244,21 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       ]);
     });
 
+    test("B40: a mirror that leads to the gateway itself is copied once, not for ever", async () => {
+      const mirror = "filters: [{type: RequestMirror, requestMirror: {backendRef: {name: self, port: 80}}}]";
+      await rig.publish(
+        serviceYaml("web", [web.port]) +
+          serviceYaml("self", [rig.port]) +
+          routeYaml("r", `rules: [{${mirror}, ${WEB}}]`),
+      );
+      expect((await rig.ask("/loop")).body).toBe("web");
+      await until("the copy has come", () => web.seen.length === 2);
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(web.seen.map(({ url }) => url)).toEqual(["/loop", "/loop"]);
+      expect((await rig.ask("/b", { headers: { "x-serviceroute-mirrored-by": "guessed" } })).body).toBe("web");
+      await until("that is copied all the same", () => web.seen.length === 4);
+    });
+
     test("a mirror by percent gets its share", async () => {
       await serve(
         `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}, fraction: {numerator: 1, denominator: 4}}}], ${WEB}`,
