@@ -275,7 +275,9 @@ describe("certificates of a listener", () => {
       `${field}: the certificate of ${NAME} is not valid before ${new Date(validFrom).toISOString()}`,
     );
     expect(served(made)).toEqual([[NAME, "one.example.com"]]);
-    made.translator.setTime(validFrom);
+    made.translator.setTime(validFrom - 60_001);
+    expect(made.settled()).toContain("is not valid before");
+    made.translator.setTime(validFrom - 60_000);
     expect(made.settled()).toBe(GOOD);
   });
 
