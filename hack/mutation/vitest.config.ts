@@ -30,7 +30,7 @@ export default defineConfig({
     include: [
       "test/table/**/*.test.ts",
       "test/golden/**/*.test.ts",
-      "test/feature/{status,leader,replicas,provisioner}.test.ts",
+      "test/feature/{status,events,leader,replicas,provisioner}.test.ts",
     ],
     exclude: ["project", "argocd", "memory", "manifest"].map((name) => `test/table/${name}.test.ts`),
     testTimeout: 60_000,

@@ -129,13 +129,13 @@ export class Leader {
   }
 
   /** A PUT with the version that was read: of two that try, one gets a conflict. */
-  async #write(lease: Lease, holder: string, signal?: AbortSignal): Promise<Lease> {
+  async #write(lease: Lease, holder: string, signal: AbortSignal): Promise<Lease> {
     const body = { ...lease, spec: this.#spec(lease, holder) };
     return this.#parts.client.json<Lease>({
       method: "PUT",
       path: `${this.#path}/${this.#parts.name}`,
       body,
-      ...(signal === undefined ? {} : { signal }),
+      signal,
     });
   }
 

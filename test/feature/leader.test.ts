@@ -26,13 +26,14 @@ afterEach(async () => {
 /** A Lease as an API server keeps it: a write with an old version is a conflict. */
 class LeaseApi {
   readonly api: FakeApi;
-  /** 0: the connection is cut; else the status of every answer. */
+  /** 0: the connection is cut, -1: there is no answer; else the status of every answer. */
   failing: number | undefined;
   stored: Stored | undefined;
   #version = 1;
 
   constructor() {
     this.api = new FakeApi((call, response, incoming) => {
+      if (this.failing === -1) return;
       if (this.failing === 0) return void incoming.socket.destroy();
       if (this.failing !== undefined) return reply(response, this.failing, {});
       if (call.method === "GET")
@@ -58,11 +59,18 @@ class LeaseApi {
   }
 }
 
+interface Line {
+  readonly msg: string;
+  readonly leading?: boolean;
+  readonly code?: string;
+  readonly err?: unknown;
+}
+
 async function rigWith(state: LeaseApi, random = 0) {
-  const lines: { msg: string; level: number }[] = [];
+  const lines: Line[] = [];
   const sink = new Writable({
     write: (chunk: Buffer, _encoding, done) => {
-      lines.push(JSON.parse(chunk.toString()) as { msg: string; level: number });
+      lines.push(JSON.parse(chunk.toString()) as Line);
       done();
     },
   });
@@ -86,21 +94,25 @@ async function rigWith(state: LeaseApi, random = 0) {
     await running;
   };
   cleanups.push(stop);
-  return Object.assign(rig, { leader, stop, said: () => lines.map(({ msg }) => msg) });
+  return Object.assign(rig, { leader, stop, lines, said: () => lines.map(({ msg }) => msg) });
 }
 
 describe("the leader", () => {
   test("F11: makes the Lease where there is none, renews it, and gives it back on the way out", async () => {
     const state = new LeaseApi();
-    const rig = await rigWith(state);
+    const rig = await rigWith(state, 1);
     await until("leading", () => rig.leader.isLeader);
+    const started = performance.now();
     const [made] = state.writes();
     expect([made?.method, made?.path, made?.body.kind]).toEqual(["POST", LEASES, "Lease"]);
+    expect(state.api.calls[0]).toMatchObject({ method: "GET", path: `${LEASES}/l` });
+    expect((made?.body as { apiVersion?: string }).apiVersion).toBe("coordination.k8s.io/v1");
     expect(made?.body.metadata).toEqual({ name: "l", namespace: "n" });
     const { renewTime, acquireTime, ...spec } = made?.body.spec ?? { renewTime: "", acquireTime: "" };
     expect(spec).toEqual({ holderIdentity: "me", leaseDurationSeconds: 15, leaseTransitions: 0 });
     expect([renewTime === acquireTime, renewTime]).toEqual([true, expect.stringMatching(/\.[0-9]{6}Z$/)]);
     await until("renewed", () => state.writes().length === 2, 5000);
+    expect(performance.now() - started).toBeGreaterThan(2200);
     const [, renewed] = state.writes();
     expect([renewed?.method, renewed?.path]).toEqual(["PUT", `${LEASES}/l`]);
     expect(renewed?.body.spec).toMatchObject({ holderIdentity: "me", acquireTime, leaseTransitions: 0 });
@@ -108,7 +120,10 @@ describe("the leader", () => {
     await rig.stop();
     expect(rig.leader.isLeader).toBe(false);
     expect(state.stored?.spec).toMatchObject({ holderIdentity: "", leaseDurationSeconds: 1, leaseTransitions: 1 });
-    expect(rig.said()).toEqual(["leading: writing statuses", "not leading"]);
+    expect(rig.lines.map(({ msg, leading }) => [msg, leading])).toEqual([
+      ["leading: writing statuses", true],
+      ["not leading", false],
+    ]);
   });
 
   test("F11: takes a Lease that was given back at once, and counts that it changed hands", async () => {
@@ -119,6 +134,35 @@ describe("the leader", () => {
     expect(state.stored?.spec).toMatchObject({ holderIdentity: "me", leaseTransitions: 5, leaseDurationSeconds: 15 });
     expect(state.stored?.spec.acquireTime).not.toContain("2020");
   });
+
+  test("takes a Lease that says nothing after the time that such a Lease lasts", async () => {
+    const state = new LeaseApi();
+    state.stored = { metadata: { resourceVersion: "9" } } as Stored;
+    const rig = await rigWith(state);
+    await until("leading", () => rig.leader.isLeader);
+    expect(state.stored?.spec).toMatchObject({ holderIdentity: "me", leaseTransitions: 1 });
+    await rig.stop();
+    const held = new LeaseApi();
+    held.set({ holderIdentity: "other" });
+    held.stored = { ...held.stored!, spec: { holderIdentity: "other" } as Stored["spec"] };
+    const waiting = await rigWith(held);
+    await until("asked", () => held.api.calls.length === 1);
+    waiting.ms = 15_001;
+    await until("taken", () => waiting.leader.isLeader, 5000);
+  });
+
+  test("F12: an API server that says nothing is given up after four seconds, and nobody waits for it at the end", async () => {
+    const state = new LeaseApi();
+    state.failing = -1;
+    const rig = await rigWith(state);
+    await until("given up", () => rig.lines.length === 1, 6000);
+    expect(rig.lines[0]).toMatchObject({ err: expect.any(String) as string, code: expect.any(String) as string });
+    await until("asked again", () => state.api.calls.length === 2, 5000);
+    const started = performance.now();
+    await rig.stop();
+    expect(performance.now() - started).toBeLessThan(1000);
+    expect(rig.lines.length).toBe(1);
+  }, 20_000);
 
   test("after a restart its own Lease is its own at once", async () => {
     const state = new LeaseApi();
@@ -202,6 +246,10 @@ describe("the leader", () => {
     state.failing = 500;
     await rig.stop();
     expect(rig.leader.isLeader).toBe(false);
-    expect(rig.said()).toContain("the lease could not be released; it runs out by itself");
+    expect(rig.lines.find(({ msg }) => msg === "the lease could not be released; it runs out by itself")).toMatchObject(
+      {
+        err: { message: expect.any(String) as string },
+      },
+    );
   });
 });

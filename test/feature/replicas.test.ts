@@ -1,7 +1,8 @@
+import { Writable } from "node:stream";
+import { pino } from "pino";
 import { afterEach, describe, expect, test } from "vitest";
 import type { ListenerReport, ReplicaReport } from "../../src/routing/programmed.ts";
 import { Replicas } from "../../src/status/replicas.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
 import { until } from "../support/data-plane.ts";
 import { type Call, FakeApi, isWatch, line, list, reply } from "../support/fake-api.ts";
 
@@ -29,6 +30,8 @@ afterEach(async () => {
 async function rigWith(items: readonly object[], write: (call: Call) => number = () => 200) {
   const rig = {
     ready: true,
+    ms: 0,
+    said: [] as { msg: string; err?: string; lease?: string }[],
     listeners: { serving: new Set(["d1"]), failed: new Map() } as ListenerReport,
     reports: [] as (readonly ReplicaReport[])[],
     send: undefined as ((event: string) => void) | undefined,
@@ -44,13 +47,19 @@ async function rigWith(items: readonly object[], write: (call: Call) => number =
       reply(response, status, status < 400 ? { kind: "Lease" } : { kind: "Status", code: status, reason: "x" });
     }
   });
+  const sink = new Writable({
+    write: (chunk: Buffer, _encoding, done) => {
+      rig.said.push(JSON.parse(chunk.toString()) as (typeof rig.said)[number]);
+      done();
+    },
+  });
   const replicas = new Replicas({
     client: await api.start(),
     namespace: "system",
     identity: "me",
-    log: createLogger("silent"),
+    log: pino(sink),
     random: () => 0,
-    monotonic: () => performance.now(),
+    monotonic: () => performance.now() + rig.ms,
     isReady: () => rig.ready,
     listeners: () => rig.listeners,
     reported: (others) => rig.reports.push(others),
@@ -142,5 +151,28 @@ describe("a replica", () => {
     await until("gone", () => rig.reports.length > 2);
     expect(rig.reports[2]).toEqual([]);
     expect(rig.api.calls.find(isWatch)?.query.get("labelSelector")).toBe("serviceroute.dev/replica=true");
+  });
+
+  test.for<[number, readonly string[]]>([
+    [200, []],
+    [500, ["the report of a replica that is gone could not be removed"]],
+  ])("removes what one that has been gone for a minute left, in that version alone: %s", async ([status, said]) => {
+    const rig = await rigWith([leaseOf("a", "3", "7")], () => status);
+    await until("watching", () => rig.send !== undefined);
+    for (let version = 11; version < 18; version++) {
+      rig.ms += 10_000;
+      rig.send?.(line("MODIFIED", leaseOf("me", String(version), "1")));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await until("removed", () => rig.writes("DELETE").length === 1);
+    expect(rig.writes("DELETE")[0]).toMatchObject({
+      path: `${LEASES}/serviceroute-replica-a`,
+      body: { preconditions: { resourceVersion: "3" } },
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(rig.said.map(({ msg }) => msg)).toEqual(said);
+    for (const one of rig.said)
+      expect(one).toMatchObject({ lease: "serviceroute-replica-a", err: expect.any(String) as string });
+    expect(rig.reports.at(-1)).toEqual([]);
   });
 });

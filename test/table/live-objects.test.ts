@@ -27,7 +27,10 @@ describe("what the API server has", () => {
     expect(version(set("9"), set("10"))).toBe("10");
     expect(version(set("10"), set("9"))).toBe("10");
     expect(version(set("10"), set("9", "another"))).toBe("9");
-    expect(version(set("10"), set("opaque"))).toBe("opaque");
+    for (const opaque of ["opaque", "9x", "x9", ""]) {
+      expect(version(set("10"), set(opaque))).toBe(opaque);
+      expect(version(set(opaque), set("9"))).toBe("9");
+    }
     expect(version(set("10"), set("10", "u", {}))).toBe("10");
   });
 
@@ -73,7 +76,13 @@ describe("the report on listeners in a Lease", () => {
     const { serving, failed } = readListeners('{"serving":"a b","failed":{"c":"why","d":7,"e":null}}');
     expect([...serving]).toEqual(["a", "b"]);
     expect([...failed]).toEqual([["c", "why"]]);
-    for (const odd of ['{"serving":"a","failed":null}', '{"serving":["a"],"failed":{}}', '{"failed":{"c":"why"}}'])
+    for (const odd of [
+      '{"serving":"a","failed":"why"}',
+      '{"serving":"a","failed":5}',
+      '{"serving":"a","failed":null}',
+      '{"serving":["a"],"failed":{}}',
+      '{"failed":{"c":"why"}}',
+    ])
       expect(readListeners(odd)).toEqual({ serving: new Set(), failed: new Map() });
   });
 });

@@ -110,6 +110,15 @@ describe("the book of replicas", () => {
     expect(rig.alive()).toEqual([]);
   });
 
+  test("is told nothing new by a list that has what was known", () => {
+    const rig = rigWith(lease("a", "1"));
+    rig.time = 10_000;
+    rig.book.replace([lease("a", "1"), {}]);
+    rig.time = 15_001;
+    expect(rig.alive()).toEqual([]);
+    rig.book.changed([deleted({})]);
+  });
+
   test("gives no lifetime after what is no silence yet", () => {
     const rig = rigWith(lease("a", "1"));
     rig.time = 12_000;

@@ -175,9 +175,9 @@ const statusIn = (
 
 describe("Programmed, once said of a route", () => {
   const conditions = (status: ConditionStatus, message: string) => [
-    wanted("Accepted", "True", message),
+    wanted("Accepted", "True", `accepted ${message}`),
     wanted("Programmed", status, message),
-    wanted("Ready", status, message),
+    wanted("Ready", status, `ready ${message}`),
   ];
   const said = { ...route(conditions("True", "before")), summary: { ...route().summary, proxies: "2/2" } };
   const live = mergeRouteStatus(undefined, said, NOW);
@@ -187,14 +187,28 @@ describe("Programmed, once said of a route", () => {
     const kept = latched(live, now);
     for (const list of [kept, kept.parents[0]!]) {
       expect(["Accepted", "Programmed", "Ready"].map((type) => statusIn(list, type))).toEqual([
-        "True now",
+        "True accepted now",
         "True before",
-        "True before",
+        "True ready before",
       ]);
     }
     expect(kept.summary).toEqual({ hostnames: "*", endpoints: "1/1", proxies: "2/2" });
     const foreign = { ...entry("x"), controllerName: OTHER, conditions: [] };
     expect(statusIn(latched({ ...live, parents: [foreign, ...(live.parents ?? [])] }, now))).toBe("True before");
+  });
+
+  test("is kept where nothing else waits, and beside a status that a former release wrote", () => {
+    const { summary: _, ...bare } = live;
+    const alone = route([wanted("Accepted", "True", "now"), wanted("Programmed", "Unknown", "now")]);
+    const kept = latched({ ...bare, parents: live.parents!.map((one) => ({ ...one, conditions: [] })) }, alone);
+    expect([statusIn(kept), kept.parents.map((parent) => statusIn(parent)), kept.summary]).toEqual([
+      "True before",
+      ["Unknown now"],
+      alone.summary,
+    ]);
+    const { parents: _none, ...parentless } = live;
+    const orphan = route(conditions("Unknown", "now"), []);
+    expect(statusIn(latched(parentless, orphan))).toBe("True before");
   });
 
   test("is kept whatever the order of the parents, and of the fields that name them", () => {
@@ -225,6 +239,10 @@ describe("Programmed, once said of a route", () => {
       [{ ...live, parents: [{ ...live.parents![0]!, controllerName: OTHER }] }, now],
     ],
     ["it is refused", [live, route(conditions("False", "now"))]],
+    [
+      "it is refused while something else waits",
+      [live, route([wanted("Accepted", "Unknown"), wanted("Programmed", "False")])],
+    ],
   ])("is taken back when %s", ([, [before, desired]]) => {
     expect(latched(before, desired)).toBe(desired);
   });
@@ -240,6 +258,24 @@ describe("Programmed, once said of a Gateway", () => {
     const kept = latchedGateway(live, gateway("Unknown", []));
     expect([kept.addresses, messages(kept)]).toEqual([[{ type: "IPAddress", value: "192.0.2.7" }], ["True ", "True "]]);
     expect(statusIn(kept, "Accepted")).toBe("True ");
+    const { listeners: _, ...bare } = live;
+    expect(latchedGateway(bare, gateway("Unknown", [])).listeners).toEqual(listeners);
+  });
+
+  test("is that of its own condition, whatever else is there", () => {
+    const both = (accepted: ConditionStatus, programmed: ConditionStatus): DesiredGatewayStatus => ({
+      ...gateway("True"),
+      conditions: [wanted("Accepted", accepted, "accepted"), wanted("Programmed", programmed, "programmed")],
+    });
+    const [yes, no] = [both("False", "True"), both("True", "False")].map((one) =>
+      mergeGatewayStatus(undefined, one, NOW),
+    );
+    expect(statusIn(latchedGateway(yes, both("True", "Unknown")))).toBe("True programmed");
+    expect(statusIn(latchedGateway(no, both("True", "Unknown")))).toBe("Unknown programmed");
+    const refused = both("Unknown", "False");
+    expect(latchedGateway(yes, refused)).toBe(refused);
+    const nothing = { ...both("Unknown", "True"), conditions: [] };
+    expect(latchedGateway(yes, nothing)).toBe(nothing);
   });
 
   test("is not kept of a listener that is new, or that has failed, or for what else is not known", () => {
