@@ -140,7 +140,7 @@ describe("the leader", () => {
     state.stored = { metadata: { resourceVersion: "9" } } as Stored;
     const rig = await rigWith(state);
     await until("leading", () => rig.leader.isLeader);
-    expect(state.stored?.spec).toMatchObject({ holderIdentity: "me", leaseTransitions: 1 });
+    expect(state.stored.spec).toMatchObject({ holderIdentity: "me", leaseTransitions: 1 });
     await rig.stop();
     const held = new LeaseApi();
     held.set({ holderIdentity: "other" });
