@@ -102,7 +102,7 @@ export class Replicas {
   }
 
   get #name(): string {
-    return `serviceroute-replica-${this.#parts.identity}`.slice(0, 253);
+    return `serviceroute-replica-${this.#parts.identity}`;
   }
 
   #report(): void {
@@ -135,8 +135,8 @@ export class Replicas {
       const called = new AbortController();
       this.#publishNow = () => called.abort();
       const counts = this.#isSynced && this.#parts.isReady();
-      const done = counts ? await this.#publish(signal) : await this.#withdraw();
-      await pause(done ? HEARTBEAT_MS : RETRY_MS, AbortSignal.any([signal, called.signal]));
+      const isDone = counts ? await this.#publish(signal) : await this.#withdraw();
+      await pause(isDone ? HEARTBEAT_MS : RETRY_MS, AbortSignal.any([signal, called.signal]));
       if (called.signal.aborted) await pause(COALESCE_MS, signal);
     }
   }

@@ -73,7 +73,6 @@ export class StatusWriter {
   }
 
   async start(signal: AbortSignal): Promise<void> {
-    signal.addEventListener("abort", () => this.#wake(), { once: true });
     while (!signal.aborted) {
       const waitMs = this.#parts.isLeader() ? this.#launch(signal) : MIN_INTERVAL_MS;
       await this.#rest(waitMs, signal);
@@ -104,10 +103,11 @@ export class StatusWriter {
 
   async #write(key: Key, signal: AbortSignal): Promise<void> {
     const live = this.#parts.live(key);
-    const write = live === undefined ? undefined : this.#parts.desired(key, live);
-    if (live === undefined || write === undefined) return;
+    if (live === undefined) return;
+    const write = this.#parts.desired(key, live);
+    if (write === undefined) return;
     const memory = this.#remember(key);
-    const again = memory.last !== undefined && saysTheSame(memory.last, write.status);
+    const again = saysTheSame(memory.last, write.status);
     if ((again && this.#isFighting(key, memory, live)) || !this.#parts.isLeader()) {
       this.#dirty.add(key);
       return;

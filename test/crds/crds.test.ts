@@ -40,7 +40,12 @@ beforeAll(async () => {
   await cluster.start();
   for (const args of [
     ["apply", "--server-side", "-f", join(ROOT, "crds")],
-    ["apply", "--server-side", "-k", join(GATEWAY_API, "config/crd/experimental")],
+    [
+      "apply",
+      "--server-side",
+      "-f",
+      join(GATEWAY_API, "config/crd/experimental/gateway.networking.k8s.io_httproutes.yaml"),
+    ],
     [
       "wait",
       "--for=condition=Established",

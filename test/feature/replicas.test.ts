@@ -17,6 +17,8 @@ const leaseOf = (name: string, version: string, through: string): object => ({
   spec: { holderIdentity: name },
 });
 interface Body {
+  readonly apiVersion: string;
+  readonly kind: string;
   readonly metadata: { readonly annotations: Readonly<Record<string, string>>; readonly labels: object };
   readonly spec: { readonly holderIdentity: string; readonly renewTime: string };
 }
@@ -26,7 +28,7 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
-/** One replica at an API server that holds these Leases; `write` says what it answers to writes. */
+/** One replica at an API server that holds these Leases; `write` says what it answers to writes, 0: nothing. */
 async function rigWith(items: readonly object[], write: (call: Call) => number = () => 200) {
   const rig = {
     ready: true,
@@ -44,6 +46,7 @@ async function rigWith(items: readonly object[], write: (call: Call) => number =
     } else if (call.method === "GET") reply(response, 200, list("10", items));
     else {
       const status = write(call);
+      if (status === 0) return;
       reply(response, status, status < 400 ? { kind: "Lease" } : { kind: "Status", code: status, reason: "x" });
     }
   });
@@ -95,15 +98,21 @@ describe("a replica", () => {
       "serviceroute.dev/served-through": "41",
       "serviceroute.dev/listeners": '{"serving":"d1","failed":{}}',
     });
-    const { metadata, spec } = patch?.body as Body;
-    expect([metadata.labels, spec.holderIdentity]).toEqual([{ "serviceroute.dev/replica": "true" }, "me"]);
+    const { apiVersion, kind, metadata, spec } = patch?.body as Body;
+    expect([apiVersion, kind]).toEqual(["coordination.k8s.io/v1", "Lease"]);
+    expect([metadata.labels, spec]).toMatchObject([
+      { "serviceroute.dev/replica": "true" },
+      { holderIdentity: "me", leaseDurationSeconds: 15 },
+    ]);
     expect(Math.abs(Date.parse(spec.renewTime) - Date.now())).toBeLessThan(60_000);
     expect(spec.renewTime).toMatch(/\.[0-9]{6}Z$/);
     rig.replicas.served("42");
     await until(
       "published again",
       () => annotations(rig.writes("PATCH")[1])["serviceroute.dev/served-through"] === "42",
+      2000,
     );
+    expect([...rig.said]).toEqual([]);
     await rig.end();
     expect(rig.writes("DELETE").map(({ path }) => path)).toEqual([OWN]);
   });
@@ -118,6 +127,12 @@ describe("a replica", () => {
     await until("made", () => rig.writes("POST").length === 2, 5000);
     expect(rig.writes("POST").map(({ path }) => path)).toEqual([LEASES, LEASES]);
     expect(annotations(rig.writes("POST")[1])["serviceroute.dev/served-through"]).toBe("5");
+    expect(rig.said).toMatchObject([
+      {
+        msg: "this replica could not report how far it is, and is not counted without",
+        err: expect.any(String) as string,
+      },
+    ]);
     await new Promise((resolve) => setTimeout(resolve, 1300));
     expect(rig.writes("POST").length).toBe(2);
   });
@@ -126,6 +141,7 @@ describe("a replica", () => {
     const rig = await rigWith([]);
     rig.replicas.synced();
     await until("published", () => rig.writes("PATCH").length === 1);
+    expect(annotations(rig.writes("PATCH")[0])["serviceroute.dev/served-through"]).toBe("0");
     rig.ready = false;
     rig.replicas.publish();
     await until("withdrawn", () => rig.writes("DELETE").length === 1);
@@ -151,6 +167,52 @@ describe("a replica", () => {
     await until("gone", () => rig.reports.length > 2);
     expect(rig.reports[2]).toEqual([]);
     expect(rig.api.calls.find(isWatch)?.query.get("labelSelector")).toBe("serviceroute.dev/replica=true");
+  });
+
+  test("tells at once, but what comes at once together", async () => {
+    const rig = await rigWith([]);
+    rig.replicas.synced();
+    await until("published", () => rig.writes("PATCH").length === 1);
+    for (let version = 1; version <= 20; version++) {
+      rig.replicas.served(String(version));
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    await until(
+      "told",
+      () => annotations(rig.writes("PATCH").at(-1))["serviceroute.dev/served-through"] === "20",
+      2000,
+    );
+    expect(rig.writes("PATCH").length).toBeLessThan(4);
+    const told = rig.writes("PATCH").length;
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    expect(rig.writes("PATCH").length).toBe(told);
+  });
+
+  test("F12: an API server that answers nothing is given up after four seconds, and nobody waits for it at the end", async () => {
+    const rig = await rigWith([], () => 0);
+    rig.replicas.synced();
+    await until("given up", () => rig.said.length === 1, 6000);
+    await until("tried again", () => rig.writes("PATCH").length === 2, 2500);
+    const started = performance.now();
+    await rig.end();
+    expect(performance.now() - started).toBeLessThan(3500);
+    expect(rig.said.map(({ msg }) => msg)).toEqual([
+      "this replica could not report how far it is, and is not counted without",
+      "this replica's report could not be removed; it runs out by itself",
+    ]);
+  }, 20_000);
+
+  test("is told that another says nothing any more though nothing comes over the watch, and is told it once", async () => {
+    const rig = await rigWith([leaseOf("a", "3", "7")]);
+    await until("watching", () => rig.send !== undefined);
+    rig.ms = 10_000;
+    rig.send?.(line("MODIFIED", leaseOf("me", "11", "1")));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    rig.ms = 15_100;
+    await until("told", () => rig.reports.length > 1, 6000);
+    rig.send?.(line("MODIFIED", leaseOf("me", "12", "1")));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(rig.reports).toMatchObject([[{ replica: "a" }], []]);
   });
 
   test.for<[number, readonly string[]]>([

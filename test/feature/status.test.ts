@@ -12,6 +12,13 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0)) await cleanup();
 });
 
+interface Line {
+  readonly msg: string;
+  readonly object?: Key;
+  readonly code?: string;
+  readonly err?: string;
+}
+
 interface Rig {
   readonly api: FakeApi;
   readonly writer: StatusWriter;
@@ -22,7 +29,9 @@ interface Rig {
   readonly results: string[];
   readonly answers: (readonly [Key, object])[];
   /** What was logged. */
+  readonly lines: readonly Line[];
   readonly said: () => string[];
+  readonly stop: () => Promise<void>;
   /** Whether the objects are no more there. */
   gone: boolean;
   leading: boolean;
@@ -41,10 +50,11 @@ async function writerRig(
   const refusals: string[] = [];
   const results: string[] = [];
   const answers: (readonly [Key, object])[] = [];
-  const lines: string[] = [];
+  const lines: Line[] = [];
+  const stopping = new AbortController();
   const sink = new Writable({
     write: (chunk: Buffer, _encoding, done) => {
-      lines.push((JSON.parse(chunk.toString()) as { msg: string }).msg);
+      lines.push(JSON.parse(chunk.toString()) as Line);
       done();
     },
   });
@@ -54,7 +64,12 @@ async function writerRig(
     refusals,
     results,
     answers,
-    said: () => lines,
+    lines,
+    said: () => lines.map(({ msg }) => msg),
+    stop: async () => {
+      stopping.abort();
+      await running;
+    },
     gone: false,
     leading: true,
     now: 0,
@@ -66,18 +81,19 @@ async function writerRig(
       monotonic: () => performance.now() + rig.now,
       isLeader: () => rig.leading,
       live: () => (rig.gone ? undefined : { uid: "u", resourceVersion: rig.version, generation: 1, status: undefined }),
-      desired: desiredOf,
+      desired: (_key, live) => {
+        if ((live as unknown) === undefined) throw new Error("asked about what is not there");
+        return desiredOf();
+      },
       answered: (k, object) => answers.push([k, object]),
       written: (k, result) => results.push(`${k} ${result}`),
       refused: (k, _live, why) => refusals.push(`${k}: ${why}`),
       fighting: (k) => fights.push(k),
     }),
   };
-  const stop = new AbortController();
-  const running = rig.writer.start(stop.signal);
+  const running = rig.writer.start(stopping.signal);
   cleanups.push(async () => {
-    stop.abort();
-    await running;
+    await rig.stop();
     await api.stop();
   });
   return rig;
@@ -85,12 +101,17 @@ async function writerRig(
 
 describe("the status writer", () => {
   test("writes over the version that was read, and only the status", async () => {
+    let contentType: string | undefined;
     const rig = await writerRig(
-      (_call, response) => reply(response, 200, {}),
+      (_call, response, { headers }) => {
+        contentType = headers["content-type"];
+        reply(response, 200, {});
+      },
       () => ({ status: { a: 1 } }),
     );
     rig.writer.mark([key("r")]);
     await until("written", () => rig.api.calls.length === 1);
+    expect(contentType).toBe("application/merge-patch+json");
     expect(rig.api.calls[0]).toMatchObject({
       method: "PATCH",
       path: "/apis/serviceroute.dev/v1alpha1/namespaces/default/serviceroutes/r/status",
@@ -131,6 +152,46 @@ describe("the status writer", () => {
     expect(rig.results).toEqual(["ServiceRoute/default/kept written"]);
   });
 
+  test("what was forgotten and comes again is new: it waits for no second of the old one", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("written", () => rig.results.length === 1);
+    rig.writer.forget(key("r"));
+    rig.writer.mark([key("r")]);
+    await until("written again", () => rig.results.length === 2, 500);
+  });
+
+  test("one that is on its way is not sent again beside it, however long it takes; at the end nobody waits for it", async () => {
+    const rig = await writerRig(
+      () => undefined,
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("sent", () => rig.api.calls.length === 1);
+    rig.now += 5000;
+    rig.writer.mark([key("r")]);
+    await new Promise((resolve) => setTimeout(resolve, 200));
+    expect(rig.api.calls.length).toBe(1);
+    const started = performance.now();
+    await rig.stop();
+    expect(performance.now() - started).toBeLessThan(500);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect([rig.said(), rig.results]).toEqual([[], []]);
+  });
+
+  test("one that failed is tried again without being asked", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, rig.api.calls.length === 1 ? 500 : 200, {}),
+      () => ({ status: {} }),
+    );
+    rig.writer.mark([key("r")]);
+    await until("written", () => rig.results.length === 2, 3000);
+    expect(rig.results[1]).toBe("ServiceRoute/default/r written");
+  });
+
   test("what is new is written at once, though others wait for their second", async () => {
     let n = 0;
     const rig = await writerRig(
@@ -146,10 +207,11 @@ describe("the status writer", () => {
   });
 
   test("who leads no more by the time of the write writes it when it leads again", async () => {
+    let asked = 0;
     const rig = await writerRig(
       (_call, response) => reply(response, 200, {}),
       () => {
-        rig.leading = false;
+        rig.leading = ++asked > 1;
         return { status: {} };
       },
     );
@@ -157,6 +219,8 @@ describe("the status writer", () => {
     await until("asked", () => !rig.leading);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect(rig.api.calls).toEqual([]);
+    rig.leading = true;
+    await until("written", () => rig.api.calls.length === 1, 3000);
   });
 
   test.for<[number, readonly string[], readonly string[]]>([
@@ -173,6 +237,8 @@ describe("the status writer", () => {
     await until("asked", () => rig.api.calls.length === 1);
     await new Promise((resolve) => setTimeout(resolve, 100));
     expect([rig.results.map((one) => one.split(" ")[1]), rig.said()]).toEqual([results, said]);
+    for (const one of rig.lines) expect(one).toMatchObject({ object: key("r"), err: expect.any(String) as string });
+    if (status === 500) expect(rig.lines[0]?.code).toBe("server");
   });
 
   test("at most once a second an object, the newest", async () => {
@@ -248,6 +314,8 @@ describe("the status writer", () => {
     await until("some are on their way", () => open.length >= 8);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect(open.length).toBe(8);
+    open.shift()?.();
+    await until("the next goes when one is done", () => open.length === 8, 500);
     while (rig.results.length < 20) {
       open.splice(0).forEach((answer) => answer());
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -288,10 +356,25 @@ describe("the status writer", () => {
     rig.writer.mark([key("r")]);
     await new Promise((resolve) => setTimeout(resolve, 300));
     expect([written, rig.api.calls.length]).toEqual([5, 5]);
-    expect(rig.said()).toHaveLength(1);
+    expect(rig.lines).toMatchObject([
+      { msg: "another controller keeps rewriting this status; waiting a minute", object: key("r") },
+    ]);
     rig.now += 61_000;
     rig.writer.mark([key("r")]);
     await until("a minute later it is written again", () => rig.api.calls.length === 6, 5000);
+  });
+
+  test("F23: what is changed back now and then, but not five times within a minute, is no fight", async () => {
+    const rig = await writerRig(
+      (_call, response) => reply(response, 200, {}),
+      () => ({ status: { mine: true } }),
+    );
+    for (let round = 1; round <= 8; round++) {
+      rig.now += 16_000;
+      rig.writer.mark([key("r")]);
+      await until("written", () => rig.api.calls.length === round);
+    }
+    expect([rig.fights, rig.said()]).toEqual([[], []]);
   });
 
   test("F23: what changes in nothing but a time says the same, and what differs is no fight", async () => {
