@@ -1,18 +1,36 @@
 /**
- * `npm run test:mutation [FOLDER|FILE...]`: changes the code in small ways and counts the changes that no test notices.
- * Takes more than an hour for `routing translate status`; the report of each folder goes into docs/reports, that of a
- * file to the terminal.
+ * `npm run test:mutation -- [--changed] [FOLDER|FILE...]`: changes the code in small ways and counts the changes that no
+ * test notices. Takes two hours for `routing translate status`; the report of each folder goes into docs/reports, that
+ * of a file to the terminal. With `--changed` what was noticed before by a test that is still the same, in code that is
+ * still the same, is not tried again.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 
 const ROOT = join(import.meta.dirname, "..");
 const TOOL = join(import.meta.dirname, "mutation");
 const REPORTS = join(ROOT, "docs/reports");
+
+/** Why no test notices some changes: the first that fits. Whatever is left out fits all. */
+interface Reason {
+  readonly reason: string;
+  /** Ends of the names of files. */
+  readonly files?: readonly string[];
+  readonly mutators?: readonly string[];
+  /** Parts of the line that is changed. */
+  readonly lines?: readonly string[];
+  /** Regular expressions for what it is changed to. */
+  readonly replacements?: readonly string[];
+}
+const REASONS = JSON.parse(readFileSync(join(TOOL, "reasons.json"), "utf8")) as readonly Reason[];
+const NO_REASON = "No reason known: a test is missing";
+const { values, positionals } = parseArgs({ options: { changed: { type: "boolean" } }, allowPositionals: true });
+const onlyChanged = values.changed ?? false;
 /** Below src. */
-const places = process.argv.length > 2 ? process.argv.slice(2) : ["routing", "translate", "status"];
+const places = positionals.length > 0 ? positionals : ["routing", "translate", "status"];
 
 interface Mutant {
   readonly status: "Killed" | "Timeout" | "Survived" | "NoCoverage" | "Ignored" | "CompileError" | "RuntimeError";
@@ -40,6 +58,9 @@ function run(place: string): Result {
     reporters: ["json", "progress-append-only"],
     jsonReporter: { fileName: result },
     tempDirName: join(folder, "sandbox"),
+    incremental: true,
+    incrementalFile: join(TOOL, ".last", `${place.replaceAll("/", "-")}.json`),
+    force: !onlyChanged,
     allowEmpty: false,
   };
   writeFileSync(config, JSON.stringify(options));
@@ -54,6 +75,19 @@ function run(place: string): Result {
 
 const counted = (mutants: readonly Mutant[], ...states: Mutant["status"][]): number =>
   mutants.filter(({ status }) => states.includes(status)).length;
+
+function reasonOf(file: string, line: string, { mutatorName, replacement = "" }: Mutant): string {
+  const fits = (wanted: readonly string[] | undefined, test: (one: string) => boolean): boolean =>
+    wanted === undefined || wanted.some(test);
+  const found = REASONS.find(
+    ({ files, mutators, lines, replacements }) =>
+      fits(files, (end) => file.endsWith(end)) &&
+      fits(mutators, (name) => name === mutatorName) &&
+      fits(lines, (part) => line.includes(part)) &&
+      fits(replacements, (pattern) => new RegExp(pattern, "s").test(replacement)),
+  );
+  return found?.reason ?? NO_REASON;
+}
 
 const shown = ({ replacement = "" }: Mutant): string =>
   replacement.replaceAll(/\s+/g, " ").replaceAll("`", "'").slice(0, 60);
@@ -71,15 +105,23 @@ function row(name: string, mutants: readonly Mutant[]): string {
 function reportOf(place: string, { files }: Result): string {
   const named = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
   const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
-  const survivors = named.flatMap(([file, { mutants }]) =>
-    mutants
+  const survivors = named.flatMap(([file, { mutants }]) => {
+    const lines = readFileSync(join(ROOT, file), "utf8").split("\n");
+    return mutants
       .filter(({ status }) => status === "Survived" || status === "NoCoverage")
-      .map((mutant) => `${file}:${mutant.location.start.line} ${mutant.mutatorName} → \`${shown(mutant)}\``),
+      .map((mutant) => {
+        const { line } = mutant.location.start;
+        const text = `${file}:${line} ${mutant.mutatorName} → \`${shown(mutant)}\``;
+        return { reason: reasonOf(file, lines[line - 1] ?? "", mutant), text };
+      });
+  });
+  const byReason = Object.entries(Object.groupBy(survivors, ({ reason }) => reason)).sort(
+    ([a, x = []], [b, y = []]) => Number(a === NO_REASON) - Number(b === NO_REASON) || y.length - x.length,
   );
   const all = named.flatMap(([, { mutants }]) => mutants);
   return `# Mutation run: ${place}
 
-${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation ${place}\`. The score counts what no
+${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation -- ${onlyChanged ? "--changed " : ""}${place}\`. The score counts what no
 test runs as unnoticed; values that are made once, when a module is loaded, are left out.
 
 | file | score % | noticed | survived | not run |
@@ -88,7 +130,7 @@ ${[row("all", all), ...named.map(([file, { mutants }]) => row(file, mutants))].j
 
 ## Not noticed
 
-${survivors.map((line) => `- ${line}`).join("\n")}
+${byReason.map(([reason, ones = []]) => `### ${reason}\n\n${ones.map(({ text }) => `- ${text}`).join("\n")}`).join("\n\n")}
 `;
 }
 
