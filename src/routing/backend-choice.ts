@@ -64,9 +64,7 @@ export function sharePercents(weights: readonly number[]): readonly number[] {
   const exact = weights.map((weight) => (weight * 100) / sum);
   const floors = exact.map(Math.floor);
   const missing = 100 - floors.reduce((total, share) => total + share, 0);
-  const byRemainder = exact
-    .map((share, i) => ({ i, rest: share - Math.floor(share) }))
-    .sort((a, b) => b.rest - a.rest || a.i - b.i);
+  const byRemainder = exact.map((share, i) => ({ i, rest: share - Math.floor(share) })).sort((a, b) => b.rest - a.rest);
   for (const { i } of byRemainder.slice(0, missing)) floors[i] = (floors[i] ?? 0) + 1;
   return floors;
 }

@@ -1,4 +1,4 @@
-import { ANY_HOST, bySpecificity, covers } from "./hostname.ts";
+import { bySpecificity, covers } from "./hostname.ts";
 import type { Listener } from "./listener.ts";
 import type { RequestView } from "./match.ts";
 import type { MatchEntry } from "./precedence.ts";
@@ -7,8 +7,8 @@ import type { RoutingTableView } from "./routing-table.ts";
 export type Decision =
   | { readonly kind: "route"; readonly listener: Listener; readonly hostname: string; readonly entry: MatchEntry }
   | { readonly kind: "noRoute"; readonly listener?: Listener; readonly hostname?: string }
-  /** The Host belongs to another listener than the one that the TLS handshake chose. */
-  | { readonly kind: "misdirected"; readonly listener: Listener };
+  /** The Host belongs to another listener than the one that the TLS handshake chose, which may be gone meanwhile. */
+  | { readonly kind: "misdirected"; readonly listener: Listener | undefined };
 
 /** The listener of a socket with the most specific hostname that covers `host`. */
 export function listenerFor(listeners: readonly Listener[], host: string): Listener | undefined {
@@ -38,9 +38,9 @@ export function decide(
   const listeners = table.listenersOn(socket);
   const listener = listenerFor(listeners, host);
   const handshake = serverName === "" ? listener : listenerFor(listeners, serverName);
-  if (handshake !== undefined && listener !== handshake) return { kind: "misdirected", listener: handshake };
+  if (listener !== handshake) return { kind: "misdirected", listener: handshake };
   if (listener === undefined) return { kind: "noRoute" };
-  const found = table.virtualHost(listener.id, host === "" ? ANY_HOST : host);
+  const found = table.virtualHost(listener.id, host);
   if (found === undefined) return { kind: "noRoute", listener };
   const entry = found.host.match(request);
   if (entry === undefined) return { kind: "noRoute", listener, hostname: found.hostname };

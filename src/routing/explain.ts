@@ -2,6 +2,7 @@ import type { Key } from "../api/keys.ts";
 import { isPreflight } from "./preflight.ts";
 import { effectiveWeights, sharePercents } from "./backend-choice.ts";
 import { listenerFor } from "./decide.ts";
+import { authorityOf } from "./endpoints.ts";
 import type { Listener } from "./listener.ts";
 import { type RequestView, pathMatches, unmetCondition } from "./match.ts";
 import { type MatchEntry, decidingStep } from "./precedence.ts";
@@ -129,7 +130,7 @@ function explainBackends(table: RoutingTableView, { action }: RouteRule): Explai
     };
     if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
     const set = lookup(target.endpoints);
-    const addresses = (set?.usable ?? []).map(({ address, port }) => `${address}:${port}`);
+    const addresses = (set?.usable ?? []).map(authorityOf);
     return {
       ...base,
       endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses },

@@ -27,7 +27,7 @@ function normaliseEscapes(raw: string): PathResult {
 
 function resolveDots(path: string): string {
   const out: string[] = [];
-  const segments = path.split("/").slice(1);
+  const segments = path.split("/");
   for (const [i, segment] of segments.entries()) {
     const last = i === segments.length - 1;
     if (segment === "..") out.pop();

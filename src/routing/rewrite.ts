@@ -1,11 +1,11 @@
 import { normalisePath } from "./request-path.ts";
 import type { PathChange, PathMatch, Redirect } from "./rule.ts";
 
-/** `replacement` and what follows the matched prefix, joined by exactly one slash. */
+/** `replacement` and what follows the matched prefix (nothing, or what starts with a slash), joined by exactly one slash. */
 function joinPrefix(replacement: string, rest: string): string {
   if (rest === "") return replacement === "" ? "/" : replacement;
   const head = replacement.endsWith("/") ? replacement.slice(0, -1) : replacement;
-  return `${head}${rest.startsWith("/") ? rest : `/${rest}`}`;
+  return head + rest;
 }
 
 /** One leading slash, then nothing that would end the path or the request line. */

@@ -96,6 +96,18 @@ describe("weights", () => {
     });
   });
 
+  test("one backend alone is chosen without a draw, unless its weight is 0", () => {
+    const [one, none] = [backend("a", 5, "up"), backend("a", 0, "up")];
+    expect(chooseBackend([one], false, lookup, 1)).toEqual({ kind: "backend", backend: one, index: 0 });
+    expect(chooseBackend([none], false, lookup, 0)).toEqual({ kind: "none", reason: "NoBackends" });
+  });
+
+  test("a backend of weight 0 is nobody to redistribute to, nor one whose endpoints were never seen", () => {
+    const backends = [backend("a", 0, "up"), backend("b", 5, "empty")];
+    expect(effectiveWeights(backends, true, lookup)).toEqual([0, 5]);
+    expect(effectiveWeights([backend("a", 1, "up"), backend("b", 5, "up")], true, () => undefined)).toEqual([1, 5]);
+  });
+
   test("B19: the same backend twice gets both weights", () => {
     const backends = [backend("a", 1, "up"), backend("b", 1, "up"), backend("a", 2, "up")];
     const picks = [0, 0.25, 0.5, 0.75].map((unit) => chooseBackend(backends, false, lookup, unit));

@@ -67,6 +67,9 @@ describe("which listener, hostname and rule serve a request", () => {
     expect(decide(only.translator.table, "127.0.0.1:81", "", "x.test", view())).toEqual({ kind: "noRoute" });
     expect(decide(only.translator.table, "127.0.0.1:81", "a.b.test", "x.test", view()).kind).toBe("misdirected");
     expect(decide(only.translator.table, "127.0.0.1:81", "x.test", "x.test", view())).toEqual({ kind: "noRoute" });
+    expect(decide(only.translator.table, "127.0.0.1:81", "gone.test", "a.b.test", view())).toEqual({
+      kind: "misdirected",
+    });
   });
 
   test("specificity is a total order: precise before wild, longer before shorter, then by text", () => {
@@ -81,6 +84,7 @@ describe("which listener, hostname and rule serve a request", () => {
       "*",
     ]);
     expect(bySpecificity("a.test", "a.test")).toBe(0);
+    expect(bySpecificity("b.test", "a.test")).toBeGreaterThan(0);
   });
 });
 
@@ -146,6 +150,27 @@ describe("explain", () => {
       ["all", "PathPrefix /", "matches, but loses on path"],
       ["rules[0]", "PathPrefix /", "hostname *.test is less specific than a.test"],
     ]);
+  });
+
+  test("cookies and query parameters that do not match are named", () => {
+    const rig = rigOf(
+      routeYaml(
+        "r",
+        `rules: [{matches: [{cookies: [{name: c, value: v}]}], ${WEB}}, {matches: [{queryParams: [{name: q, value: v}]}], ${WEB}}]`,
+      ),
+    );
+    expect(of(rig, "a.test").losers.map(({ why }) => why)).toEqual([
+      "cookie c does not match",
+      "query parameter q does not match",
+    ]);
+  });
+
+  test("an endpoint of IPv6 is written as it is dialled", () => {
+    const rig = rigOf(routeYaml("r", `rules: [{backendRefs: [{name: six, port: 80}]}]`));
+    const slice =
+      "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: six-1, labels: {kubernetes.io/service-name: six}}\naddressType: IPv6\nports: [{port: 9001}]\nendpoints: [{addresses: ['2001:db8::1']}]\n";
+    rig.apply(serviceYaml("six", []) + slice);
+    expect(of(rig, "a.test").winner?.backends[0]?.endpoints?.addresses).toEqual(["[2001:db8::1]:9001"]);
   });
 
   test("matches in words", () => {

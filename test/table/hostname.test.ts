@@ -38,6 +38,16 @@ describe("hostname of a request", () => {
     },
   );
 
+  test("B7: a host has at most the length of a name with its dot and a port", () => {
+    expect(hostOf("a".repeat(260))).toStrictEqual({ host: "a".repeat(260) });
+    expect(hostOf("a".repeat(261))).toBeUndefined();
+  });
+
+  test("a port is told beside it, where there is one", () => {
+    expect(hostOf("a.test:8080")).toStrictEqual({ host: "a.test", port: 8080 });
+    expect(hostOf("a.test")).toStrictEqual({ host: "a.test" });
+  });
+
   test("B4: wildcards cover one label or more, never the apex", () => {
     expect([...coveringHostnames("a.b.example.com")]).toEqual([
       "a.b.example.com",
@@ -47,6 +57,7 @@ describe("hostname of a request", () => {
       "*",
     ]);
     expect([...coveringHostnames("example.com")]).not.toContain("*.example.com");
+    expect([...coveringHostnames(".example.com")]).toEqual([".example.com", "*.com", "*"]);
   });
 });
 

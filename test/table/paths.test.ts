@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { RouteMatch } from "../../src/api/match.ts";
 import { pathMatches } from "../../src/routing/match.ts";
-import { compileRegex } from "../../src/routing/regex.ts";
+import { compileRegex, highestGroup } from "../../src/routing/regex.ts";
 import { normalisePath } from "../../src/routing/request-path.ts";
 import { changedPath, redirectLocation } from "../../src/routing/rewrite.ts";
 import { translateMatch } from "../../src/translate/match.ts";
@@ -68,6 +68,17 @@ describe("patterns", () => {
     },
   );
 
+  test("B22: one of 1,024 characters is taken, a longer one named as what it is", () => {
+    expect(compileRegex("a".repeat(1024)).ok).toBe(true);
+    expect(compileRegex("a".repeat(1025))).toEqual({ ok: false, message: "pattern is longer than 1024 characters" });
+  });
+
+  test("the highest group of a substitution, where a backslash may stand for itself", () => {
+    expect([String.raw`\\\9`, String.raw`\1\3\2`, String.raw`\\`, "x", String.raw`\0`].map(highestGroup)).toEqual([
+      9, 3, -1, -1, 0,
+    ]);
+  });
+
   test.for(["(a+)+$", "(.*a){20}"])("B21, S22: %s takes linear time", (source) => {
     const compiled = compileRegex(source);
     if (!compiled.ok) throw new Error(compiled.message);
@@ -92,12 +103,25 @@ describe("one form of a request path", () => {
     ["/a/", "/a/"],
     ["/a/..", "/"],
     ["/a/b/.", "/a/b/"],
+    ["/a/b/..", "/a/"],
+    ["/..", "/"],
   ] as const)("B49: %s is %s", ([raw, path]) => {
     expect(normalisePath(raw)).toEqual({ ok: true, path });
   });
 
-  test.for(["/%2f", "/%5c", "/%00", "/%zz", "/a\\b", "*", "http://x/", "/a#b", "/a b"])("B49: %j is refused", (raw) => {
-    expect(normalisePath(raw).ok).toBe(false);
+  test.for([
+    ["/%2f", "an escaped separator or NUL"],
+    ["/%5c", "an escaped separator or NUL"],
+    ["/%00", "an escaped separator or NUL"],
+    ["/%zz", "a % that is no escape"],
+    ["/%4", "a % that is no escape"],
+    ["/a\\b", "a character that no path may hold"],
+    ["/a#b", "a character that no path may hold"],
+    ["/a b", "a character that no path may hold"],
+    ["*", "a target that does not start with /"],
+    ["http://x/", "a target that does not start with /"],
+  ] as const)("B49: %j is refused: %s", ([raw, problem]) => {
+    expect(normalisePath(raw)).toEqual({ ok: false, problem });
   });
 });
 
@@ -118,6 +142,14 @@ describe("B36: a replaced prefix, as Gateway API's table has it", () => {
   ] as const)("%s with prefix %s replaced by %j is %s", ([path, prefix, value, result]) => {
     expect(changedPath(path, { kind: "prefix", value }, matcher({ path: { type: "PathPrefix", value: prefix } }))).toBe(
       result,
+    );
+  });
+
+  test("of a match that is none it replaces everything", () => {
+    const compiled = compileRegex("/foo.*");
+    if (!compiled.ok) throw new Error(compiled.message);
+    expect(changedPath("/foo/bar", { kind: "prefix", value: "/xyz" }, { kind: "regex", regex: compiled.regex })).toBe(
+      "/xyz",
     );
   });
 });
@@ -152,6 +184,13 @@ describe("redirects", () => {
     [{ statusCode: 302, path: { kind: "full" as const, value: "/y" } }, "http://a.example.com:8080/y?q=1"],
   ] as const)("B34: %j leads to %s", ([redirect, location]) => {
     expect(redirectLocation(request, redirect, match)).toBe(location);
+  });
+
+  test("one whose path cannot be made is none", () => {
+    const compiled = compileRegex("^/");
+    if (!compiled.ok) throw new Error(compiled.message);
+    const path = { kind: "regex", regex: compiled.regex, substitution: "" } as const;
+    expect(redirectLocation(request, { statusCode: 302, path }, match)).toBeUndefined();
   });
 
   test("B34: a path of two slashes cannot become another host", () => {
