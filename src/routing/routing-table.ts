@@ -97,7 +97,7 @@ export class RoutingTable implements RoutingTableView {
         hostnames.map((hostname) => this.#hosts.get(listener)?.get(hostname)?.contenders(entry)[0]),
       );
       const [winner] = winners;
-      const lostEverywhere = winners.length > 0 && winners.every((w) => w !== undefined && w !== entry);
+      const lostEverywhere = winners.every((w) => w !== undefined && w !== entry);
       return lostEverywhere && winner !== undefined ? [{ entry, winner }] : [];
     });
   }

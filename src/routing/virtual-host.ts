@@ -104,7 +104,7 @@ export class VirtualHost {
   contenders(entry: MatchEntry): readonly MatchEntry[] {
     const same = this.#equals(entry);
     const all = this.#regex.find(isCatchAll);
-    if (all === undefined || entry.match.path.kind === "exact") return same;
+    if (all === undefined) return same;
     const isBehind = (other: MatchEntry): boolean => byPrecedence(all, other) < 0;
     if (all === entry) return [...same, ...this.#regex.filter(isBehind), ...[...this.#prefix.values()].flat()];
     return isBehind(entry) ? [all, ...same] : same;

@@ -314,7 +314,14 @@ describe("a pattern for every path", () => {
   test("leaves exact paths, longer patterns and what its own conditions leave", () => {
     expect(shadows(all(".*"), "{path: {type: Exact, value: /a}}")).toBeUndefined();
     expect(shadows(all(".*"), all("/shop/[0-9]+"))).toBeUndefined();
-    expect(shadows(all(".*", ", method: GET"), "{path: {value: /a}}")).toBeUndefined();
+    for (const more of [
+      "method: GET",
+      "headers: [{name: a, value: b}]",
+      "headers: [{name: a, value: b}], cookies: [{name: a, value: b}]",
+      "headers: [{name: a, value: b}], queryParams: [{name: a, value: b}]",
+      "cookies: [{name: a, value: b}], queryParams: [{name: a, value: b}]",
+    ])
+      expect(shadows(all(".*", `, ${more}`), "{path: {value: /a}}")).toBeUndefined();
     expect(shadows(all("/a.*"), "{path: {value: /a}}")).toBeUndefined();
   });
 
