@@ -101,6 +101,8 @@ function rewriteOf(raw: NonNullable<RouteFilter["urlRewrite"]>, field: string, p
 }
 
 function redirectOf(raw: NonNullable<RouteFilter["requestRedirect"]>, field: string, problems: Problems): Redirect {
+  if ([raw.scheme, raw.hostname, raw.port, raw.path].every((change) => change === undefined))
+    problems.spec(field, "leads every request back to where it came from; set scheme, hostname, port or path");
   const path = raw.path === undefined ? undefined : pathChange(raw.path, `${field}.path`, problems);
   return {
     ...(raw.scheme === undefined ? {} : { scheme: raw.scheme }),

@@ -144,6 +144,12 @@ export const BAD_RULES: readonly BadInput[] = [
     'filters: [{type: RequestRedirect, requestRedirect: {hostname: "a\\r\\nb"}}]',
     /hostname/,
   ],
+  [
+    "B34: a redirect to itself",
+    "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 301}}]",
+    /requestRedirect: leads every request back to where it came from; set scheme/,
+    "controller only",
+  ],
   ["B34: status 200", "filters: [{type: RequestRedirect, requestRedirect: {statusCode: 200}}]", /statusCode/],
   [
     "B35: redirect and backends",

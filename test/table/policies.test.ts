@@ -76,7 +76,10 @@ describe("filters, as they come into the table", () => {
   test("a redirect has what was written, and 302", () => {
     const redirect = (text: string): unknown =>
       ruleOf(`rules: [{filters: [{type: RequestRedirect, requestRedirect: {${text}}}]}]`).action;
-    expect(redirect("")).toEqual({ kind: "redirect", redirect: { statusCode: 302 } });
+    expect(redirect("port: 81")).toEqual({ kind: "redirect", redirect: { port: 81, statusCode: 302 } });
+    expect(redirect("scheme: https")).toEqual({ kind: "redirect", redirect: { scheme: "https", statusCode: 302 } });
+    expect(redirect("hostname: x.test")).toMatchObject({ redirect: { hostname: "x.test" } });
+    expect(redirect("path: {type: ReplacePrefixMatch, replacePrefixMatch: /x}")).toMatchObject({ kind: "redirect" });
     expect(
       redirect(
         "scheme: https, hostname: x.test, port: 8443, statusCode: 301, path: {type: ReplaceFullPath, replaceFullPath: /x}",
@@ -153,7 +156,7 @@ describe("filters, as they come into the table", () => {
 describe("defaults", () => {
   const set = (value: string): string =>
     `{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: a, value: ${value}}]}}`;
-  const REDIRECT = "{type: RequestRedirect, requestRedirect: {}}";
+  const REDIRECT = "{type: RequestRedirect, requestRedirect: {port: 81}}";
   const REWRITE = "{type: URLRewrite, urlRewrite: {hostname: inner.test}}";
   const merged = (defaults: string, own: string): RouteRule => ruleOf(`defaults: {${defaults}}\nrules: [{${own}}]`);
 

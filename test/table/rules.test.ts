@@ -26,7 +26,7 @@ describe("a rule that cannot be built", () => {
       "rules[0].backendRefs[0].filters: only header changes, rewrites and mirrors are served inside a backendRef",
     ],
     [
-      "backendRefs: [{name: web, port: 80}, {name: web, port: 80, filters: [{type: RequestRedirect, requestRedirect: {}}]}]",
+      "backendRefs: [{name: web, port: 80}, {name: web, port: 80, filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]}]",
       "rules[0].backendRefs[1].filters: only header changes, rewrites and mirrors are served inside a backendRef",
     ],
     [
@@ -81,7 +81,7 @@ describe("what a rule does", () => {
     ],
     ["backendRefs: [{name: web, port: 80, weight: 0}, {name: web, port: 80}]", "forward"],
     ["filters: [{type: DirectResponse, directResponse: {statusCode: 200}}]", "respond"],
-    ["filters: [{type: RequestRedirect, requestRedirect: {}}]", "redirect"],
+    ["filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]", "redirect"],
   ])("%s: %s", ([rule, action]) => expect(actionOf(translated(`rules: [{${rule}}]`).rules)).toBe(action));
 
   test("it is named by its name or its place, and a backendRef is told as it was written", () => {
