@@ -32,7 +32,9 @@ export default defineConfig({
       "test/golden/**/*.test.ts",
       "test/feature/{status,events,leader,replicas,provisioner}.test.ts",
     ],
-    exclude: ["project", "argocd", "memory", "manifest", "last-good", "patterns"].map((name) => `test/table/${name}.test.ts`),
+    exclude: ["project", "argocd", "memory", "manifest", "last-good", "patterns"].map(
+      (name) => `test/table/${name}.test.ts`,
+    ),
     testTimeout: 60_000,
     isolate: false,
     sequence: { sequencer: ShortFirst },
