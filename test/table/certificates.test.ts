@@ -220,6 +220,28 @@ describe("certificates of a listener", () => {
     expect(served(made)).toBeUndefined();
   });
 
+  test("of the built-in gateway is what it was started with, and without one there is no HTTPS", () => {
+    const parsed = parseCertificate("--tls-cert-file", read("one.crt"), read("one.key"));
+    if (!parsed.ok) throw new Error(parsed.message);
+    const { certificate } = parsed;
+    const listeners = (rigged: Pipeline): unknown[] =>
+      [...rigged.translator.table.listeners.values()].map(({ id, protocol, port, certificates }) => [
+        id,
+        protocol,
+        port,
+        certificates,
+      ]);
+    const started = pipeline({ builtin: { httpPort: 1, httpsPort: 2, certificate } });
+    started.settle();
+    expect(listeners(started)).toEqual([
+      ["/builtin/http", "HTTP", 1, []],
+      ["/builtin/https", "HTTPS", 2, [certificate]],
+    ]);
+    const bare = pipeline({ builtin: { httpPort: 1, httpsPort: 2 } });
+    bare.settle();
+    expect(listeners(bare)).toEqual([["/builtin/http", "HTTP", 1, []]]);
+  });
+
   test("from another namespace need a grant, and go with it", () => {
     const made = rig();
     const grant = `---\napiVersion: gateway.networking.k8s.io/v1beta1\nkind: ReferenceGrant\nmetadata: {name: g, namespace: far}\nspec: {from: [{group: gateway.networking.k8s.io, kind: Gateway, namespace: default}], to: [{group: "", kind: Secret}]}\n`;

@@ -139,6 +139,35 @@ describe("which endpoints get requests", () => {
     expect(set.total).toBe(2);
   });
 
+  test("of an Endpoints object each subset counts by its own port, an address once, with the best that is said of it", () => {
+    const subsets = [
+      "{notReadyAddresses: [{ip: 198.51.100.1}, {ip: 198.51.100.2}], ports: [{name: admin, port: 9001}, {name: http, port: 9000}]}",
+      "{addresses: [{ip: 198.51.100.1}], ports: [{name: http, port: 9000}]}",
+      "{addresses: [{ip: 198.51.100.3}], ports: [{name: admin, port: 9001}]}",
+      "{addresses: [{ip: 198.51.100.4}]}",
+      "{ports: [{name: http, port: 9000}]}",
+    ];
+    const yaml = (list: string): string => `---\napiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\n${list}`;
+    const set = endpointsOf(yaml(`subsets: [${subsets.join(", ")}]\n`));
+    expect([usable(set), set.total]).toEqual([["198.51.100.1:9000"], 2]);
+    expect(endpointsOf(yaml("")).total).toBe(0);
+  });
+
+  test("a port without a name is that of the slice, or of the Endpoints object, without one", () => {
+    const service = SERVICE.replace("{name: http, port: 80}, {name: admin, port: 81}", "{port: 80}");
+    const unnamed = "ports: [{name: other, port: 1}, {port: 8000}]";
+    const sources = [
+      `apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: a, labels: {kubernetes.io/service-name: web}}\n${unnamed}\nendpoints: [{addresses: [198.51.100.1]}, {}]`,
+      `apiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\nsubsets: [{addresses: [{ip: 198.51.100.1}], ${unnamed}}]`,
+    ];
+    for (const source of sources) {
+      const rig = pipeline({ allowLoopback: false });
+      rig.apply(`${service}---\n${source}\n${ROUTE}`);
+      const set = rig.translator.table.endpoints.get(endpointsKey("default", "web", 80));
+      expect([set === undefined ? [] : usable(set), set?.total]).toEqual([["198.51.100.1:8000"], 1]);
+    }
+  });
+
   test("an endpoint change translates no route again and pushes none", () => {
     const rig = pipeline({ allowLoopback: false });
     rig.apply(SERVICE + ROUTE + slice("a", "[{addresses: [198.51.100.1]}]"));

@@ -77,7 +77,10 @@ test.for<[string, string]>([
     `${FILTER}.requestRedirect: leads every request back to where it came from; set scheme, hostname, port or path`,
   ],
   [
-    WEB.replace("port: 80", "port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [host]}}]"),
+    WEB.replace(
+      "port: 80",
+      "port: 80, filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [host]}}]",
+    ),
     `${RULE}.backendRefs[0].filters[0].requestHeaderModifier.remove[0]: ${notOurs("host")}`,
   ],
 ])("a mistake of an answer or of a backend too: %s", ([rule, message]) => {

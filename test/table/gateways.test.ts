@@ -364,6 +364,48 @@ describe("status of a Gateway", () => {
     expect(published(service(`clusterIP: None, ${ports}`))).toEqual([]);
   });
 
+  test("an address that status says is kept after a restart, though another Gateway is older", () => {
+    const pool = { addressPool: "192.0.2.0/28" };
+    const kept = gatewayYaml("kept") + "status: {addresses: [{type: IPAddress, value: 192.0.2.1}]}\n";
+    const older = gatewayYaml("older", HTTP, "", ", creationTimestamp: '2020-01-01T00:00:00Z'");
+    const rig = pipeline(pool);
+    rig.apply(older + kept);
+    const address = (name: string) => rig.translator.table.listeners.get(`default/${name}/http` as ListenerId)?.address;
+    expect([address("kept"), address("older")]).toEqual(["192.0.2.1", "192.0.2.2"]);
+  });
+
+  test("those of ours are told, without the built-in one, now and whenever one changes", () => {
+    const rig = pipeline();
+    const told: string[][] = [];
+    rig.translator.onGateways((views) => told.push(views.map(({ key }) => key)));
+    rig.apply(gatewayYaml("a"));
+    rig.apply(gatewayYaml("b") + gatewayYaml("c").replace("gatewayClassName: serviceroute", "gatewayClassName: other"));
+    rig.store.remove(keyOf("Gateway", "default", "a"));
+    expect(told).toEqual([
+      [],
+      ["Gateway/default/a"],
+      ["Gateway/default/a", "Gateway/default/b"],
+      ["Gateway/default/b"],
+    ]);
+  });
+
+  test("a listener of which a data plane takes its word back waits again", () => {
+    const rig = pipeline();
+    const id = "default/gw/http" as ListenerId;
+    const programmed = (output: ReturnType<typeof rig.settle>): string =>
+      said(
+        output?.gatewayStatuses.get(keyOf("Gateway", "default", "gw"))?.listeners[0]?.conditions ?? [],
+        "Programmed",
+      );
+    expect(programmed(rig.apply(gatewayYaml("gw")))).toContain("Unknown/");
+    rig.translator.setListenerState(id, { kind: "serving" });
+    expect(programmed(rig.settle())).toContain("True/");
+    rig.translator.setListenerState(id, undefined);
+    expect(programmed(rig.settle())).toContain("Unknown/");
+    rig.translator.setListenerState(id, undefined);
+    expect(rig.settle()).toBeUndefined();
+  });
+
   test("default Gateways by field or by annotation", () => {
     const attached = (spec: string, metadata: string): number | undefined =>
       statusOf(

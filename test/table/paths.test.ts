@@ -60,6 +60,15 @@ describe("path matches", () => {
   });
 });
 
+test("B24: a path that no request can have is a problem of its match, even where the schema let it through", () => {
+  const problems = new Problems();
+  const match = RouteMatch.parse({ path: { type: "Exact", value: "/a" } });
+  expect(translateMatch({ ...match, path: { type: "Exact", value: "/a%2fb" } }, "m", problems)).toBeUndefined();
+  expect(problems.specErrors).toEqual([
+    { field: "m.path.value", reason: "UnsupportedValue", message: '"/a%2fb" has an escaped separator or NUL' },
+  ]);
+});
+
 describe("patterns", () => {
   test.for(["(?=a)b", "(a)\\1", "a{1001}", "(?>a)", "a++", "(", "[z-a]", "a".repeat(1025)])(
     "B22: %s is refused",

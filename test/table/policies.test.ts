@@ -52,6 +52,11 @@ describe("filters, as they come into the table", () => {
       "path: {type: ReplaceFullPath, replaceFullPath: x}",
       { path: { kind: "full", value: "/x" } },
     ],
+    [
+      "a path without its first slash, but with a last",
+      "path: {type: ReplaceFullPath, replaceFullPath: x/}",
+      { path: { kind: "full", value: "/x/" } },
+    ],
     ["a prefix", "path: {type: ReplacePrefixMatch, replacePrefixMatch: /x}", { path: { kind: "prefix", value: "/x" } }],
     ["no prefix", 'path: {type: ReplacePrefixMatch, replacePrefixMatch: ""}', { path: { kind: "prefix", value: "" } }],
     [

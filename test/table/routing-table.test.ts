@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { RouteMatch } from "../../src/api/match.ts";
-import { type Listener, listenerId, socketOf } from "../../src/routing/listener.ts";
+import { BUILTIN_GATEWAY, type Listener, listenerId, socketOf } from "../../src/routing/listener.ts";
 import type { MatchEntry } from "../../src/routing/precedence.ts";
 import { type RouteTable, RoutingTable, emptyDiff } from "../../src/routing/routing-table.ts";
 import { VirtualHost } from "../../src/routing/virtual-host.ts";
@@ -9,6 +9,8 @@ import { NO_FILTERS } from "../../src/translate/filters.ts";
 import { translateMatch } from "../../src/translate/match.ts";
 import { DEFAULT_POLICY } from "../../src/translate/policies.ts";
 import { Problems } from "../../src/translate/problems.ts";
+import { Translator } from "../../src/translate/translator.ts";
+import { OPTIONS, pipeline, routeYaml } from "../support/objects.ts";
 
 const GATEWAY = keyOf("Gateway", "default", "gw");
 const id = (name: string) => listenerId(GATEWAY, name);
@@ -120,4 +122,12 @@ test.for<RouteMatch>([
   expect([host.size, host.match(view)]).toEqual([1, second]);
   host.remove(second);
   expect([host.size, host.entries(), host.match(view), host.contenders(second)]).toEqual([0, [], undefined, []]);
+});
+
+test("routes that were there before the translator are translated with its first flush", () => {
+  const rig = pipeline();
+  rig.apply(routeYaml("r", "rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 418}}]}]"));
+  const late = new Translator(rig.store, OPTIONS);
+  expect([...(late.flush()?.diff.routes.keys() ?? [])]).toEqual([routeKey("r")]);
+  expect(late.table.virtualHost(listenerId(BUILTIN_GATEWAY, "http"), "a.test")?.host.size).toBe(1);
 });

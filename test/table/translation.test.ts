@@ -180,7 +180,9 @@ describe("defaults", () => {
   });
 
   test("a default redirect and a rule with backends do not go together", () => {
-    const { status } = translated(`defaults: {filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]}\n${rule(WEB)}`);
+    const { status } = translated(
+      `defaults: {filters: [{type: RequestRedirect, requestRedirect: {port: 81}}]}\n${rule(WEB)}`,
+    );
     expect(brief(status, "Accepted")).toBe("False/IncompatibleFilters");
   });
 });
