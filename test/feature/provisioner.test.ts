@@ -81,6 +81,8 @@ describe("Services for Gateways", () => {
 test("the Service of a Gateway has a name that a Service may have, and no other Gateway's", () => {
   const nameOf = (gateway: string): string => serviceNameOf(keyOf("Gateway", "default", gateway));
   expect(nameOf("public")).toBe("public-serviceroute");
+  expect(nameOf("x".repeat(50))).toBe(`${"x".repeat(50)}-serviceroute`);
+  expect(nameOf("x".repeat(51))).toMatch(/^x+-[0-9a-f]{8}-serviceroute$/);
   const odd = ["a.b", "a-b.", "7", "7.a", `${"x".repeat(60)}a`, `${"x".repeat(60)}b`, "y".repeat(253)];
   const names = odd.map(nameOf);
   for (const name of names) expect(name).toMatch(/^[a-z]([a-z0-9-]{0,61}[a-z0-9])$/);

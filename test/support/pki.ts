@@ -47,14 +47,15 @@ export class Pki {
     keyKind: keyof typeof KEYS = "EC P-256",
     days = 2,
   ): { readonly cert: string; readonly key: string } {
-    const [cert, key, csr, ext] = [
-      this.path(`${name}.crt`),
-      this.path(`${name}.key`),
-      this.path(`${name}.csr`),
-      this.path(`${name}.ext`),
-    ];
-    writeFileSync(ext, extensions);
-    openssl("req", ...KEYS[keyKind], "-subj", subject, "-keyout", key, "-out", csr);
+    const key = this.path(`${name}.key`);
+    writeFileSync(this.path(`${name}.ext`), extensions);
+    openssl("req", ...KEYS[keyKind], "-subj", subject, "-keyout", key, "-out", this.path(`${name}.csr`));
+    return { cert: this.renew(name, days), key };
+  }
+
+  /** Writes `name.crt` anew, for the same key. */
+  renew(name: string, days = 2): string {
+    const [cert, csr, ext] = [this.path(`${name}.crt`), this.path(`${name}.csr`), this.path(`${name}.ext`)];
     openssl(
       "x509",
       "-req",
@@ -72,7 +73,7 @@ export class Pki {
       "-out",
       cert,
     );
-    return { cert, key };
+    return cert;
   }
 
   /** The key of `name`, encrypted. */

@@ -220,6 +220,40 @@ describe("certificates of a listener", () => {
     expect(served(made)).toBeUndefined();
   });
 
+  test("are the same while nothing of them changes; renewed for the same key, of another Secret or one more are not", () => {
+    issued("renewed", "/CN=renewed", "subjectAltName=DNS:renewed.test");
+    const [first, copy] = [secretYaml("renewed", "renewed"), secretYaml("copy", "renewed")];
+    pki.renew("renewed");
+    const second = secretYaml("renewed", "renewed");
+    const made = rig();
+    const listener = () => made.translator.table.listeners.get(ONE)!;
+    made.say(first + copy + gatewayYaml(refs("renewed")));
+    const known = listener();
+    made.say(first.replace("data: {", "data: {ca.crt: eA==, "));
+    expect(listener()).toBe(known);
+    made.say(second);
+    const renewed = listener();
+    expect(renewed.certificates[0]?.chain).not.toBe(known.certificates[0]?.chain);
+    expect(renewed.digest).not.toBe(known.digest);
+    made.say(first + gatewayYaml(refs("copy")));
+    expect(listener().certificates.map(({ secret }) => secret)).toEqual(["Secret default/copy"]);
+    made.say(gatewayYaml(refs("copy", "renewed")));
+    expect(listener().certificates.map(({ secret }) => secret)).toEqual([
+      "Secret default/copy",
+      "Secret default/renewed",
+    ]);
+    made.say(gatewayYaml(refs("copy")));
+    expect(listener().certificates).toHaveLength(1);
+  });
+
+  test("that serve make their listener Programmed", () => {
+    const made = rig();
+    made.say(secretYaml("one", "one") + gatewayYaml(refs("one")));
+    made.translator.setListenerState(ONE, { kind: "serving" });
+    const status = made.settle()?.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+    expect(status?.listeners[0]?.conditions.find(({ type }) => type === "Programmed")?.status).toBe("True");
+  });
+
   test("of the built-in gateway is what it was started with, and without one there is no HTTPS", () => {
     const parsed = parseCertificate("--tls-cert-file", read("one.crt"), read("one.key"));
     if (!parsed.ok) throw new Error(parsed.message);

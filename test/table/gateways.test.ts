@@ -83,9 +83,10 @@ describe("addresses from a pool", () => {
       bindAddress: "0.0.0.0",
       ...(pool === undefined ? {} : { addressPool: pool }),
     });
-    return [...results.values()].map((one) =>
-      one.ok ? `${one.address}${one.own ? "" : " shared"}` : `${one.reason}: ${one.message}`,
-    );
+    return list.map(({ key }) => {
+      const one = results.get(key)!;
+      return one.ok ? `${one.address}${one.own ? "" : " shared"}` : `${one.reason}: ${one.message}`;
+    });
   };
   const wants = (name: string, value: string, type = "IPAddress"): string =>
     gatewayYaml(name, HTTP, `, addresses: [{type: ${type}, value: ${value}}]`);
@@ -103,9 +104,11 @@ describe("addresses from a pool", () => {
 
   test("are kept, and never given twice", () => {
     const list = gateways(gatewayYaml("a"), gatewayYaml("b"), gatewayYaml("c"));
-    expect(given("192.0.2.0/29", list, { b: "192.0.2.1", c: "198.51.100.1" })).toEqual(
-      expect.arrayContaining(["192.0.2.1", "192.0.2.2", "192.0.2.3"]),
-    );
+    expect(given("192.0.2.0/29", list, { b: "192.0.2.1", c: "198.51.100.1" })).toEqual([
+      "192.0.2.2",
+      "192.0.2.1",
+      "192.0.2.3",
+    ]);
     const results = given("192.0.2.0/29", gateways(wants("a", "192.0.2.1"), gatewayYaml("b")), { b: "192.0.2.1" });
     expect(results).toEqual(["192.0.2.1", "192.0.2.2"]);
   });
@@ -126,18 +129,34 @@ describe("addresses from a pool", () => {
   });
 
   test("without a pool all share the bind address, but for those that ask for one", () => {
-    expect(given(undefined, gateways(gatewayYaml("a"), wants("b", "192.0.2.5"), wants("c", '""')))).toEqual(
-      expect.arrayContaining(["0.0.0.0 shared", "192.0.2.5"]),
-    );
+    const list = gateways(gatewayYaml("a"), wants("b", "192.0.2.5"), wants("c", '""'), wants("d", "192.0.2.5"));
+    expect(given(undefined, list)).toEqual(["0.0.0.0 shared", "192.0.2.5", "0.0.0.0 shared", "192.0.2.5"]);
+  });
+
+  test("behind Services each Gateway has one of its own, whatever the others have", () => {
+    const list = gateways(gatewayYaml("a"), gatewayYaml("b"));
+    const results = assignAddresses(list, new Map(), { bindAddress: "0.0.0.0", ownAddresses: true });
+    expect([...results.values()]).toEqual([
+      { ok: true, address: "default/a", own: true },
+      { ok: true, address: "default/b", own: true },
+    ]);
   });
 
   test.for(["192.0.2.0/24", "10.0.0.0/8", "192.0.2.1/32"])("%s is a pool", (cidr) =>
     expect(poolProblem(cidr)).toBeUndefined(),
   );
-  test.for(["192.0.2.0", "192.0.2.0/33", "192.0.2.0/7", "192.0.2/24", "::/64", "192.0.2.0/24/1", "192.0.2.0/x", ""])(
-    "%s is none",
-    (cidr) => expect(poolProblem(cidr)).toMatch(/is not an IPv4 range such as/),
-  );
+  test.for([
+    "192.0.2.0",
+    "192.0.2.0/33",
+    "192.0.2.0/7",
+    "192.0.2/24",
+    "::/64",
+    "192.0.2.0/24/1",
+    "192.0.2.0/x",
+    "192.0.2.0/0x10",
+    "192.0.2.0/1e1",
+    "",
+  ])("%s is none", (cidr) => expect(poolProblem(cidr)).toMatch(/is not an IPv4 range such as/));
 });
 
 describe("which Gateways are ours", () => {
@@ -245,7 +264,7 @@ describe("status of a Gateway", () => {
       "a hostname that is none",
       "{name: a, port: 80, protocol: HTTP, hostname: a_b.test}",
       "False/UnsupportedValue",
-      "hostname ",
+      'hostname "a_b.test" is no DNS name',
     ],
   ])("%s is refused, and another listener serves", ([, listener, reason, text]) => {
     const status = statusOf(gatewayYaml("gw", `${listener}, {name: good, port: 8081, protocol: HTTP}`));
@@ -270,6 +289,18 @@ describe("status of a Gateway", () => {
     expect(accepted(`default: {}, perPort: [{port: 444, tls: ${validation}}]`)).toEqual([yes, no, yes]);
     expect(accepted(`default: ${validation}, perPort: [{port: 444, tls: {}}]`)).toEqual([no, yes, yes]);
     expect(accepted("default: {}")).toEqual([yes, yes, yes]);
+    const told = statusOf(gatewayYaml("gw", listeners, `, tls: {frontend: {default: ${validation}}}`));
+    expect(said(told.listeners[0]!.conditions, "Accepted")).toBe(
+      "False/UnsupportedValue: tls.frontend: certificates of clients cannot be validated yet",
+    );
+  });
+
+  test("one whose listeners are all accepted, but have no certificate", () => {
+    const status = statusOf(gatewayYaml("gw", "{name: a, port: 443, protocol: HTTPS}"));
+    expect(said(status.conditions, "Accepted")).toContain("True/Accepted");
+    expect(said(status.conditions, "Programmed")).toBe("False/Invalid: No listener serves requests.");
+    const one = statusOf(gatewayYaml("gw", `{name: a, port: 443, protocol: HTTPS}, ${HTTP}`));
+    expect(said(one.conditions, "Programmed")).toBe("True/Programmed: The Gateway serves requests.");
   });
 
   test("one without any listener that could be served", () => {
@@ -305,6 +336,15 @@ describe("status of a Gateway", () => {
       gatewayYaml("gw", "{name: a, port: 80, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}"),
     );
     expect(none.listeners[0]?.supportedKinds).toEqual([]);
+    const refused = (kinds: string): unknown => {
+      const listener = `{name: a, port: 80, protocol: HTTP, allowedRoutes: {kinds: [${kinds}]}}`;
+      const [one] = statusOf(gatewayYaml("gw", listener)).listeners;
+      return [one?.supportedKinds, said(one?.conditions ?? [], "ResolvedRefs")];
+    };
+    expect(refused("{kind: ServiceRoute}, {group: serviceroute.dev, kind: TCPRoute}")).toEqual([
+      [],
+      "False/InvalidRouteKinds: allowedRoutes.kinds: gateway.networking.k8s.io/ServiceRoute, serviceroute.dev/TCPRoute cannot be attached here",
+    ]);
   });
 
   test("HTTP and HTTPS on one port conflict, as do two of one hostname", () => {
@@ -362,6 +402,10 @@ describe("status of a Gateway", () => {
     const balanced = "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}, {ip: 192.0.2.8}]}}\n";
     expect(published(service(`clusterIP: 203.0.113.5, ${ports}`, balanced))).toEqual(["192.0.2.7", "192.0.2.8"]);
     expect(published(service(`clusterIP: None, ${ports}`))).toEqual([]);
+    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`, "status: {loadBalancer: {}}\n"))).toEqual([
+      "203.0.113.5",
+    ]);
+    expect(bindPort(gatewayYaml("gw") + service("clusterIP: 203.0.113.5"))).toBeUndefined();
   });
 
   test("an address that status says is kept after a restart, though another Gateway is older", () => {
@@ -403,6 +447,38 @@ describe("status of a Gateway", () => {
     rig.translator.setListenerState(id, undefined);
     expect(programmed(rig.settle())).toContain("Unknown/");
     rig.translator.setListenerState(id, undefined);
+    expect(rig.settle()).toBeUndefined();
+  });
+
+  test("an address is kept while its Gateway lives, though an older one comes", () => {
+    const rig = pipeline({ addressPool: "192.0.2.0/28" });
+    const address = (name: string) => rig.translator.table.listeners.get(`default/${name}/http` as ListenerId)?.address;
+    rig.apply(gatewayYaml("young"));
+    rig.apply(gatewayYaml("old", HTTP, "", ", creationTimestamp: '2020-01-01T00:00:00Z'"));
+    expect([address("young"), address("old")]).toEqual(["192.0.2.1", "192.0.2.2"]);
+  });
+
+  test("one that goes and comes again is served again", () => {
+    const rig = pipeline();
+    const key = keyOf("Gateway", "default", "gw");
+    for (let round = 0; round < 3; round++) {
+      const output = rig.apply(gatewayYaml("gw"));
+      expect(output?.gatewayStatuses.get(key)).toBeDefined();
+      expect(output?.diff.listeners.size).toBe(round === 0 ? 2 : 1);
+      expect(rig.translator.table.listeners.has("default/gw/http" as ListenerId)).toBe(true);
+      rig.store.remove(key);
+      const gone = rig.settle();
+      expect([...(gone?.gatewayStatuses ?? [])]).toEqual([[key, undefined]]);
+      expect([...(gone?.diff.listeners ?? [])]).toEqual([["default/gw/http", undefined]]);
+    }
+  });
+
+  test("the word of a data plane, said again, changes nothing", () => {
+    const rig = pipeline();
+    rig.apply(gatewayYaml("gw"));
+    rig.translator.setListenerState("default/gw/http" as ListenerId, { kind: "serving" });
+    expect(rig.settle()).toBeDefined();
+    rig.translator.setListenerState("default/gw/http" as ListenerId, { kind: "serving" });
     expect(rig.settle()).toBeUndefined();
   });
 

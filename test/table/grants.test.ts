@@ -88,6 +88,14 @@ const GRANTS: readonly (readonly [string, string, boolean])[] = [
   ["a grant from another group", grant("shared", { group: "gateway.networking.k8s.io" }), false],
   ["a grant from another namespace", grant("shared", { namespace: "third" }), false],
   ["a grant to another kind", grant("shared", {}, { kind: "Secret" }), false],
+  ["a grant to another group", grant("shared").replace('to: [{group: ""', "to: [{group: example.com"), false],
+  [
+    "a grant among others",
+    grant("shared")
+      .replace("from: [", "from: [{group: serviceroute.dev, kind: ServiceRoute, namespace: third}, ")
+      .replace("to: [", 'to: [{group: "", kind: Secret}, '),
+    true,
+  ],
 ];
 
 const OBJECTS = serviceYaml("own") + serviceYaml("web", [9001], "shared");
