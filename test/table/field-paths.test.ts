@@ -11,7 +11,8 @@ function complaint(rule: string): unknown[] {
   const rig = pipeline();
   const key = keyOf("ServiceRoute", "default", "r");
   const output = rig.apply(serviceYaml("web") + routeYaml("r", `rules: [{${rule}}]`));
-  const conditions = output?.routeStatuses.get(key)?.parents[0]?.conditions ?? [];
+  const status = output?.routeStatuses.get(key);
+  const conditions = [...(status?.parents[0]?.conditions ?? []), ...(status?.conditions ?? [])];
   const { reason, message } =
     conditions.find(({ type, status }) => status === "False" && (type === "Accepted" || type === "ResolvedRefs")) ??
     conditions.find(({ type }) => type === "PartiallyInvalid") ??
@@ -106,4 +107,21 @@ test("a mirror that leads nowhere is told with its field", () => {
     `${FILTER}.requestMirror.backendRef: Service default/gone does not exist`,
     "forward",
   ]);
+});
+
+test("two rules of one name: the second is refused, by the field of its name", () => {
+  const second = 'rules[1].name: "a" is the name of another rule';
+  const [reason, message] = complaint(`name: a, ${WEB}}, {name: a, matches: [{path: {value: /b}}], ${WEB}`);
+  expect([reason, message]).toEqual([
+    "UnsupportedValue",
+    `Dropped Rule a: what it matches is answered with 500. ${second}`,
+  ]);
+});
+
+test.for<[string, string]>([
+  ["algorithm: RingHash, hashOn: [{type: SourceIP}]", "algorithm: RingHash is not served yet"],
+  ["algorithm: RingHash, hashOn: [{type: SourceIP}]", "hashOn: hashOn is not served yet"],
+  ["slowStart: 10s", "slowStart: slowStart is not served yet"],
+])("what of load balancing is not served is told field by field: %s", ([policy, message]) => {
+  expect(complaint(`loadBalancing: {${policy}}, ${WEB}`)[1]).toContain(`${RULE}.loadBalancing.${message}`);
 });
