@@ -76,7 +76,7 @@ void new ListWatch({
   path: PATH,
   log: createLogger("silent"),
   random: Math.random,
-  optional: false,
+  absentWhen: [],
   feed: {
     replace: (items) => items.forEach(note),
     events: (events) => events.forEach(({ object }) => note(object)),

@@ -135,7 +135,7 @@ async function serveCluster(
     ...(lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => "stale" as const)]),
   ]);
   if (first === "stale" && lastGood !== undefined) {
-    restore(engine.store, lastGood.objects);
+    restore(engine.store, lastGood.objects, cluster.source.unlisted);
     engine.controller.open();
     metrics.tableStale(true);
     log.warn(

@@ -5,7 +5,6 @@ import { KubeError, asKubeError } from "./kube-error.ts";
 
 const PAGE = "500";
 /** Bookmarks come once a minute: a watch that is silent for longer is dead, whatever its connection says (F2). */
-/** Bookmarks come every minute: a watch that has said nothing for longer is dead. */
 export const SILENCE_MS = 75_000;
 const MIN_RESTART_MS = 1000;
 /** A watch that lasted this long worked, whether it brought anything or not. */
@@ -38,8 +37,8 @@ export interface ListWatchParts {
   readonly feed: Feed;
   readonly log: Logger;
   readonly random: () => number;
-  /** The resource may not exist: that counts as an empty list at first, and is asked again. */
-  readonly optional: boolean;
+  /** What counts as an empty list at first, and is asked again: a resource that does not exist, or that nobody may see. */
+  readonly absentWhen: readonly ("notFound" | "forbidden")[];
   readonly silenceMs?: number;
 }
 
@@ -213,7 +212,7 @@ export class ListWatch {
   }
 
   async #recover(error: unknown, signal: AbortSignal): Promise<void> {
-    const { feed, log, path, optional } = this.#parts;
+    const { feed, log, path, absentWhen } = this.#parts;
     if (signal.aborted) return;
     if (error instanceof Relist) {
       log.info({ path, reason: error.message }, "listing again");
@@ -223,7 +222,7 @@ export class ListWatch {
     const failure = asKubeError(error);
     if (failure.code === "expired") return this.#backoff.wait(signal);
     feed.failed(failure);
-    const absent = optional && (failure.code === "notFound" || failure.code === "forbidden");
+    const absent = absentWhen.some((code) => code === failure.code);
     if (absent && !this.#hasListed) {
       feed.synced();
       return pause(ABSENT_RETRY_MS * (0.5 + this.#parts.random() / 2), signal);

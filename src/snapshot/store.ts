@@ -94,6 +94,7 @@ export class Store implements ClusterSnapshot {
 
   apply(object: KubeObject): void {
     const old = this.#objects.peek(object.key);
+    if (old === object) return;
     if (old !== undefined && (isStale(old, object) || sameForTranslation(old, object))) return;
     this.transaction(() => {
       if (old !== undefined) this.#unindex(old);

@@ -75,7 +75,7 @@ export class Replicas {
       selector: { labelSelector: `${LABEL}=true` },
       log,
       random,
-      optional: false,
+      absentWhen: [],
       silenceMs: SILENCE_MS,
       feed: {
         replace: (items) => {

@@ -38,7 +38,7 @@ describe("list and watch", () => {
 
   async function start(
     handler: ConstructorParameters<typeof FakeApi>[0],
-    options: { optional?: boolean; silenceMs?: number } = {},
+    options: { absentWhen?: ("notFound" | "forbidden")[]; silenceMs?: number } = {},
   ): Promise<void> {
     api = new FakeApi(handler);
     const client = await api.start();
@@ -49,7 +49,7 @@ describe("list and watch", () => {
       feed,
       log: createLogger("silent"),
       random: () => 0,
-      optional: options.optional ?? false,
+      absentWhen: [],
       ...options,
     }).start(stop.signal);
   }
@@ -171,7 +171,7 @@ describe("list and watch", () => {
         if (!installed) reply(response, 404, { message: "not found" });
         else if (!isWatch(call)) reply(response, 200, list("9", [object("a", "1")]));
       },
-      { optional: true },
+      { absentWhen: ["notFound"] },
     );
     await until("synced", () => seen.synced === 1);
     expect(seen.replaced).toBe(0);
@@ -187,7 +187,7 @@ describe("list and watch", () => {
         else if (isWatch(call)) setTimeout(() => ((installed = false), response.end(line("ERROR", { code: 410 }))), 50);
         else reply(response, 200, list("9", [object("a", "1")]));
       },
-      { optional: true },
+      { absentWhen: ["notFound"] },
     );
     await until("it is gone", () => seen.failures.includes("notFound"));
     expect([[...seen.objects], seen.replaced]).toEqual([["a"], 1]);

@@ -75,7 +75,7 @@ export class ProcessKubelet {
       path: "/api/v1/pods",
       log: createLogger("silent"),
       random: Math.random,
-      optional: false,
+      absentWhen: [],
       feed: {
         replace: (items) => items.forEach((item) => this.#seen(item)),
         events: (events) => events.forEach(({ object }) => this.#seen(object)),

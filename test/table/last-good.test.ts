@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { ALL_KINDS } from "../../src/api/kinds.ts";
 import { LastGoodKeeper, readLastGood, restore } from "../../src/sources/last-good/last-good.ts";
 import type { Store } from "../../src/snapshot/store.ts";
 import { tableDump } from "../../src/commands/table-dump.ts";
@@ -36,10 +37,21 @@ describe("F9: the last good table", () => {
     const found = readLastGood(file, 60, Date.now());
     if (!found.ok) throw new Error(found.problem);
     const rig = pipeline();
-    restore(rig.store, found.objects);
+    restore(rig.store, found.objects, ALL_KINDS);
     rig.settle();
     expect(tableDump(rig.translator.table)).toEqual(table);
     expect(readFileSync(file, "utf8")).not.toContain("Y2FuYXJ5");
+  });
+
+  test("leaves what the API server has listed already as it is", async () => {
+    const { file } = await saved();
+    const found = readLastGood(file, 60, Date.now());
+    if (!found.ok) throw new Error(found.problem);
+    const rig = pipeline();
+    rig.apply(routeYaml("fresh", "rules: [{backendRefs: [{name: web, port: 80}]}]"));
+    restore(rig.store, found.objects, ["Service", "EndpointSlice"]);
+    expect([...rig.store.keys("ServiceRoute")]).toEqual(["ServiceRoute/default/fresh"]);
+    expect([...rig.store.keys("Service")]).toEqual(["Service/default/web"]);
   });
 
   test("is refused when it was changed, is too old, or is not there", async () => {

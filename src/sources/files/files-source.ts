@@ -12,6 +12,12 @@ const SETTLE_MS = 30;
 /** Network file systems announce nothing, so folders are looked at now and then all the same. */
 const RESCAN_MS = 2000;
 
+interface Counted {
+  readonly read: KubeObject;
+  readonly generation: number;
+  readonly counted: KubeObject;
+}
+
 /** Objects out of folders, files or stdin, kept up to date. Plays the API server's part of counting generations. */
 export class FilesSource {
   readonly #paths: readonly string[];
@@ -19,7 +25,7 @@ export class FilesSource {
   readonly #store: Store;
   readonly #log: Logger;
   readonly #changed: () => void;
-  readonly #generations = new Map<Key, { spec: unknown; generation: number }>();
+  readonly #counts = new Map<Key, Counted>();
   readonly #watchers = new Map<string, FSWatcher>();
   #settling: NodeJS.Timeout | undefined;
   #told = new Set<string>();
@@ -43,7 +49,7 @@ export class FilesSource {
           objects.map((object) => this.#counted(object)),
         );
     });
-    for (const key of this.#generations.keys()) if (!reading.objects.has(key)) this.#generations.delete(key);
+    for (const key of this.#counts.keys()) if (!reading.objects.has(key)) this.#counts.delete(key);
     this.#tell(reading);
     return reading;
   }
@@ -96,13 +102,15 @@ export class FilesSource {
     }
   }
 
-  #counted(object: KubeObject): KubeObject {
-    if (object.metadata.generation !== 0 || !("spec" in object)) return object;
-    const last = this.#generations.get(object.key);
-    const generation =
-      last === undefined ? 1 : isDeepStrictEqual(last.spec, object.spec) ? last.generation : last.generation + 1;
-    this.#generations.set(object.key, { spec: object.spec, generation });
-    return { ...object, metadata: { ...object.metadata, generation } };
+  /** Versions and generations that a file names are those of the cluster that it was once got from. */
+  #counted(read: KubeObject): KubeObject {
+    const last = this.#counts.get(read.key);
+    if (last?.read === read) return last.counted;
+    const isSame = last !== undefined && isDeepStrictEqual(specOf(last.read), specOf(read));
+    const generation = isSame ? last.generation : (last?.generation ?? 0) + 1;
+    const counted = { ...read, metadata: { ...read.metadata, generation, resourceVersion: "" } };
+    this.#counts.set(read.key, { read, generation, counted });
+    return counted;
   }
 
   /** Each message once, however often the folder is read. */
@@ -122,9 +130,19 @@ export class FilesSource {
   }
 }
 
-/** The folders whose entries make up a path: itself with all below, or the one that a file stands in. */
+const specOf = (object: KubeObject): unknown => ("spec" in object ? object.spec : undefined);
+
+/** The folders whose entries make up a path: itself with all below that can be read, or the one that a file stands in. */
 function watchable(path: string): string[] {
   if (statSync(path, { throwIfNoEntry: false })?.isDirectory() !== true) return [dirname(path)];
-  const below = readdirSync(path, { recursive: true, withFileTypes: true });
-  return [path, ...below.filter((entry) => entry.isDirectory()).map((entry) => join(entry.parentPath, entry.name))];
+  return foldersBelow(path);
+}
+
+function foldersBelow(path: string): string[] {
+  try {
+    const below = readdirSync(path, { withFileTypes: true }).filter((entry) => entry.isDirectory());
+    return [path, ...below.flatMap(({ name }) => foldersBelow(join(path, name)))];
+  } catch {
+    return [];
+  }
 }

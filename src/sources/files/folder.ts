@@ -18,31 +18,58 @@ const MANIFEST_NAME = /\.(ya?ml|json)$/;
 const STDIN = "-";
 const BELIEVE_EMPTY_MS = 1000;
 
+interface Found {
+  readonly path: string;
+  /** Undefined for stdin, and for what cannot be looked at: it is read all the same, and says why it cannot. */
+  readonly stats: Stats | undefined;
+}
+
 /** Files of the paths in order of name: a path that is a file is read whatever its name, folders are searched. */
-export function listFiles(paths: readonly string[]): string[] {
+function listFiles(paths: readonly string[]): Found[] {
   return paths.flatMap((path) => {
-    if (path === STDIN) return [STDIN];
-    if (!statSync(path).isDirectory()) return [path];
-    return manifestsIn(path, new Set()).sort();
+    if (path === STDIN) return [{ path, stats: undefined }];
+    const stats = statSync(path);
+    if (!stats.isDirectory()) return [{ path, stats }];
+    return manifestsIn(path, new Set()).sort((a, b) => (a.path < b.path ? -1 : 1));
   });
 }
 
 /** Follows links, as a mounted ConfigMap consists of them, but into no folder twice: a link may lead back up. */
-function manifestsIn(folder: string, seen: Set<string>): string[] {
-  const real = realpathSync(folder);
-  if (seen.has(real)) return [];
-  seen.add(real);
-  const entries = readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+function manifestsIn(folder: string, seen: Set<string>): Found[] {
+  const entries = entriesOf(folder, seen);
+  if (entries === undefined) return [{ path: folder, stats: undefined }];
   // What is really here comes before what a link leads to.
   const isLink = (entry: Dirent): number => (entry.isSymbolicLink() ? 1 : 0);
   return entries
     .sort((a, b) => isLink(a) - isLink(b))
-    .flatMap(({ name }) => {
+    .flatMap(({ name }): Found[] => {
       const path = join(folder, name);
-      const stats = statSync(path, { throwIfNoEntry: false });
+      const stats = statsOf(path);
+      if (stats === "unreadable") return [{ path, stats: undefined }];
       if (stats?.isDirectory() === true) return manifestsIn(path, seen);
-      return stats?.isFile() === true && MANIFEST_NAME.test(name) ? [path] : [];
+      return stats?.isFile() === true && MANIFEST_NAME.test(name) ? [{ path, stats }] : [];
     });
+}
+
+/** @returns undefined when the folder may not be read; nothing when it has been read before. */
+function entriesOf(folder: string, seen: Set<string>): Dirent[] | undefined {
+  try {
+    const real = realpathSync(folder);
+    if (seen.has(real)) return [];
+    seen.add(real);
+    return readdirSync(folder, { withFileTypes: true }).filter(({ name }) => !name.startsWith("."));
+  } catch {
+    return undefined;
+  }
+}
+
+/** A link to itself, or into a folder that nobody may enter, is a mistake of that link alone. */
+function statsOf(path: string): Stats | "unreadable" | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch {
+    return "unreadable";
+  }
 }
 
 /** What stdin has, once it has ended, if it is among the paths. Not read in one go: whoever writes may take their time. */
@@ -95,15 +122,21 @@ export class Folder {
 
   /** @throws When a path that was given does not exist. */
   read(): Reading {
-    const files = listFiles(this.#paths);
-    for (const file of this.#known.keys()) if (!files.includes(file)) this.#known.delete(file);
-    for (const file of files) this.#readFile(file);
+    const found = listFiles(this.#paths);
+    const files = new Set(found.map(({ path }) => path));
+    const closed = found.flatMap(({ path, stats }) => (stats === undefined ? [`${path}/`] : []));
+    for (const file of this.#known.keys()) {
+      if (files.has(file)) continue;
+      // What was in a folder that cannot be looked into any more is still the last that is known of it.
+      if (closed.some((folder) => file.startsWith(folder))) files.add(file);
+      else this.#known.delete(file);
+    }
+    for (const one of found) this.#readFile(one);
     return this.#merge(files);
   }
 
-  #readFile(file: string): void {
-    const stats = file === STDIN ? undefined : statSync(file, { throwIfNoEntry: false });
-    const fingerprint = stats === undefined ? STDIN : fingerprintOf(stats);
+  #readFile({ path: file, stats }: Found): void {
+    const fingerprint = stats === undefined ? "" : fingerprintOf(stats);
     const known = this.#known.get(file);
     if (known?.fingerprint === fingerprint) return;
     const manifest = file === STDIN ? readManifest("stdin", this.#stdin) : read(file, stats?.size ?? 0);
@@ -116,7 +149,7 @@ export class Folder {
     this.#known.set(file, { fingerprint, manifest, good });
   }
 
-  #merge(files: readonly string[]): Reading {
+  #merge(files: ReadonlySet<string>): Reading {
     const objects = new Map<Key, { object: KubeObject; location: Location }>();
     const errors: Diagnostic[] = [];
     const skipped: Diagnostic[] = [];

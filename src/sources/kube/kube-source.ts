@@ -3,7 +3,7 @@ import { KINDS, type Kind } from "../../api/kinds.ts";
 import { parseObject } from "../../api/objects.ts";
 import type { ApiClient } from "../../kube/api-client.ts";
 import type { KubeError } from "../../kube/kube-error.ts";
-import { type Feed, ListWatch, type RawObject, type WatchEvent } from "../../kube/list-watch.ts";
+import { type Feed, ListWatch, type ListWatchParts, type RawObject, type WatchEvent } from "../../kube/list-watch.ts";
 import type { Store } from "../../snapshot/store.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
@@ -42,6 +42,16 @@ export function pathOf(kind: Kind, namespace: string | undefined): string {
   return namespaced && namespace !== undefined ? `${prefix}/namespaces/${namespace}/${plural}` : `${prefix}/${plural}`;
 }
 
+/**
+ * What belongs to the whole cluster cannot be seen with rights in one namespace alone. Anything else that is forbidden
+ * is a grant that is missing, not a list that is empty: it is waited for.
+ */
+function absentWhen(kind: WatchedKind, namespace: string | undefined): ListWatchParts["absentWhen"] {
+  const { optional, namespaced } = KINDS[kind];
+  const outOfSight = namespace !== undefined && !namespaced;
+  return [...(optional ? (["notFound"] as const) : []), ...(outOfSight ? (["forbidden"] as const) : [])];
+}
+
 /** Keeps a store equal to what an API server has, kind by kind, each on its own watch. */
 export class KubeSource {
   readonly #parts: KubeSourceParts;
@@ -53,6 +63,11 @@ export class KubeSource {
   constructor(parts: KubeSourceParts) {
     this.#parts = parts;
     this.#synced = new Promise((resolve) => (this.#resolve = resolve));
+  }
+
+  /** Kinds whose first list has yet to come. */
+  get unlisted(): readonly Kind[] {
+    return [...this.#unsynced];
   }
 
   /** Why we are not synced yet; empty when we are. */
@@ -76,7 +91,7 @@ export class KubeSource {
           feed: this.#feed(kind),
           log,
           random,
-          optional: KINDS[kind].optional || namespace !== undefined,
+          absentWhen: absentWhen(kind, namespace),
         }).start(signal),
       ),
     );

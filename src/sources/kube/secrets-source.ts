@@ -75,7 +75,7 @@ export class SecretsSource {
       feed: this.#feed(key),
       log,
       random,
-      optional: true,
+      absentWhen: ["notFound", "forbidden"],
     });
     void watch.start(AbortSignal.any([stop.signal, signal]));
   }

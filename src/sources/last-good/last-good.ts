@@ -61,10 +61,13 @@ export function readLastGood(file: string, maxAgeSeconds: number, nowMs: number)
   };
 }
 
-/** Makes a store what it was. The lists of the API server replace it kind by kind. */
-export function restore(store: Store, objects: readonly KubeObject[]): void {
+/**
+ * Makes a store what it was in these kinds, whose lists have yet to come and will replace them. What the API server has
+ * listed already is newer, and nothing would bring it back.
+ */
+export function restore(store: Store, objects: readonly KubeObject[], kinds: Iterable<Kind>): void {
   store.transaction(() => {
-    for (const kind of SAVED_KINDS)
+    for (const kind of kinds)
       store.replace(
         kind,
         objects.filter((object) => object.kind === kind),
