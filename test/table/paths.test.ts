@@ -82,6 +82,15 @@ describe("patterns", () => {
     expect(compileRegex("a".repeat(1025))).toEqual({ ok: false, message: "pattern is longer than 1024 characters" });
   });
 
+  test("B21: one that its repeat counts make large is refused, as every character of a request would pay for it", () => {
+    expect(compileRegex(".{0,998}").ok).toBe(true);
+    expect(compileRegex(".{0,1000}")).toEqual({
+      ok: false,
+      message: "pattern compiles to 2002 instructions, more than 2000; make its repeat counts smaller",
+    });
+    expect(compileRegex(".{0,1000}".repeat(113)).ok).toBe(false);
+  });
+
   test("the highest group of a substitution, where a backslash may stand for itself", () => {
     expect([String.raw`\\\9`, String.raw`\1\3\2`, String.raw`\\`, "x", String.raw`\0`].map(highestGroup)).toEqual([
       9, 3, -1, -1, 0,
