@@ -61,6 +61,19 @@ export function byPrecedence(a: MatchEntry, b: MatchEntry): number {
   return 0;
 }
 
+/** Adds to a list that is kept in order of precedence. */
+export function insertInOrder(list: MatchEntry[], entry: MatchEntry): void {
+  let low = 0;
+  let high = list.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const other = list[middle];
+    if (other !== undefined && byPrecedence(other, entry) <= 0) low = middle + 1;
+    else high = middle;
+  }
+  list.splice(low, 0, entry);
+}
+
 /** The step on which `loser` lost to `winner`. */
 export function decidingStep(winner: MatchEntry, loser: MatchEntry): PrecedenceStep {
   return steps.find(([, compare]) => compare(winner, loser) !== 0)?.[0] ?? "rule order";

@@ -93,13 +93,23 @@ export class RoutingTable implements RoutingTableView {
     const table = this.routes.get(route);
     if (table === undefined) return [];
     return table.entries.flatMap((entry) => {
-      const winners = table.placements.flatMap(({ listener, hostnames }) =>
-        hostnames.map((hostname) => this.#hosts.get(listener)?.get(hostname)?.contenders(entry)[0]),
-      );
-      const [winner] = winners;
-      const lostEverywhere = winners.every((w) => w !== undefined && w !== entry);
-      return lostEverywhere && winner !== undefined ? [{ entry, winner }] : [];
+      const winner = this.#winnerEverywhere(entry, table.placements);
+      return winner === undefined ? [] : [{ entry, winner }];
     });
+  }
+
+  /** Who wins over `entry` where it stands first, provided that it wins nowhere. */
+  #winnerEverywhere(entry: MatchEntry, placements: readonly Placement[]): MatchEntry | undefined {
+    let first: MatchEntry | undefined;
+    for (const { listener, hostnames } of placements) {
+      const hosts = this.#hosts.get(listener);
+      for (const hostname of hostnames) {
+        const winner = hosts?.get(hostname)?.winner(entry);
+        if (winner === undefined || winner === entry) return undefined;
+        first ??= winner;
+      }
+    }
+    return first;
   }
 
   #setListener(id: ListenerId, listener: Listener | undefined): void {
@@ -141,7 +151,7 @@ export class RoutingTable implements RoutingTableView {
 }
 
 function note(host: VirtualHost, entry: MatchEntry, touched: Set<RouteKey>): void {
-  for (const other of host.contenders(entry)) touched.add(other.rule.route);
+  for (const other of host.affected(entry)) touched.add(other.rule.route);
 }
 
 function assign<K, V>(map: Map<K, V>, key: K, value: V | undefined): void {

@@ -1,18 +1,6 @@
-import { pathMatches, sameConditions, unmetCondition, type RequestView } from "./match.ts";
-import { byPrecedence, type MatchEntry } from "./precedence.ts";
-
-/** Adds to a list that is kept in order of precedence. */
-function insert(list: MatchEntry[], entry: MatchEntry): void {
-  let low = 0;
-  let high = list.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    const other = list[middle];
-    if (other !== undefined && byPrecedence(other, entry) <= 0) low = middle + 1;
-    else high = middle;
-  }
-  list.splice(low, 0, entry);
-}
+import { pathMatches, unmetCondition, type RequestView } from "./match.ts";
+import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
+import { Rivals } from "./rivals.ts";
 
 const firstMet = (list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined =>
   list?.find((entry) => unmetCondition(entry.match, request) === undefined);
@@ -53,6 +41,9 @@ export class VirtualHost {
   #exact = NO_PATHS;
   #prefix = NO_PATHS;
   readonly #regex: MatchEntry[] = [];
+  /** The first pattern that leaves nothing to any prefix. */
+  #catchAll: MatchEntry | undefined;
+  #rivals: Rivals | undefined;
   #size = 0;
   /** At least the length of every prefix here: a long path is not taken apart further than that. */
   #longestPrefix = 0;
@@ -64,10 +55,13 @@ export class VirtualHost {
   add(entry: MatchEntry): void {
     const { path } = entry.match;
     const bucket = this.#bucket(entry);
-    if (bucket !== undefined) insert(bucket, entry);
-    else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
+    if (bucket !== undefined) {
+      insertInOrder(bucket, entry);
+      this.#rivals?.added(bucket, entry);
+    } else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
     else if (path.kind === "prefix") this.#prefix = withPath(this.#prefix, path.value, entry);
     if (path.kind === "prefix") this.#longestPrefix = Math.max(this.#longestPrefix, path.value.length);
+    if (path.kind === "regex") this.#catchAll = this.#regex.find(isCatchAll);
     this.#size++;
   }
 
@@ -76,8 +70,10 @@ export class VirtualHost {
     const at = bucket?.indexOf(entry) ?? -1;
     if (bucket === undefined || at < 0) return;
     bucket.splice(at, 1);
+    this.#rivals?.removed(bucket, entry);
     this.#size--;
     const { path } = entry.match;
+    if (this.#catchAll === entry) this.#catchAll = this.#regex.find(isCatchAll);
     if (bucket.length === 0 && path.kind !== "regex") this.#index(path.kind).delete(path.value);
   }
 
@@ -97,28 +93,27 @@ export class VirtualHost {
     return undefined;
   }
 
-  /**
-   * Entries that take every request from `entry` or that it takes every request from, itself included; the one that
-   * wins comes first.
-   */
-  contenders(entry: MatchEntry): readonly MatchEntry[] {
+  /** Who takes every request that `entry` is for: itself when it comes first. */
+  winner(entry: MatchEntry): MatchEntry | undefined {
+    const all = this.#catchAll;
+    if (all !== undefined && byPrecedence(all, entry) < 0) return all;
+    return this.#equals(entry)[0];
+  }
+
+  /** The entries whose winner it matters to that `entry` is here, or whom it wins over. */
+  affected(entry: MatchEntry): readonly MatchEntry[] {
     const same = this.#equals(entry);
-    const all = this.#regex.find(isCatchAll);
-    if (all === undefined) return same;
-    const isBehind = (other: MatchEntry): boolean => byPrecedence(all, other) < 0;
-    if (all === entry) return [...same, ...this.#regex.filter(isBehind), ...[...this.#prefix.values()].flat()];
-    return isBehind(entry) ? [all, ...same] : same;
+    const own = same[0] === entry ? same : [];
+    if (this.#catchAll !== entry) return own;
+    return [...own, ...this.#regex, ...[...this.#prefix.values()].flat()];
   }
 
   /** Entries for exactly the same requests as `entry`, itself included, in order of precedence. */
   #equals(entry: MatchEntry): readonly MatchEntry[] {
-    const { path } = entry.match;
-    return (this.#bucket(entry) ?? []).filter(
-      (other) =>
-        sameConditions(other.match, entry.match) &&
-        (path.kind !== "regex" ||
-          (other.match.path.kind === "regex" && other.match.path.regex.source === path.regex.source)),
-    );
+    const bucket = this.#bucket(entry) ?? [];
+    if (bucket.length <= 1) return bucket;
+    this.#rivals ??= new Rivals();
+    return this.#rivals.of(bucket, entry);
   }
 
   /** All entries, in order of precedence. For explain and dumps: cost grows with the host. */

@@ -2,7 +2,8 @@ import { expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { RouteMatch } from "../../src/api/match.ts";
 import { BUILTIN_GATEWAY, type Listener, listenerId, socketOf } from "../../src/routing/listener.ts";
-import type { MatchEntry } from "../../src/routing/precedence.ts";
+import { sameConditions } from "../../src/routing/match.ts";
+import { type MatchEntry, byPrecedence } from "../../src/routing/precedence.ts";
 import { type RouteTable, RoutingTable, emptyDiff } from "../../src/routing/routing-table.ts";
 import { VirtualHost } from "../../src/routing/virtual-host.ts";
 import { NO_FILTERS } from "../../src/translate/filters.ts";
@@ -79,7 +80,9 @@ test("a change tells which other routes it touches, and none of its own", () => 
     ...table.apply({ ...emptyDiff(), routes: new Map(routes.map(([name, one]) => [routeKey(name), one])) }),
   ];
   expect(apply(["a", placed(entry("a"))], ["b", placed(entry("b"))])).toEqual([]);
-  expect(apply(["c", placed(entry("c"))])).toEqual([routeKey("a"), routeKey("b")]);
+  expect(apply(["c", placed(entry("c"))])).toEqual([]);
+  expect(apply(["0", placed(entry("0"))])).toEqual([routeKey("a"), routeKey("b"), routeKey("c")]);
+  expect(apply(["0", undefined])).toEqual([routeKey("a"), routeKey("b"), routeKey("c")]);
   expect(apply(["d", placed(entry("d", { path: { type: "Exact", value: "/d" } }))])).toEqual([]);
   expect(apply(["a", undefined])).toEqual([routeKey("b"), routeKey("c")]);
 });
@@ -116,12 +119,12 @@ test.for<RouteMatch>([
   host.add(first);
   host.remove(stranger);
   expect([host.size, host.entries(), host.match(view)]).toEqual([2, [first, second], first]);
-  expect(host.contenders(second)).toEqual([first, second]);
+  expect([host.winner(second), host.affected(first), host.affected(second)]).toEqual([first, [first, second], []]);
   host.remove(first);
   host.remove(first);
   expect([host.size, host.match(view)]).toEqual([1, second]);
   host.remove(second);
-  expect([host.size, host.entries(), host.match(view), host.contenders(second)]).toEqual([0, [], undefined, []]);
+  expect([host.size, host.entries(), host.match(view), host.winner(second)]).toEqual([0, [], undefined, undefined]);
 });
 
 test("routes that were there before the translator are translated with its first flush", () => {
@@ -130,4 +133,60 @@ test("routes that were there before the translator are translated with its first
   const late = new Translator(rig.store, OPTIONS);
   expect([...(late.flush()?.diff.routes.keys() ?? [])]).toEqual([routeKey("r")]);
   expect(late.table.virtualHost(listenerId(BUILTIN_GATEWAY, "http"), "a.test")?.host.size).toBe(1);
+});
+
+test.for<[string, RouteMatch["path"]]>([
+  ["prefix", { type: "PathPrefix", value: "/x" }],
+  ["exact path", { type: "Exact", value: "/x" }],
+  ["pattern", { type: "RegularExpression", value: "/x.?" }],
+])("of many matches on one %s each knows the first for the same requests, whatever came and went", ([, path]) => {
+  const conditions: RouteMatch[] = [
+    {},
+    { method: "GET" },
+    {
+      headers: [
+        { name: "a", value: "1" },
+        { name: "b", value: "2" },
+      ],
+    },
+    {
+      headers: [
+        { name: "b", value: "2" },
+        { name: "a", value: "1" },
+      ],
+    },
+    {
+      headers: [
+        { name: "a", value: "1", type: "RegularExpression" },
+        { name: "b", value: "2" },
+      ],
+    },
+    { cookies: [{ name: "a", value: "1" }] },
+    { queryParams: [{ name: "a", value: "1" }] },
+  ];
+  const all = Array.from({ length: 60 }, (_, i) =>
+    entry(`r${String((i * 7919) % 60).padStart(2, "0")}`, { ...conditions[i % conditions.length], path }),
+  );
+  const host = new VirtualHost();
+  const there = new Set<MatchEntry>();
+  const check = (): void => {
+    for (const one of there) {
+      const same = [...there].filter((other) => sameConditions(one.match, other.match)).sort(byPrecedence);
+      expect(host.winner(one)).toBe(same[0]);
+      expect(host.affected(one)).toEqual(same[0] === one ? same : []);
+    }
+  };
+  const change = (one: MatchEntry): void => {
+    if (there.delete(one)) host.remove(one);
+    else host.add((there.add(one), one));
+  };
+  for (const one of all) change(one);
+  check();
+  for (const [i, one] of all.entries()) {
+    if (i % 5 !== 0) change(one);
+    if (i % 6 === 0) check();
+  }
+  check();
+  for (const one of all) change(one);
+  check();
 });
