@@ -14,6 +14,8 @@ export interface ObjectMeta {
   readonly deletionTimestamp?: string | undefined;
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
+  /** Of the Gateway that this was made for. */
+  readonly gatewayUid?: string | undefined;
 }
 
 const Selector = z.object({
@@ -120,7 +122,11 @@ const Service = z.object({
     .optional(),
   status: z
     .object({
-      loadBalancer: z.object({ ingress: z.array(z.object({ ip: z.string().optional() })).nullish() }).optional(),
+      loadBalancer: z
+        .object({
+          ingress: z.array(z.object({ ip: z.string().optional(), hostname: z.string().optional() })).nullish(),
+        })
+        .optional(),
     })
     .optional()
     .catch(undefined),
@@ -196,6 +202,10 @@ const Metadata = z.object({
   deletionTimestamp: z.string().nullish(),
   labels: z.record(z.string(), z.string()).nullish(),
   annotations: z.record(z.string(), z.string()).nullish(),
+  ownerReferences: z
+    .array(z.object({ kind: z.string(), uid: z.string(), controller: z.boolean().nullish() }))
+    .nullish()
+    .catch(undefined),
 });
 
 /** Annotations grow large and only one is read. */
@@ -204,6 +214,7 @@ const NO_ENTRIES: Readonly<Record<string, string>> = Object.freeze({});
 
 function metaOf(raw: z.output<typeof Metadata>): ObjectMeta {
   const annotations = Object.entries(raw.annotations ?? {}).filter(([name]) => READ_ANNOTATIONS.includes(name));
+  const owner = raw.ownerReferences?.find(({ kind, controller }) => kind === "Gateway" && controller === true);
   return {
     name: raw.name,
     namespace: raw.namespace ?? "",
@@ -215,6 +226,7 @@ function metaOf(raw: z.output<typeof Metadata>): ObjectMeta {
     annotations: annotations.length === 0 ? NO_ENTRIES : Object.fromEntries(annotations),
     // Last: what follows a spread is kept outside of the object, and there is one of these for every object.
     ...(raw.deletionTimestamp == null ? {} : { deletionTimestamp: raw.deletionTimestamp }),
+    ...(owner === undefined ? {} : { gatewayUid: owner.uid }),
   };
 }
 

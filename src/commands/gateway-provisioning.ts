@@ -5,7 +5,8 @@ import { Provisioner } from "../provision/provisioner.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
 import type { Store } from "../snapshot/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { type GatewayView, serviceNameOf } from "../translate/gateways.ts";
+import { serviceNameOf } from "../translate/gateway-service.ts";
+import type { GatewayView } from "../translate/gateways.ts";
 import type { Translator } from "../translate/translator.ts";
 
 interface Parts {
@@ -21,7 +22,8 @@ interface Parts {
 
 function wantedBy(store: Store, view: GatewayView): WantedService[] {
   const gateway = store.peek(view.key);
-  if (gateway === undefined || gateway.metadata.deletionTimestamp !== undefined) return [];
+  // Without an address a Gateway is not served: its Service would be somebody else's, for one.
+  if (!view.address.ok || gateway === undefined || gateway.metadata.deletionTimestamp !== undefined) return [];
   const { labels = {}, annotations = {} } = gateway.spec.infrastructure ?? {};
   // A port that another Gateway has is one that its Service has yet to give it.
   const served = view.listeners.filter(({ refusal }) => refusal === undefined || refusal.reason === "PortUnavailable");
@@ -58,6 +60,7 @@ export function createProvisioner({
     isLeader,
     wanted: () => views.flatMap((view) => wantedBy(store, view)),
     liveService: (namespace, name) => store.peek(keyOf("Service", namespace, name)),
+    liveSlice: (namespace, name) => store.peek(keyOf("EndpointSlice", namespace, name)),
     pods: () => readyPods(store, systemNamespace, podService),
   });
   translator.onGateways((next) => {

@@ -1,5 +1,6 @@
 import type { KubeObject } from "../api/objects.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
+import { SERVICE_PORTS } from "../routing/listener.ts";
 
 /** A Gateway that wants a Service, as its provisioner sees it. */
 export interface WantedService {
@@ -13,46 +14,56 @@ export interface WantedService {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-const FIRST_PORT = 20_000;
-const LAST_PORT = 29_999;
 const GATEWAY_LABEL = "gateway.networking.k8s.io/gateway-name";
 const SERVICE_LABEL = "kubernetes.io/service-name";
 const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
 const CONTROLLER = "serviceroute-controller";
 
 type Live = ReadonlyMap<string, KubeObject<"Service">>;
+/** Port of a Gateway → container port. */
+export type Ports = ReadonlyMap<number, number>;
 
-const idOf = ({ namespace, service }: WantedService): string => `${namespace}/${service}`;
+/** `namespace/service`. */
+export const idOf = ({ namespace, service }: WantedService): string => `${namespace}/${service}`;
 
-function targetsOf(service: KubeObject<"Service"> | undefined): ReadonlyMap<number, number> {
+function targetsOf(service: KubeObject<"Service"> | undefined): Ports {
   const pairs = (service?.spec?.ports ?? []).flatMap(({ port, targetPort }): [number, number][] =>
-    typeof targetPort === "number" ? [[port, targetPort]] : [],
+    typeof targetPort === "number" && targetPort >= SERVICE_PORTS.first && targetPort <= SERVICE_PORTS.last
+      ? [[port, targetPort]]
+      : [],
   );
   return new Map(pairs);
 }
 
 /**
- * A container port for each port of each Gateway: what its Service says already, else the first that none uses. So two
- * Gateways on port 80 never share a socket, no port below 1024 is bound, and all replicas bind the same.
+ * A container port for each port of each Gateway: what it was given before, else what its Service says, else the first
+ * that none uses. So two Gateways on port 80 never share a socket, no port below 1024 is bound, all replicas bind the
+ * same, and who may edit a Service takes no other Gateway's port by it.
  *
- * @returns Port of the Gateway → container port, by `namespace/service`; ports left out when there are no more.
+ * @param last  What the call before gave.
+ * @returns     By `namespace/service`; ports left out when there are no more.
  */
 export function assignPorts(
   wanted: readonly WantedService[],
   live: Live,
-): ReadonlyMap<string, ReadonlyMap<number, number>> {
-  const taken = new Set([...live.values()].flatMap((service) => [...targetsOf(service).values()]));
+  last: ReadonlyMap<string, Ports>,
+): ReadonlyMap<string, Ports> {
+  const given = wanted.flatMap((one) => [...(last.get(idOf(one))?.values() ?? [])]);
+  const taken = new Set([...given, ...[...live.values()].flatMap((service) => [...targetsOf(service).values()])]);
   const claimed = new Set<number>();
-  let next = FIRST_PORT;
+  const reserved = new Set(given);
+  let next: number = SERVICE_PORTS.first;
   const free = (): number | undefined => {
-    while (taken.has(next) && next <= LAST_PORT) next++;
-    if (next > LAST_PORT) return undefined;
+    while (taken.has(next) && next <= SERVICE_PORTS.last) next++;
+    if (next > SERVICE_PORTS.last) return undefined;
     taken.add(next);
     return next;
   };
   return new Map(
     wanted.map((one) => {
-      const kept = targetsOf(live.get(idOf(one)));
+      const before = last.get(idOf(one));
+      const said = [...targetsOf(live.get(idOf(one)))].filter(([, target]) => !reserved.has(target));
+      const kept = new Map([...said, ...(before ?? [])]);
       const ports = one.ports.flatMap((port): [number, number][] => {
         const own = kept.get(port);
         // Of two that say the same, which only a lost race can make, the first keeps it.
@@ -111,4 +122,19 @@ export function sliceObject(one: WantedService, ports: ReadonlyMap<number, numbe
       conditions: { ready: true, serving: true, terminating: false },
     })),
   };
+}
+
+/** Whether the Service still says what was applied of its ports and type: others may edit it. */
+export function isService(live: KubeObject<"Service">, ports: Ports): boolean {
+  const targets = targetsOf(live);
+  return live.spec?.type === "LoadBalancer" && [...ports].every(([port, target]) => targets.get(port) === target);
+}
+
+/** The same for its endpoints. */
+export function isSlice(live: KubeObject<"EndpointSlice">, ports: Ports, pods: readonly Endpoint[]): boolean {
+  const text = (list: readonly unknown[]): string => JSON.stringify(list.toSorted());
+  return (
+    text((live.ports ?? []).map(({ port }) => port)) === text([...ports.values()]) &&
+    text((live.endpoints ?? []).map(({ addresses }) => addresses?.[0])) === text(pods.map(({ address }) => address))
+  );
 }

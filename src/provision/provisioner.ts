@@ -4,9 +4,20 @@ import { Backoff, pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
 import type { Logger } from "../telemetry/logger.ts";
-import { type WantedService, assignPorts, serviceObject, sliceObject } from "./gateway-services.ts";
+import {
+  type Ports,
+  type WantedService,
+  assignPorts,
+  idOf,
+  isService,
+  isSlice,
+  serviceObject,
+  sliceObject,
+} from "./gateway-services.ts";
 
 const LOOK_MS = 1000;
+/** What was applied comes back over the watch; only when it does not has somebody else changed it. */
+const SETTLE_MS = 2000;
 const FIELD_MANAGER = "serviceroute";
 
 export interface ProvisionerParts {
@@ -17,15 +28,22 @@ export interface ProvisionerParts {
   readonly isLeader: () => boolean;
   readonly wanted: () => readonly WantedService[];
   readonly liveService: (namespace: string, name: string) => KubeObject<"Service"> | undefined;
+  readonly liveSlice: (namespace: string, name: string) => KubeObject<"EndpointSlice"> | undefined;
   /** Our own pods that take new connections. */
   readonly pods: () => readonly Endpoint[];
+}
+
+interface Applied {
+  readonly text: string;
+  readonly at: number;
 }
 
 /** Keeps a Service and its endpoints for each Gateway, by server-side apply, as the leader. Deletion is the garbage collector's. */
 export class Provisioner {
   readonly #parts: ProvisionerParts;
   /** What was applied last, by Service and then by path. */
-  readonly #applied = new Map<string, Map<string, string>>();
+  readonly #applied = new Map<string, Map<string, Applied>>();
+  #assigned: ReadonlyMap<string, Ports> = new Map();
   /** Gateways whose Service was refused: when to try again. */
   readonly #refused = new Map<string, { readonly backoff: Backoff; until: number }>();
   #wake: () => void = () => undefined;
@@ -44,8 +62,7 @@ export class Provisioner {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
       if (this.#parts.isLeader()) await this.#round(signal);
-      // Whoever leads meanwhile may apply something else.
-      else this.#applied.clear();
+      else this.#forget();
       await pause(LOOK_MS, AbortSignal.any([signal, woken.signal]));
     }
   }
@@ -58,35 +75,35 @@ export class Provisioner {
         return found === undefined ? [] : [[`${namespace}/${service}`, found] as const];
       }),
     );
-    const assigned = assignPorts(wanted, live);
-    this.#forgetAllBut(new Set(wanted.map((one) => `${one.namespace}/${one.service}`)));
+    this.#assigned = assignPorts(wanted, live, this.#assigned);
+    this.#forgetAllBut(new Set(wanted.map(idOf)));
     for (const one of wanted) {
       if (!this.#parts.isLeader()) return;
-      const ports = assigned.get(`${one.namespace}/${one.service}`) ?? new Map<number, number>();
-      if (ports.size > 0) await this.#provision(one, ports, live.has(`${one.namespace}/${one.service}`), signal);
+      const ports = this.#assigned.get(idOf(one)) ?? new Map<number, number>();
+      if (ports.size > 0) await this.#provision(one, ports, signal);
     }
   }
 
   /** What is refused of one Gateway, by a quota or a webhook, holds up no other. */
-  async #provision(
-    one: WantedService,
-    ports: ReadonlyMap<number, number>,
-    exists: boolean,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { log, random, monotonic, pods } = this.#parts;
-    const name = `${one.namespace}/${one.service}`;
+  async #provision(one: WantedService, ports: Ports, signal: AbortSignal): Promise<void> {
+    const { log, random, monotonic, pods, liveService, liveSlice } = this.#parts;
+    const { namespace, service } = one;
+    const name = idOf(one);
     const refused = this.#refused.get(name);
     if (refused !== undefined && monotonic() < refused.until) return;
+    const [live, slice] = [liveService(namespace, service), liveSlice(namespace, service)];
+    const isLive = live !== undefined && isService(live, ports);
+    const isServed = slice !== undefined && isSlice(slice, ports, pods());
     try {
-      for (const [path, body] of [
-        [`/api/v1/namespaces/${one.namespace}/services/${one.service}`, serviceObject(one, ports)],
+      for (const [path, body, isThere] of [
+        [`/api/v1/namespaces/${namespace}/services/${service}`, serviceObject(one, ports), isLive],
         [
-          `/apis/discovery.k8s.io/v1/namespaces/${one.namespace}/endpointslices/${one.service}`,
+          `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`,
           sliceObject(one, ports, pods()),
+          isServed,
         ],
       ] as const)
-        await this.#apply(name, path, body, exists, signal);
+        await this.#apply(name, path, body, isThere, signal);
       this.#refused.delete(name);
     } catch (error) {
       if (signal.aborted) return;
@@ -102,11 +119,13 @@ export class Provisioner {
     for (const name of this.#applied.keys()) if (!wanted.has(name)) this.#applied.delete(name);
   }
 
-  /** Applies what differs from what was applied last, and all of it when the Service is gone. */
-  async #apply(name: string, path: string, body: object, exists: boolean, signal: AbortSignal): Promise<void> {
+  /** Applies what differs from what was applied last, and what somebody else has changed or removed since. */
+  async #apply(name: string, path: string, body: object, isThere: boolean, signal: AbortSignal): Promise<void> {
     const text = JSON.stringify(body);
-    const applied = this.#applied.get(name) ?? new Map<string, string>();
-    if (exists && applied.get(path) === text) return;
+    const applied = this.#applied.get(name) ?? new Map<string, Applied>();
+    const last = applied.get(path);
+    const now = this.#parts.monotonic();
+    if (last?.text === text && (isThere || now - last.at < SETTLE_MS)) return;
     await this.#parts.client.json({
       method: "PATCH",
       path,
@@ -115,6 +134,12 @@ export class Provisioner {
       body,
       signal,
     });
-    this.#applied.set(name, applied.set(path, text));
+    this.#applied.set(name, applied.set(path, { text, at: now }));
+  }
+
+  /** Whoever leads meanwhile may apply something else. */
+  #forget(): void {
+    this.#applied.clear();
+    this.#assigned = new Map();
   }
 }

@@ -8,6 +8,9 @@ export function listenerId(gateway: Key<"Gateway">, name: string): ListenerId {
   return `${gateway.slice("Gateway/".length)}/${name}` as ListenerId;
 }
 
+/** Container ports of listeners behind Services: none below 1024, and none that we listen on ourselves. */
+export const SERVICE_PORTS = { first: 20_000, last: 29_999 } as const;
+
 /** The key that stands for the built-in gateway; no object can have it, because a Gateway always has a namespace. */
 export const BUILTIN_GATEWAY = "Gateway//builtin" as Key<"Gateway">;
 

@@ -14,9 +14,15 @@ export interface DesiredRouteStatus {
   readonly summary: NonNullable<ServiceRouteStatus["summary"]>;
 }
 
+/** Where clients reach a Gateway; a name where that is all that a load balancer tells. */
+export interface GatewayAddress {
+  readonly type: "IPAddress" | "Hostname";
+  readonly value: string;
+}
+
 export interface DesiredGatewayStatus {
   readonly generation: number;
-  readonly addresses: readonly { readonly type: "IPAddress"; readonly value: string }[];
+  readonly addresses: readonly GatewayAddress[];
   readonly conditions: readonly DesiredCondition[];
   readonly listeners: readonly {
     readonly name: string;

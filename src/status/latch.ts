@@ -1,7 +1,7 @@
 import type { Condition, DesiredCondition } from "../api/condition.ts";
 import { CONTROLLER_NAME } from "../api/kinds.ts";
 import type { ServiceRouteStatus } from "../api/service-route.ts";
-import type { DesiredGatewayStatus, DesiredRouteStatus } from "../routing/status-report.ts";
+import type { DesiredGatewayStatus, DesiredRouteStatus, GatewayAddress } from "../routing/status-report.ts";
 import type { GatewayStatus } from "./merge.ts";
 
 const LATCHED = ["Programmed", "Ready"];
@@ -52,7 +52,10 @@ export function latchedGateway(live: GatewayStatus | undefined, desired: Desired
   const now = desired.conditions.find((c) => c.type === "Programmed");
   if (now?.status !== "Unknown") return desired;
   // What listened a moment ago still does: an edit is no reason to take a name out of the DNS.
-  const addresses = (live?.addresses ?? []).map(({ value }) => ({ type: "IPAddress" as const, value }));
+  const addresses = (live?.addresses ?? []).map(({ type, value }): GatewayAddress => ({
+    type: type === "Hostname" ? type : "IPAddress",
+    value,
+  }));
   if (old?.status !== "True" || old.observedGeneration !== desired.generation) return { ...desired, addresses };
   const keep = (
     conditions: readonly DesiredCondition[],

@@ -59,7 +59,7 @@ function outside(pool: string, address: string): boolean {
 export function assignAddresses(
   gateways: readonly KubeObject<"Gateway">[],
   last: ReadonlyMap<Key<"Gateway">, string>,
-  options: Pick<TranslateOptions, "addressPool" | "bindAddress" | "ownAddresses">,
+  options: Pick<TranslateOptions, "addressPool" | "bindAddress" | "ownAddresses" | "gatewayServices">,
 ): ReadonlyMap<Key<"Gateway">, AddressResult> {
   const { addressPool: pool, bindAddress } = options;
   const results = new Map<Key<"Gateway">, AddressResult>();
@@ -78,7 +78,13 @@ export function assignAddresses(
     else if (requested === undefined || requested === "") {
       if (options.ownAddresses === true) give(key, displayName(key), true);
       else undecided.push(key);
-    } else if (pool !== undefined && outside(pool, requested))
+    } else if (options.gatewayServices === true)
+      refuse(
+        key,
+        "AddressNotUsable",
+        `${requested} cannot be asked for: the load balancer of the Gateway's Service decides`,
+      );
+    else if (pool !== undefined && outside(pool, requested))
       refuse(key, "AddressNotUsable", `${requested} is outside of the address pool`);
     else if (pool !== undefined && taken.has(requested))
       refuse(key, "AddressNotUsable", `${requested} belongs to another Gateway`);

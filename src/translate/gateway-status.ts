@@ -100,10 +100,10 @@ export function gatewayStatus(gateway: GatewayView, context: GatewayStatusContex
   );
   const anyAnswers = listeners.some((one) => one.answers);
   const bound = address.ok ? (address.own ? address.address : context.advertisedAddress) : "";
-  const values = gateway.published ?? [bound];
+  const addresses = gateway.published ?? [{ type: "IPAddress", value: bound }];
   return {
     generation,
-    addresses: address.ok && anyAnswers ? values.map((value) => ({ type: "IPAddress", value })) : [],
+    addresses: address.ok && anyAnswers ? addresses : [],
     conditions: [condition("Accepted", generation, accept), condition("Programmed", generation, program)],
     listeners: listeners.map(({ listener, accept: a, conflict, resolved, program: p }) => ({
       name: listener.name,

@@ -1,13 +1,14 @@
-import { createHash } from "node:crypto";
 import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
-import { type Key, keyOf, partsOf } from "../api/keys.ts";
+import { type Key, keyOf } from "../api/keys.ts";
 import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
 import { Hostname, hostnameProblem } from "../api/primitives.ts";
 import { ANY_HOST } from "../routing/hostname.ts";
 import { BUILTIN_GATEWAY, type ListenerId, listenerId } from "../routing/listener.ts";
 import { compareText } from "../routing/precedence.ts";
+import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type AddressResult, assignAddresses } from "./gateway-addresses.ts";
+import { serviceSays } from "./gateway-service.ts";
 import type { TranslateOptions } from "./options.ts";
 
 /** Why a listener serves nobody. `type` is the condition that says so. */
@@ -43,7 +44,7 @@ export interface GatewayView {
   readonly isDefault: boolean;
   readonly address: AddressResult;
   /** What clients dial, where that is not the bound address: of the Gateway's Service. */
-  readonly published: readonly string[] | undefined;
+  readonly published: readonly GatewayAddress[] | undefined;
   readonly listeners: readonly ListenerView[];
   /** Refused as a whole: parameters that nobody reads. */
   readonly invalidParameters: string | undefined;
@@ -140,6 +141,32 @@ function withConflicts(listeners: readonly ListenerView[]): ListenerView[] {
   });
 }
 
+/** A Gateway that is reached through its Service, as that Service has it. */
+function behindService(snapshot: ClusterSnapshot, view: GatewayView): GatewayView {
+  const said = serviceSays(snapshot, view.key);
+  if (!said.ok) return { ...view, address: { ok: false, reason: "AddressNotUsable", message: said.message } };
+  const listeners = view.listeners.map((one) => ({ ...one, bindPort: said.bindPorts.get(one.port) }));
+  return { ...view, published: said.addresses, listeners };
+}
+
+const socketsOf = ({ address, listeners }: GatewayView): string[] =>
+  address.ok
+    ? listeners.flatMap(({ refusal, bindPort }) =>
+        refusal === undefined && bindPort !== undefined ? [`${address.address}:${bindPort}`] : [],
+      )
+    : [];
+
+/** Sockets that Gateways have had and still want: nobody takes them by an edit of their own Service. */
+function keptSockets(views: readonly GatewayView[], last: GatewayPlan | undefined): Map<string, Key<"Gateway">> {
+  const kept = new Map<string, Key<"Gateway">>();
+  for (const view of views) {
+    const before = last?.get(view.key);
+    const had = new Set(before === undefined ? [] : socketsOf(before));
+    for (const socket of socketsOf(view)) if (had.has(socket)) kept.set(socket, view.key);
+  }
+  return kept;
+}
+
 /** On a shared address the first Gateway keeps a port; another never shares its socket, and so never its traffic. */
 function withoutTakenPorts(view: GatewayView, taken: Map<string, Key<"Gateway">>): GatewayView {
   const { address } = view;
@@ -176,37 +203,6 @@ function gatewayView(gateway: KubeObject<"Gateway">, address: AddressResult): Ga
       parameters === undefined
         ? undefined
         : `${parameters.group}/${parameters.kind} ${parameters.name} cannot be used as parameters`,
-  };
-}
-
-const SUFFIX = "-serviceroute";
-const LONGEST_SERVICE_NAME = 63;
-
-/** The Service of a Gateway: its name with ours, and a digest where that is no name of a Service, or too long for one. */
-export function serviceNameOf(gateway: Key<"Gateway">): string {
-  const { name } = partsOf(gateway);
-  const plain = `${name}${SUFFIX}`;
-  if (/^[a-z][a-z0-9-]*$/.test(name) && plain.length <= LONGEST_SERVICE_NAME) return plain;
-  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
-  const start = /^[a-z]/.test(name) ? name : `g-${name}`;
-  const room = LONGEST_SERVICE_NAME - SUFFIX.length - digest.length - 1;
-  return `${start.replaceAll(".", "-").slice(0, room)}-${digest}${SUFFIX}`;
-}
-
-/** Clients dial the Gateway's Service; its target ports say what each replica binds, so that all bind the same. */
-function behindService(snapshot: ClusterSnapshot, view: GatewayView): GatewayView {
-  const service = snapshot.get(keyOf("Service", view.namespace, serviceNameOf(view.key)));
-  const { spec, status } = service ?? {};
-  const balancer = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip }) => ip ?? []);
-  const own = spec?.clusterIP === undefined || spec.clusterIP === "None" ? [] : [spec.clusterIP];
-  const portOf = (port: number): number | undefined => {
-    const target = spec?.ports?.find((one) => one.port === port)?.targetPort;
-    return typeof target === "number" ? target : undefined;
-  };
-  return {
-    ...view,
-    published: balancer.length > 0 ? balancer : own,
-    listeners: view.listeners.map((listener) => ({ ...listener, bindPort: portOf(listener.port) })),
   };
 }
 
@@ -264,7 +260,6 @@ export function planGateways(
     .filter((gateway) => isOurs(snapshot, gateway, options))
     .sort(byAge);
   const addresses = assignAddresses(ours, lastAddresses(ours, last), options);
-  const taken = new Map<string, Key<"Gateway">>();
   const builtin = builtinView(options);
   const views = ours.flatMap((gateway) => {
     const address = addresses.get(gateway.key);
@@ -273,5 +268,6 @@ export function planGateways(
     return [options.gatewayServices === true ? behindService(snapshot, view) : view];
   });
   const all = builtin === undefined ? views : [builtin, ...views];
+  const taken = options.gatewayServices === true ? keptSockets(views, last) : new Map<string, Key<"Gateway">>();
   return new Map(all.map((view) => [view.key, withoutTakenPorts(view, taken)]));
 }

@@ -1,39 +1,13 @@
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import type { ListenerId } from "../../src/routing/listener.ts";
-import type { DesiredGatewayStatus } from "../../src/routing/status-report.ts";
 import { assignAddresses, poolProblem } from "../../src/translate/gateway-addresses.ts";
 import { selectorMatches } from "../../src/translate/labels.ts";
+import { HTTP, gatewayYaml, said, statusOf } from "../support/gateways.ts";
 import { objectsFrom, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
-const HTTP = "{name: http, port: 80, protocol: HTTP}";
-function gatewayYaml(name: string, listeners = HTTP, spec = "", metadata = ""): string {
-  return `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}${metadata}}\nspec: {gatewayClassName: serviceroute, listeners: [${listeners}]${spec}}\n`;
-}
 const classYaml = (name: string, controller: string): string =>
   `---\napiVersion: gateway.networking.k8s.io/v1\nkind: GatewayClass\nmetadata: {name: ${name}}\nspec: {controllerName: ${controller}}\n`;
-
-/** The Gateway's status with every listener that could be served bound, or as `states` says. */
-function statusOf(yaml: string, name = "gw", options = {}, serving = true): DesiredGatewayStatus {
-  const rig = pipeline(options);
-  rig.apply(yaml);
-  for (const id of rig.translator.table.listeners.keys())
-    if (serving) rig.translator.setListenerState(id, { kind: "serving" });
-  const output = rig.settle();
-  const fresh = pipeline(options);
-  const first = fresh.apply(yaml);
-  const key = keyOf("Gateway", "default", name);
-  const status = output?.gatewayStatuses.get(key) ?? first?.gatewayStatuses.get(key);
-  if (status === undefined) throw new Error(`Gateway ${name} has no status`);
-  return status;
-}
-const said = (
-  conditions: readonly { type: string; status: string; reason: string; message: string }[],
-  type: string,
-) => {
-  const found = conditions.find((one) => one.type === type);
-  return `${found?.status}/${found?.reason}: ${found?.message}`;
-};
 
 describe("a selector on labels", () => {
   const labels = { team: "shop", tier: "web" };
@@ -380,32 +354,6 @@ describe("status of a Gateway", () => {
     expect(said(statusOf(younger + older, "b").conditions, "Programmed")).toContain("True/");
     const apart = statusOf(younger + older, "a", { addressPool: "192.0.2.0/28" });
     expect(said(apart.listeners[0]!.conditions, "Conflicted")).toContain("False/");
-  });
-
-  test("behind a Service: its target ports are bound, and its addresses are published", () => {
-    const service = (spec: string, status = ""): string =>
-      `---\napiVersion: v1\nkind: Service\nmetadata: {name: gw-serviceroute}\nspec: {${spec}}\n${status}`;
-    const ports = "ports: [{name: a, port: 80, targetPort: 20001}]";
-    const behind = { gatewayServices: true };
-    const bindPort = (yaml: string): number | undefined => {
-      const rig = pipeline(behind);
-      rig.apply(yaml);
-      return rig.translator.table.listeners.get("default/gw/http" as ListenerId)?.bindPort;
-    };
-    expect(bindPort(gatewayYaml("gw"))).toBeUndefined();
-    expect(bindPort(gatewayYaml("gw") + service(`clusterIP: 203.0.113.5, ${ports}`))).toBe(20_001);
-    expect(bindPort(gatewayYaml("gw") + service("ports: [{name: a, port: 80, targetPort: http}]"))).toBeUndefined();
-    expect(bindPort(gatewayYaml("gw") + service("ports: [{name: a, port: 81, targetPort: 20001}]"))).toBeUndefined();
-    const published = (yaml: string): unknown =>
-      statusOf(gatewayYaml("gw") + yaml, "gw", behind).addresses.map(({ value }) => value);
-    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`))).toEqual(["203.0.113.5"]);
-    const balanced = "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}, {ip: 192.0.2.8}]}}\n";
-    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`, balanced))).toEqual(["192.0.2.7", "192.0.2.8"]);
-    expect(published(service(`clusterIP: None, ${ports}`))).toEqual([]);
-    expect(published(service(`clusterIP: 203.0.113.5, ${ports}`, "status: {loadBalancer: {}}\n"))).toEqual([
-      "203.0.113.5",
-    ]);
-    expect(bindPort(gatewayYaml("gw") + service("clusterIP: 203.0.113.5"))).toBeUndefined();
   });
 
   test("an address that status says is kept after a restart, though another Gateway is older", () => {

@@ -1,0 +1,63 @@
+import { createHash } from "node:crypto";
+import { type Key, displayName, keyOf, partsOf } from "../api/keys.ts";
+import type { KubeObject } from "../api/objects.ts";
+import { SERVICE_PORTS } from "../routing/listener.ts";
+import type { GatewayAddress } from "../routing/status-report.ts";
+import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+
+const SUFFIX = "-serviceroute";
+const LONGEST_NAME = 63;
+
+/** The Service of a Gateway: its name with ours, and a digest where that is no name of a Service, or too long for one. */
+export function serviceNameOf(gateway: Key<"Gateway">): string {
+  const { name } = partsOf(gateway);
+  const plain = `${name}${SUFFIX}`;
+  if (/^[a-z][a-z0-9-]*$/.test(name) && plain.length <= LONGEST_NAME) return plain;
+  const digest = createHash("sha256").update(name).digest("hex").slice(0, 8);
+  const start = /^[a-z]/.test(name) ? name : `g-${name}`;
+  const room = LONGEST_NAME - SUFFIX.length - digest.length - 1;
+  return `${start.replaceAll(".", "-").slice(0, room)}-${digest}${SUFFIX}`;
+}
+
+export type ServiceWord =
+  | {
+      readonly ok: true;
+      /** Port of the Gateway → container port: the same for all replicas. */
+      readonly bindPorts: ReadonlyMap<number, number>;
+      readonly addresses: readonly GatewayAddress[];
+    }
+  | { readonly ok: false; readonly message: string };
+
+/** What a Gateway's Service says of where clients come in and where its listeners are bound: nothing while there is none. */
+export function serviceSays(snapshot: ClusterSnapshot, gateway: Key<"Gateway">): ServiceWord {
+  const { namespace } = partsOf(gateway);
+  const key = keyOf("Service", namespace, serviceNameOf(gateway));
+  const service = snapshot.get(key);
+  if (service === undefined) return { ok: true, bindPorts: new Map(), addresses: [] };
+  if (service.metadata.gatewayUid !== snapshot.get(gateway)?.metadata.uid)
+    return {
+      ok: false,
+      message: `Service ${displayName(key)} is there already and not this Gateway's; remove it or rename the Gateway`,
+    };
+  return { ok: true, bindPorts: bindPortsOf(service), addresses: addressesOf(service) };
+}
+
+/** A port out of our range is nobody's to bind: the Service has been edited, and is about to be mended. */
+function bindPortsOf({ spec }: KubeObject<"Service">): ReadonlyMap<number, number> {
+  const pairs = (spec?.ports ?? []).flatMap(({ port, targetPort }): [number, number][] =>
+    typeof targetPort === "number" && targetPort >= SERVICE_PORTS.first && targetPort <= SERVICE_PORTS.last
+      ? [[port, targetPort]]
+      : [],
+  );
+  return new Map(pairs);
+}
+
+function addressesOf({ spec, status }: KubeObject<"Service">): GatewayAddress[] {
+  const balanced = (status?.loadBalancer?.ingress ?? []).flatMap(({ ip, hostname }): GatewayAddress[] => {
+    if (ip !== undefined) return [{ type: "IPAddress", value: ip }];
+    return hostname === undefined ? [] : [{ type: "Hostname", value: hostname }];
+  });
+  if (balanced.length > 0) return balanced;
+  const own = spec?.clusterIP;
+  return own === undefined || own === "None" ? [] : [{ type: "IPAddress", value: own }];
+}
