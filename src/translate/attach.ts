@@ -64,7 +64,8 @@ function attachTo(
   );
   if (selected.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
-  const served = selected.filter((one) => one.refusal === undefined && gateway.address.ok);
+  const isRefused = !gateway.address.ok || gateway.invalidParameters !== undefined;
+  const served = selected.filter((one) => one.refusal === undefined && !isRefused);
   if (served.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener that could serve this route is accepted" });
   const allowed = served.filter((one) => one.allowsServiceRoute && allowsNamespace(context, gateway, one));

@@ -30,17 +30,28 @@ export function poolProblem(cidr: string): string | undefined {
 interface Wanted {
   readonly key: Key<"Gateway">;
   readonly requested: string | undefined;
-  readonly unsupported: string | undefined;
+  readonly refusal: Extract<AddressResult, { ok: false }> | undefined;
 }
 
+const refusal = (reason: "AddressNotUsable" | "UnsupportedAddress", message: string): Wanted["refusal"] => ({
+  ok: false,
+  reason,
+  message,
+});
+
 function wantedBy(gateway: KubeObject<"Gateway">): Wanted {
-  const [first] = gateway.spec.addresses ?? [];
-  const isIp = (first?.type ?? "IPAddress") === "IPAddress";
-  return {
-    key: gateway.key,
-    requested: isIp ? first?.value : undefined,
-    unsupported: first === undefined || isIp ? undefined : first.type,
-  };
+  const { key } = gateway;
+  const [first, ...more] = gateway.spec.addresses ?? [];
+  const type = first?.type ?? "IPAddress";
+  if (type !== "IPAddress") {
+    const message = `addresses of type ${type} are not supported; use IPAddress`;
+    return { key, requested: undefined, refusal: refusal("UnsupportedAddress", message) };
+  }
+  if (more.length > 0) {
+    const message = `spec.addresses names ${more.length + 1} addresses; a Gateway has one here`;
+    return { key, requested: undefined, refusal: refusal("AddressNotUsable", message) };
+  }
+  return { key, requested: first?.value === "" ? undefined : first?.value, refusal: undefined };
 }
 
 function outside(pool: string, address: string): boolean {
@@ -51,8 +62,8 @@ function outside(pool: string, address: string): boolean {
 }
 
 /**
- * An address for each Gateway. Requested ones come first, then those that Gateways already have, then free ones in
- * order of the Gateways given: so an address is kept for as long as its Gateway lives.
+ * An address for each Gateway: the one that it has, for as long as it lives and asks for no other; the one that it asks
+ * for, if nobody has it; else the first that is free, in order of the Gateways given.
  *
  * @param last  What the call before gave, or what status says after a restart.
  */
@@ -64,30 +75,32 @@ export function assignAddresses(
   const { addressPool: pool, bindAddress } = options;
   const results = new Map<Key<"Gateway">, AddressResult>();
   const taken = new Set<string>();
-  const refuse = (key: Key<"Gateway">, reason: "AddressNotUsable" | "UnsupportedAddress", message: string): void =>
-    void results.set(key, { ok: false, reason, message });
+  const refuse = (key: Key<"Gateway">, message: string): void =>
+    void results.set(key, { ok: false, reason: "AddressNotUsable", message });
   const give = (key: Key<"Gateway">, address: string, own: boolean): void => {
     taken.add(address);
     results.set(key, { ok: true, address, own });
   };
 
+  const all = gateways.map(wantedBy);
+  const holders = new Map(
+    all.flatMap(({ key, requested }) => {
+      const held = last.get(key);
+      return held === undefined || (requested ?? held) !== held ? [] : [[held, key] as const];
+    }),
+  );
+  const isTaken = (address: string, key: Key<"Gateway">): boolean =>
+    taken.has(address) || (holders.get(address) ?? key) !== key;
   const undecided: Key<"Gateway">[] = [];
-  for (const { key, requested, unsupported } of gateways.map(wantedBy)) {
-    if (unsupported !== undefined)
-      refuse(key, "UnsupportedAddress", `addresses of type ${unsupported} are not supported; use IPAddress`);
-    else if (requested === undefined || requested === "") {
+  for (const { key, requested, refusal: refused } of all) {
+    if (refused !== undefined) results.set(key, refused);
+    else if (requested === undefined) {
       if (options.ownAddresses === true) give(key, displayName(key), true);
       else undecided.push(key);
     } else if (options.gatewayServices === true)
-      refuse(
-        key,
-        "AddressNotUsable",
-        `${requested} cannot be asked for: the load balancer of the Gateway's Service decides`,
-      );
-    else if (pool !== undefined && outside(pool, requested))
-      refuse(key, "AddressNotUsable", `${requested} is outside of the address pool`);
-    else if (pool !== undefined && taken.has(requested))
-      refuse(key, "AddressNotUsable", `${requested} belongs to another Gateway`);
+      refuse(key, `${requested} cannot be asked for: the load balancer of the Gateway's Service decides`);
+    else if (pool !== undefined && outside(pool, requested)) refuse(key, `${requested} is outside of the address pool`);
+    else if (pool !== undefined && isTaken(requested, key)) refuse(key, `${requested} belongs to another Gateway`);
     else give(key, requested, true);
   }
   for (const key of undecided) {
@@ -97,7 +110,7 @@ export function assignAddresses(
   }
   for (const key of undecided.filter((k) => !results.has(k))) {
     const free = poolAddresses(pool ?? "").find((address) => !taken.has(address));
-    if (free === undefined) refuse(key, "AddressNotUsable", `no address of ${pool ?? ""} is free`);
+    if (free === undefined) refuse(key, `no address of ${pool ?? ""} is free`);
     else give(key, free, true);
   }
   return results;

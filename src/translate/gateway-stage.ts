@@ -85,6 +85,12 @@ export class GatewayStage {
     return this.#states.get(id);
   }
 
+  /** Whether nothing that a data plane does will make this listener serve: it has no certificate to show. */
+  isUnservable(id: ListenerId): boolean {
+    const { certificates, errors } = this.#certificates.get(id);
+    return certificates.length === 0 && errors.length > 0;
+  }
+
   /** A route came to a listener (+1) or left it (-1). */
   countAttached(id: ListenerId, change: 1 | -1): void {
     const count = (this.#attached.peek(id) ?? 0) + change;

@@ -25,6 +25,8 @@ export interface StatusContext {
   readonly liveness: Liveness | undefined;
   /** What the data plane says of a listener; undefined when it does not have it. */
   readonly listenerState: (id: ListenerId) => ListenerState | undefined;
+  /** Of a listener that no data plane has: whether that is for good, until somebody mends its Gateway. */
+  readonly isUnservable: (id: ListenerId) => boolean;
 }
 
 function accepted(translation: RouteTranslation, parent: ParentOutcome): Verdict {
@@ -47,6 +49,12 @@ function programmed(
   const failed = states.find(({ state }) => state?.kind === "failed");
   if (failed?.state?.kind === "failed") return verdict("False", "ListenerNotProgrammed", failed.state.message);
   const silent = states.find(({ state }) => state === undefined);
+  if (silent !== undefined && context.isUnservable(silent.listener))
+    return verdict(
+      "False",
+      "ListenerNotProgrammed",
+      `Listener ${silent.listener} has no usable certificate; the status of its Gateway says why.`,
+    );
   if (silent !== undefined) return verdict("Unknown", "Pending", `Listener ${silent.listener} does not serve.`);
   if (liveness?.generation !== generation) return verdict("Unknown", "Pending", "Waiting for the data plane.");
   const { live, total } = liveness;

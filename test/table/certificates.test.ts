@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import type { ListenerId } from "../../src/routing/listener.ts";
 import { parseCertificate, parseSecret } from "../../src/translate/certificates.ts";
-import { type Pipeline, objectsFrom, pipeline } from "../support/objects.ts";
+import { type Pipeline, objectsFrom, pipeline, routeYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "serviceroute-pki-"));
@@ -244,6 +244,25 @@ describe("certificates of a listener", () => {
     ]);
     made.say(gatewayYaml(refs("copy")));
     expect(listener().certificates).toHaveLength(1);
+  });
+
+  test("that are missing are said of the routes there, too: waiting would not bring them", () => {
+    const made = rig();
+    const route = keyOf("ServiceRoute", "default", "r");
+    const programmed = (output: ReturnType<Pipeline["settle"]>): string => {
+      const found = output?.routeStatuses.get(route)?.conditions.find(({ type }) => type === "Programmed");
+      return `${found?.status}/${found?.reason}: ${found?.message}`;
+    };
+    const yaml = routeYaml(
+      "r",
+      "parentRefs: [{name: gw}]\nrules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 204}}]}]",
+    );
+    expect(programmed(made.apply(gatewayYaml(refs("one")) + yaml))).toBe(
+      "False/ListenerNotProgrammed: Listener default/gw/https has no usable certificate; the status of its Gateway says why.",
+    );
+    expect(programmed(made.apply(secretYaml("one", "one")))).toBe(
+      "Unknown/Pending: Listener default/gw/https does not serve.",
+    );
   });
 
   test("that serve make their listener Programmed", () => {

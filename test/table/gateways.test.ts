@@ -84,7 +84,24 @@ describe("addresses from a pool", () => {
       "192.0.2.3",
     ]);
     const results = given("192.0.2.0/29", gateways(wants("a", "192.0.2.1"), gatewayYaml("b")), { b: "192.0.2.1" });
-    expect(results).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(results).toEqual(["AddressNotUsable: 192.0.2.1 belongs to another Gateway", "192.0.2.1"]);
+    const both = gateways(wants("a", "192.0.2.1"), wants("b", "192.0.2.1"));
+    expect(given("192.0.2.0/29", both, { b: "192.0.2.1" })).toEqual([
+      "AddressNotUsable: 192.0.2.1 belongs to another Gateway",
+      "192.0.2.1",
+    ]);
+  });
+
+  test("are left when their Gateway asks for another", () => {
+    const list = gateways(wants("a", "192.0.2.1"), wants("b", "192.0.2.2"));
+    expect(given("192.0.2.0/29", list, { b: "192.0.2.1" })).toEqual(["192.0.2.1", "192.0.2.2"]);
+  });
+
+  test("are one for each: a second in spec.addresses is not silently left out", () => {
+    const two = gatewayYaml("a", HTTP, ", addresses: [{value: 192.0.2.1}, {value: 192.0.2.2}]");
+    expect(given("192.0.2.0/29", gateways(two))).toEqual([
+      "AddressNotUsable: spec.addresses names 2 addresses; a Gateway has one here",
+    ]);
   });
 
   test("can be asked for, inside of the pool and once", () => {
@@ -266,6 +283,25 @@ describe("status of a Gateway", () => {
     const told = statusOf(gatewayYaml("gw", listeners, `, tls: {frontend: {default: ${validation}}}`));
     expect(said(told.listeners[0]!.conditions, "Accepted")).toBe(
       "False/UnsupportedValue: tls.frontend: certificates of clients cannot be validated yet",
+    );
+  });
+
+  test.for<[string, string]>([
+    ["infrastructure: {parametersRef: {group: x.test, kind: P, name: p}}", "False/InvalidParameters"],
+    ["addresses: [{type: Hostname, value: x.test}]", "False/UnsupportedAddress"],
+  ])("one that is refused as a whole has no routes: %s", ([spec, reason]) => {
+    const rig = pipeline();
+    const output = rig.apply(
+      gatewayYaml("gw", HTTP, `, ${spec}`) +
+        serviceYaml("web") +
+        routeYaml("r", "parentRefs: [{name: gw}]\nrules: [{backendRefs: [{name: web, port: 80}]}]"),
+    );
+    const gateway = output?.gatewayStatuses.get(keyOf("Gateway", "default", "gw"));
+    expect(said(gateway?.conditions ?? [], "Accepted")).toContain(reason);
+    expect(gateway?.listeners[0]?.attachedRoutes).toBe(0);
+    const route = output?.routeStatuses.get(keyOf("ServiceRoute", "default", "r"));
+    expect(said(route?.parents[0]?.conditions ?? [], "Accepted")).toBe(
+      "False/NoMatchingParent: no listener that could serve this route is accepted",
     );
   });
 
