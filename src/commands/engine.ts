@@ -31,10 +31,11 @@ export interface Engine {
   readonly listeners: ListenerLiveness;
 }
 
-function observer(metrics: Metrics): GatewayObserver {
+function observer(metrics: Metrics, log: Logger): GatewayObserver {
   return {
     failure: (_response, reason) => metrics.gatewayAnswer(reason),
     retry: () => metrics.retried(),
+    defect: (error) => log.error({ err: error }, "a request could not be served; this is a defect of the gateway"),
     answered: (response, started) => {
       const isAnswered = response.headersSent || response.statusCode === 101;
       metrics.answered(isAnswered ? response.statusCode : 0, (performance.now() - started) / 1000);
@@ -69,7 +70,7 @@ export function createEngine({
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {
     showReason: reasonHeader,
-    observe: observer(metrics),
+    observe: observer(metrics, log),
     random: Math.random,
     onListenerState: (id, state) => {
       if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);

@@ -107,7 +107,13 @@ export class Attempt implements Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
     socket: Duplex,
   ): void {
-    if (!this.#finish(false)) return;
+    if (this.#finished) {
+      socket.destroy();
+      return;
+    }
+    this.#finished = true;
+    // Until the tunnel ends its connection is one that the backend is busy with.
+    socket.once("close", () => this.#done(false));
     this.#sink.upgraded(headers, socket);
   }
 

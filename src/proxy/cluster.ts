@@ -2,6 +2,9 @@ import { type Endpoint, type EndpointSet, authorityOf } from "../routing/endpoin
 import type { Algorithm, RetryPolicy } from "../routing/rule.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
 
+/** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
+const MOST_MIRRORS = 100;
+
 /** What is shared by all requests to one backend with equal policies: connections, counts and the retry budget. */
 export class Cluster {
   readonly #pools = new Map<string, EndpointPool>();
@@ -10,6 +13,7 @@ export class Cluster {
   #next = 0;
   #active = 0;
   #retrying = 0;
+  #mirroring = 0;
 
   constructor(algorithm: Algorithm, random: () => number) {
     this.#algorithm = algorithm;
@@ -38,6 +42,17 @@ export class Cluster {
 
   endRetry(): void {
     this.#retrying--;
+  }
+
+  /** @returns Whether there is room for one more copy; if so it must be given back with {@link endMirror}. */
+  beginMirror(): boolean {
+    if (this.#mirroring >= MOST_MIRRORS) return false;
+    this.#mirroring++;
+    return true;
+  }
+
+  endMirror(): void {
+    this.#mirroring--;
   }
 
   /**

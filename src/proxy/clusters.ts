@@ -5,14 +5,15 @@ import { Cluster } from "./cluster.ts";
 const UNUSED_MS = 5 * 60_000;
 
 interface Known {
-  readonly endpoints: EndpointsKey;
   readonly cluster: Cluster;
   usedAt: number;
 }
+/** By the name of their state: a Service port has one for each policy that it is used with. */
+type States = Map<string, Known>;
 
-/** Clusters by the name of their state, made when a request first needs them. */
+/** Clusters by Service port, made when a request first needs them; a change of endpoints costs those of its port alone. */
 export class Clusters {
-  readonly #byState = new Map<string, Known>();
+  readonly #byEndpoints = new Map<EndpointsKey, States>();
   readonly #random: () => number;
   readonly #now: () => number;
   #sweptAt = 0;
@@ -24,16 +25,18 @@ export class Clusters {
   }
 
   get size(): number {
-    return this.#byState.size;
+    return [...this.#byEndpoints.values()].reduce((sum, states) => sum + states.size, 0);
   }
 
   get({ state, endpoints, algorithm }: ClusterRef): Cluster {
     const now = this.#now();
-    let known = this.#byState.get(state);
+    let known = this.#byEndpoints.get(endpoints)?.get(state);
     if (known === undefined) {
       this.#sweep(now);
-      known = { endpoints, cluster: new Cluster(algorithm, this.#random), usedAt: now };
-      this.#byState.set(state, known);
+      known = { cluster: new Cluster(algorithm, this.#random), usedAt: now };
+      const states = this.#byEndpoints.get(endpoints);
+      if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
+      else states.set(state, known);
     }
     known.usedAt = now;
     return known.cluster;
@@ -43,26 +46,33 @@ export class Clusters {
   #sweep(now: number): void {
     if (now - this.#sweptAt < UNUSED_MS) return;
     this.#sweptAt = now;
-    for (const [state, { cluster, usedAt }] of this.#byState) {
-      if (now - usedAt < UNUSED_MS || cluster.active > 0) continue;
-      cluster.keepOnly(undefined);
-      this.#byState.delete(state);
-    }
+    for (const [endpoints, states] of this.#byEndpoints)
+      this.#drop(endpoints, states, ({ usedAt }) => now - usedAt >= UNUSED_MS);
   }
 
   /** Follows a change of endpoints; clusters whose Service port no route uses any more go with it. */
   update(changed: ReadonlyMap<EndpointsKey, EndpointSet | undefined>): void {
-    if (changed.size === 0) return;
-    for (const [state, { endpoints, cluster }] of this.#byState) {
-      if (!changed.has(endpoints)) continue;
-      const set = changed.get(endpoints);
-      cluster.keepOnly(set);
-      if (set === undefined && cluster.active === 0) this.#byState.delete(state);
+    for (const [endpoints, set] of changed) {
+      const states = this.#byEndpoints.get(endpoints);
+      if (states === undefined) continue;
+      for (const { cluster } of states.values()) cluster.keepOnly(set);
+      if (set === undefined) this.#drop(endpoints, states, () => true);
     }
   }
 
+  /** Those that requests are on their way through stay. */
+  #drop(endpoints: EndpointsKey, states: States, isOver: (known: Known) => boolean): void {
+    for (const [state, known] of states) {
+      if (known.cluster.active > 0 || !isOver(known)) continue;
+      known.cluster.keepOnly(undefined);
+      states.delete(state);
+    }
+    if (states.size === 0) this.#byEndpoints.delete(endpoints);
+  }
+
   close(): void {
-    for (const { cluster } of this.#byState.values()) cluster.keepOnly(undefined);
-    this.#byState.clear();
+    for (const states of this.#byEndpoints.values())
+      for (const { cluster } of states.values()) cluster.keepOnly(undefined);
+    this.#byEndpoints.clear();
   }
 }

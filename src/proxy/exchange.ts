@@ -190,6 +190,7 @@ export class Exchange {
     this.#started = true;
     this.#parts.response.statusCode = 101;
     clearTimeout(this.#requestTimer);
+    clearTimeout(this.#tryTimer);
     clearTimeout(this.#idleTimer);
     tunnel(upgrade, backend, this.#answerHeaders(headers), this.#rule.policy.idleTimeoutMs, () => this.#finish());
   }

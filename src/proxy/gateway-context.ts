@@ -13,6 +13,8 @@ export interface GatewayOptions {
 export interface GatewayObserver {
   failure(response: ServerResponse, reason: ReasonWord): void;
   retry(): void;
+  /** A defect of ours in the decision of one request, which is answered 500. */
+  defect(error: unknown): void;
   /** An answer has gone out whole or its connection is gone. */
   answered(response: ServerResponse, startedMs: number): void;
 }

@@ -23,7 +23,8 @@ const IGNORE: AnswerSink = {
 
 /**
  * Sends copies. A request with a body is copied once the body has come in whole and only if it is small enough to be
- * kept (64 KiB), so that a mirror can never slow the request that it copies.
+ * kept (64 KiB), so that a mirror can never slow the request that it copies. Copies beyond what a backend may have on
+ * its way at a time are left out.
  */
 export function sendMirrors(
   context: GatewayContext,
@@ -47,13 +48,14 @@ export function sendMirrors(
 function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirror, body: Buffer | null): void {
   if (backend.kind === "invalid") return;
   const { request, facts, entry } = parts;
-  const pool = context.clusters
-    .get(backend)
-    .pick(context.table.endpoints.get(backend.endpoints), NOBODY, entry.rule.policy.connectTimeoutMs);
-  if (pool === undefined) return;
+  const cluster = context.clusters.get(backend);
+  const endpoints = context.table.endpoints.get(backend.endpoints);
+  const pool = cluster.pick(endpoints, NOBODY, entry.rule.policy.connectTimeoutMs);
+  if (pool === undefined || !cluster.beginMirror()) return;
   const lease = pool.lease();
   const attempt = new Attempt(IGNORE, (reusable) => {
     clearTimeout(timer);
+    cluster.endMirror();
     context.mirrors.delete(attempt);
     pool.release(lease, reusable);
   });

@@ -51,7 +51,17 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
     sendFailure(response, failure, context.options.showReason, decorate);
     incoming.resume();
   };
-  const admission = admit(incoming);
+  try {
+    handle(context, arrival, fail);
+  } catch (error) {
+    // One request that we cannot serve must not end all others.
+    context.observe.defect(error);
+    fail({ reason: "InternalError" });
+  }
+}
+
+function handle(context: GatewayContext, arrival: Arrival, fail: Fail): void {
+  const admission = admit(arrival.incoming);
   if (!admission.ok) return fail({ reason: "BadRequest", status: admission.status });
   const { request } = admission;
   const decision = decide(context.table, arrival.socket, serverName(arrival), request.host, request);
@@ -79,14 +89,14 @@ function respond(
     case "fail":
       return failed(action.reason);
     case "respond":
-      return afterBody(arrival, limit, failed, () => direct(arrival, request, rule, action));
+      return afterBody(arrival, rule, failed, () => direct(arrival, request, rule, action));
     case "redirect": {
       const { scheme } = arrival;
       const from = { scheme, host: request.host, path: request.path, query: request.search, listenerPort: port };
       const location = redirectLocation(from, action.redirect, entry.match.path);
       if (location === undefined) return failed("InvalidRule");
       const headers = localHeaders(request, rule, { location });
-      return afterBody(arrival, limit, failed, () => answer(arrival.response, action.redirect.statusCode, headers, ""));
+      return afterBody(arrival, rule, failed, () => answer(arrival.response, action.redirect.statusCode, headers, ""));
     }
     case "forward":
       return new Exchange(context, forwarding(arrival, request, entry)).start();
@@ -96,16 +106,30 @@ function respond(
 }
 
 /** An answer that needs no body waits for it only where a limit says how long it may be, and its length was not said. */
-function afterBody({ incoming }: Arrival, limit: number, failed: (reason: ReasonWord) => void, then: () => void): void {
-  if (limit === 0 || incoming.headers["transfer-encoding"] === undefined) return then();
+function afterBody(
+  { incoming, response }: Arrival,
+  { policy: { maxRequestBody, idleTimeoutMs } }: RouteRule,
+  failed: (reason: ReasonWord) => void,
+  then: () => void,
+): void {
+  if (maxRequestBody === 0 || incoming.headers["transfer-encoding"] === undefined) return then();
   let size = 0;
+  const over = (reason?: ReasonWord): void => {
+    clearTimeout(idle);
+    incoming.off("data", count).off("end", ended).off("close", stop);
+    if (reason === undefined) return then();
+    response.setHeader("connection", "close");
+    failed(reason);
+  };
+  const ended = (): void => over();
+  const stop = (): void => clearTimeout(idle);
+  const idle = idleTimeoutMs > 0 ? setTimeout(() => over("IdleTimeout"), idleTimeoutMs) : undefined;
   const count = (chunk: Buffer): void => {
     size += chunk.length;
-    if (size <= limit) return;
-    incoming.off("data", count).off("end", then);
-    failed("BodyTooLarge");
+    idle?.refresh();
+    if (size > maxRequestBody) over("BodyTooLarge");
   };
-  incoming.on("data", count).on("end", then);
+  incoming.on("data", count).on("end", ended).on("close", stop);
 }
 
 function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry): Forwarding {

@@ -1,6 +1,5 @@
 import { type SecureContext, createSecureContext } from "node:tls";
 import { listenerFor } from "../routing/decide.ts";
-import { covers } from "../routing/hostname.ts";
 import type { Certificate, Listener } from "../routing/listener.ts";
 
 /** TLS contexts by certificate: made once for each, dropped with it, so that a key does not outlive its listener (S25). */
@@ -16,8 +15,13 @@ export class TlsContexts {
   select(listeners: readonly Listener[], serverName: string): SecureContext | undefined {
     const listener = serverName === "" ? listeners[0] : listenerFor(listeners, serverName.toLowerCase());
     const certificates = listener?.certificates ?? [];
-    const named = certificates.find(({ names }) => names.some((name) => covers(name, serverName.toLowerCase())));
-    const certificate = named ?? certificates[0];
+    const name = serverName.toLowerCase();
+    // In a certificate a wildcard stands for one label (RFC 6125, 6.4.3), in a hostname of Gateway API for any number.
+    const wildcard = `*${name.slice(name.indexOf("."))}`;
+    const certificate =
+      certificates.find(({ names }) => names.includes(name)) ??
+      certificates.find(({ names }) => names.includes(wildcard)) ??
+      certificates[0];
     return certificate === undefined ? undefined : this.#contextOf(certificate);
   }
 

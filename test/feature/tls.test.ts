@@ -53,6 +53,27 @@ describe("TLS", () => {
     expect(await handshake(port, "three.example.com")).not.toMatch(/one|two/);
   });
 
+  test("of several certificates of a listener the one for the very name is shown, then that of a wildcard for one label", async () => {
+    const { rig } = await rigWith();
+    const port = await freePort();
+    const issued = (name: string, dns: string): string => {
+      const { cert, key } = pki.issue(name, `/CN=${name}`, `subjectAltName=DNS:${dns}`);
+      return secretYaml(name, readFileSync(cert, "utf8"), readFileSync(key, "utf8"));
+    };
+    const listener =
+      "{name: all, port: PORT, protocol: HTTPS, hostname: '*.example.com', tls: {certificateRefs: [{name: wide}, {name: narrow}, {name: exact}]}}";
+    await rig.publish(
+      issued("wide", "*.example.com") +
+        issued("narrow", "*.eu.example.com") +
+        issued("exact", "shop.example.com") +
+        GATEWAY(port, listener),
+    );
+    expect(await handshake(port, "any.example.com")).toBe("wide");
+    expect(await handshake(port, "any.eu.example.com")).toBe("narrow");
+    expect(await handshake(port, "shop.example.com")).toBe("exact");
+    expect(await handshake(port, "any.shop.example.com")).toBe("wide");
+  });
+
   test("F27: a new certificate is shown at once, and no handshake fails over 100 rotations", async () => {
     const { rig } = await rigWith();
     const port = await freePort();

@@ -1,0 +1,93 @@
+import { connect } from "node:net";
+import { expect, test, vi } from "vitest";
+import { type Backend, startRaw } from "../support/backend.ts";
+import { until } from "../support/data-plane.ts";
+import { WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+
+/** All that comes over a connection that has been sent this, and whether it was closed. */
+function raw(port: number, text: string): { text: string; isClosed: boolean; end: () => void } {
+  const socket = connect(port, "127.0.0.1", () => socket.write(text));
+  const seen = { text: "", isClosed: false, end: () => void socket.destroy() };
+  socket.on("data", (chunk) => (seen.text += chunk.toString("latin1")));
+  socket.on("close", () => (seen.isClosed = true));
+  socket.on("error", () => undefined);
+  cleanups.push(async () => Promise.resolve(seen.end()));
+  return seen;
+}
+const serviceOf = (...backends: Pick<Backend, "port">[]): string =>
+  serviceYaml(
+    "web",
+    backends.map(({ port }) => port),
+  );
+const answers = "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+
+test("a body that stalls on its way to a rule that answers itself costs its connection, not its place for ever", async () => {
+  const { rig } = await rigWith();
+  const respond = "filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: hi}}]";
+  await rig.publish(routeYaml("r", `rules: [{maxRequestBody: 10Ki, timeouts: {idle: 300ms}, ${respond}}]`));
+  const head = "POST / HTTP/1.1\r\nhost: a.example.com\r\ntransfer-encoding: chunked\r\n\r\n";
+  const stalled = raw(rig.port, `${head}5\r\nhello\r\n`);
+  await until("it is answered and closed", () => stalled.isClosed, 3000);
+  expect(stalled.text).toMatch(/^HTTP\/1.1 504 .*connection: close/s);
+  expect(stalled.text).toContain("IdleTimeout");
+  const whole = raw(rig.port, `${head}5\r\nhello\r\n0\r\n\r\n`);
+  await until("answered", () => whole.text.endsWith("hi"));
+});
+
+test("a mirror that answers nothing takes up a hundred connections, and no request waits for it", async () => {
+  const { rig, web } = await rigWith();
+  const silent = await startRaw(() => undefined);
+  cleanups.push(silent.stop);
+  await rig.publish(
+    serviceOf(web) +
+      serviceYaml("silent", [silent.port]) +
+      routeYaml(
+        "r",
+        "rules: [{filters: [{type: RequestMirror, requestMirror: {backendRef: {name: silent, port: 80}}}], backendRefs: [{name: web, port: 80}]}]",
+      ),
+  );
+  for (let i = 0; i < 150; i++) expect((await rig.ask("/")).status).toBe(200);
+  await until("the copies are on their way", () => silent.sockets() === 100);
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  expect(silent.sockets()).toBe(100);
+});
+
+test("an open tunnel is a request that its backend is busy with", async () => {
+  const { rig } = await rigWith();
+  const start = async () => {
+    const backend = await startRaw((socket) => socket.once("data", () => socket.write(answers)));
+    cleanups.push(backend.stop);
+    return backend;
+  };
+  const [a, b] = [await start(), await start()];
+  const route = routeYaml("r", WEB);
+  const upgrade = "GET / HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n";
+  const open = async (count: number) => {
+    const tunnels = Array.from({ length: count }, () => raw(rig.port, upgrade));
+    await until("open", () => tunnels.every(({ text }) => text.startsWith("HTTP/1.1 101")));
+    return tunnels;
+  };
+  await rig.publish(serviceOf(a) + route);
+  const first = await open(10);
+  await rig.publish(serviceOf(a, b) + route);
+  await open(10);
+  expect([a.sockets(), b.sockets()]).toEqual([10, 10]);
+  for (const { end } of first) end();
+  await until("closed", () => a.sockets() === 0);
+  await open(10);
+  expect([a.sockets(), b.sockets()]).toEqual([10, 10]);
+});
+
+test("a defect of ours in one request is answered 500, and costs no other", async () => {
+  const { rig, web } = await rigWith();
+  await rig.publish(serviceOf(web) + routeYaml("r", WEB));
+  const broken = vi.spyOn(rig.engine.translator.table, "virtualHost").mockImplementationOnce(() => {
+    throw new Error("a defect");
+  });
+  const reply = await rig.ask("/");
+  expect([reply.status, reply.body]).toEqual([500, "InternalError\n"]);
+  expect((await rig.ask("/")).status).toBe(200);
+  broken.mockRestore();
+  expect(await rig.metrics()).toContain('reason="InternalError"');
+});
