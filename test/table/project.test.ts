@@ -224,3 +224,14 @@ describe("our own code", () => {
     expect(read("src/main.ts").split("\n")[0]).toBe(`#!/usr/bin/env -S node ${flags.join(" ")}`);
   });
 });
+
+test("every protection that is taken out on trial is still where test/protections.json looks for it", () => {
+  interface Patch {
+    readonly file: string;
+    readonly find: string;
+  }
+  const rows = JSON.parse(read("test/protections.json")) as readonly (Patch & { readonly also?: Patch })[];
+  const patches = rows.flatMap((row) => [row, ...(row.also === undefined ? [] : [row.also])]);
+  const lost = patches.filter(({ file, find }) => read(file).split(find).length !== 2);
+  expect(lost.map(({ file, find }) => `${file}: ${find}`)).toEqual([]);
+});
