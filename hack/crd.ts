@@ -83,6 +83,7 @@ export function serviceRouteCrd(): string {
               type: "object",
               description:
                 "ServiceRoute sends requests of hosts and paths to weighted backends. It is a superset of Gateway API's HTTPRoute: any HTTPRoute spec means the same here.",
+              required: ["spec"],
               properties: {
                 apiVersion: { type: "string" },
                 kind: { type: "string" },

@@ -64,7 +64,11 @@ function errorsOf(error: z.ZodError, prefix: string): SpecError[] {
  * and folders have no API server. Rules are parsed one by one.
  */
 export function parseRoute(spec: unknown): ParseOutcome {
-  const shell = Shell.safeParse(spec ?? {});
+  if (spec === undefined || spec === null) {
+    const errors: SpecError[] = [{ field: "spec", reason: "UnsupportedValue", message: "is required" }];
+    return { ok: false, errors, ...salvageAttachment(spec) };
+  }
+  const shell = Shell.safeParse(spec);
   if (!shell.success) return { ok: false, errors: errorsOf(shell.error, ""), ...salvageAttachment(spec) };
   const defaults = RuleDefaults.safeParse(shell.data.defaults ?? NO_DEFAULTS);
   const defaultErrors = defaults.success ? [] : errorsOf(defaults.error, "defaults");

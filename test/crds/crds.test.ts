@@ -74,6 +74,12 @@ describe("the CRD", () => {
   });
 });
 
+test("B1: an object without a spec is refused", async () => {
+  const route = { apiVersion: "serviceroute.dev/v1alpha1", kind: "ServiceRoute", metadata: { name: "t" } };
+  const { code, stderr } = await cluster.kubectl(["create", "--dry-run=server", "-f", "-"], JSON.stringify(route));
+  expect([code, stderr]).toEqual([1, expect.stringContaining("spec: Required value")]);
+});
+
 describe("HTTPRoutes of upstream are judged alike as ServiceRoutes", () => {
   const routes = GATEWAY_API === "" ? [] : [...upstreamRoutes("examples"), ...upstreamRoutes("hack/invalid-examples")];
 

@@ -109,6 +109,21 @@ test("a mirror that leads nowhere is told with its field", () => {
   ]);
 });
 
+test.for(["", "spec:\n", "spec: null\n"])("B1: a route without a spec is refused, and serves nothing: %j", (spec) => {
+  const rig = pipeline();
+  const key = keyOf("ServiceRoute", "default", "r");
+  const output = rig.apply(
+    `---\napiVersion: serviceroute.dev/v1alpha1\nkind: ServiceRoute\nmetadata: {name: r}\n${spec}`,
+  );
+  const accepted = output?.routeStatuses.get(key)?.conditions.find(({ type }) => type === "Accepted");
+  expect([accepted?.status, accepted?.reason, accepted?.message]).toEqual([
+    "False",
+    "UnsupportedValue",
+    "spec: is required",
+  ]);
+  expect(rig.translator.table.routes.has(key)).toBe(false);
+});
+
 test("two rules of one name: the second is refused, by the field of its name", () => {
   const second = 'rules[1].name: "a" is the name of another rule';
   const [reason, message] = complaint(`name: a, ${WEB}}, {name: a, matches: [{path: {value: /b}}], ${WEB}`);
