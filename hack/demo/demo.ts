@@ -115,15 +115,26 @@ async function show(port: number, folder: string, instances: Instance[]): Promis
   await spread(port);
 }
 
+const OPTIONS = {
+  "http-port": { type: "string", default: "8080" },
+  "admin-port": { type: "string", default: "9090" },
+  once: { type: "boolean", default: false },
+} as const;
+
+function readFlags(): { port: number; admin: number; once: boolean } {
+  const isPort = (text: string): boolean => /^[0-9]{1,5}$/.test(text) && Number(text) >= 1 && Number(text) <= 65_535;
+  try {
+    const { values } = parseArgs({ options: OPTIONS });
+    const bad = [values["http-port"], values["admin-port"]].find((text) => !isPort(text));
+    if (bad !== undefined) throw new Error(`"${bad}" is no port`);
+    return { port: Number(values["http-port"]), admin: Number(values["admin-port"]), once: values.once };
+  } catch (error) {
+    throw new CommandError((error as Error).message, 2);
+  }
+}
+
 async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: {
-      "http-port": { type: "string", default: "8080" },
-      "admin-port": { type: "string", default: "9090" },
-      once: { type: "boolean", default: false },
-    },
-  });
-  const [port, admin] = [Number(values["http-port"]), Number(values["admin-port"])];
+  const { port, admin, once } = readFlags();
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-demo-"));
   const names = Object.entries(REPLICAS).flatMap(([service, count]) =>
     Array.from({ length: count }, (_, i) => ({ service, name: `${service}-${i + 1}` })),
@@ -145,11 +156,11 @@ async function main(): Promise<void> {
   } as const;
   const running = runGateway([SAMPLES, folder], flags, stop.signal);
   try {
-    await Promise.race([running, sleep(300)]);
+    await Promise.race([running, sleep(500)]);
     introduce(port, admin, instances);
     await show(port, folder, instances);
-    if (!values.once) say(`  The gateway goes on; edit the manifests and watch. ${bold("Ctrl-C ends it.")}`);
-    if (values.once) stop.abort();
+    if (!once) say(`  The gateway goes on; edit the manifests and watch. ${bold("Ctrl-C ends it.")}`);
+    if (once) stop.abort();
     await running;
   } finally {
     await Promise.all(instances.map(async (instance) => instance.stop()));
@@ -163,5 +174,5 @@ main().catch((error: unknown) => {
       ? `${error.message}\nFor the demo: npm start -- --http-port 18080 --admin-port 19090`
       : String(error);
   process.stderr.write(`${hint}\n`);
-  process.exitCode = 1;
+  process.exitCode = error instanceof CommandError ? error.exitCode : 1;
 });

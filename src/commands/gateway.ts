@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { Command } from "commander";
 import { FilesSource } from "../sources/files/files-source.ts";
 import { readStdin } from "../sources/files/folder.ts";
@@ -48,15 +49,29 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   });
   followTime(engine, signal);
   engine.controller.open();
-  log.info(
-    { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },
-    "serving",
-  );
-  await source.start(signal);
-  stopping = true;
-  log.info({ limitSeconds: flags.drainTimeout }, "draining");
-  await engine.gateway.drain(flags.drainTimeout * 1000);
-  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+  try {
+    await bound(engine, readiness, signal);
+    log.info(
+      { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },
+      "serving",
+    );
+    await source.start(signal);
+    log.info({ limitSeconds: flags.drainTimeout }, "draining");
+  } finally {
+    stopping = true;
+    await engine.gateway.drain(flags.drainTimeout * 1000);
+    await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+  }
+}
+
+const LOOK_MS = 10;
+
+/** Of several listeners one may wait for its port (F52); a gateway that can serve nobody at its start is told so and ends. */
+async function bound(engine: Engine, readiness: Readiness, signal: AbortSignal): Promise<void> {
+  while (engine.listeners.waiting().length > 0 && !signal.aborted) await setTimeout(LOOK_MS);
+  const problem = readiness.problem(engine);
+  if (problem !== "" && !signal.aborted)
+    throw new CommandError(`${problem}; choose other ports with --http-port and --https-port, or in the Gateway`);
 }
 
 export function gatewayCommand(): Command {

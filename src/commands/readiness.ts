@@ -11,8 +11,8 @@ export class Readiness {
     if (!this.#wasBound && pending !== undefined) return `waiting for listener ${pending} to be bound`;
     this.#wasBound = true;
     const { failed } = listeners.report();
-    const [first] = failed;
+    const [first] = failed.values();
     if (first === undefined || failed.size < translator.table.listeners.size) return "";
-    return `no listener can be served; ${first[0]}: ${first[1]}`;
+    return `no listener can be served: ${first}`;
   }
 }

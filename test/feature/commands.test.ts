@@ -36,20 +36,25 @@ async function startGateway(paths: readonly string[], flags: readonly string[] =
   return started;
 }
 
-test("F52: a gateway that can bind none of its ports says which, and is not ready until it can", async () => {
-  const [port, admin] = [await freePort(), await freePort()];
+test("F44: a gateway that can bind none of its ports says which, and what to do, and ends", async () => {
+  const port = await freePort();
   const taken = createServer().listen(port, "127.0.0.1");
-  const flags = ["--bind-address", "127.0.0.1", "--http-port", `${port}`, "--admin-address", `127.0.0.1:${admin}`];
-  const program = new Program("gateway", process.execPath, [join(ROOT, "src/main.ts"), "gateway", folder, ...flags]);
-  cleanups.push(async () => program.stop());
-  const readyz = async (): Promise<string> => {
-    const reply = await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined);
-    return `${reply?.status} ${(await reply?.text()) ?? ""}`;
-  };
-  await until("told", async () => (await readyz()).startsWith("503 no listener can be served"));
-  expect(await readyz()).toContain(`port ${port} of 127.0.0.1 cannot be bound: is in use`);
-  taken.close();
-  await until("ready", async () => (await readyz()).startsWith("200"));
+  cleanups.push(async () => new Promise((resolve) => taken.close(resolve)));
+  const flags = [
+    "--bind-address",
+    "127.0.0.1",
+    "--http-port",
+    `${port}`,
+    "--admin-address",
+    "off",
+    "--log-level",
+    "fatal",
+  ];
+  const { stderr, code } = await finish(process.execPath, [join(ROOT, "src/main.ts"), "gateway", folder, ...flags]);
+  expect([code, stderr]).toEqual([
+    1,
+    `serviceroute: no listener can be served: port ${port} of 127.0.0.1 cannot be bound: is in use; choose other ports with --http-port and --https-port, or in the Gateway\n`,
+  ]);
 });
 
 test("stdin may come late and in pieces", async () => {
