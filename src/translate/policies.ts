@@ -87,14 +87,17 @@ const UNSERVED = [
   "fallback",
 ] as const;
 
+/** An empty list asks for nothing. */
+const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isArray(value) && value.length === 0);
+
 export function refuseUnserved({ spec, fieldOf }: EffectiveRule, problems: Problems): void {
   for (const name of UNSERVED) {
-    if (spec[name] !== undefined) problems.spec(fieldOf(name), `${name} is not served yet`);
+    if (isGiven(spec[name])) problems.spec(fieldOf(name), `${name} is not served yet`);
   }
   const { algorithm, slowStart, hashOn } = spec.loadBalancing ?? {};
   const at = fieldOf("loadBalancing");
   if (algorithm !== undefined && !SERVED_ALGORITHMS.includes(algorithm))
     problems.spec(`${at}.algorithm`, `${algorithm} is not served yet`);
   if (slowStart !== undefined) problems.spec(`${at}.slowStart`, "slowStart is not served yet");
-  if (hashOn !== undefined) problems.spec(`${at}.hashOn`, "hashOn is not served yet");
+  if (isGiven(hashOn)) problems.spec(`${at}.hashOn`, "hashOn is not served yet");
 }

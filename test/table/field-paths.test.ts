@@ -140,3 +140,7 @@ test.for<[string, string]>([
 ])("what of load balancing is not served is told field by field: %s", ([policy, message]) => {
   expect(complaint(`loadBalancing: {${policy}}, ${WEB}`)[1]).toContain(`${RULE}.loadBalancing.${message}`);
 });
+
+test("an empty list of what is not served asks for nothing", () => {
+  expect(complaint(`loadBalancing: {hashOn: []}, rateLimits: [], ${WEB}`)).toEqual([undefined, undefined, "forward"]);
+});
