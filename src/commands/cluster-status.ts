@@ -21,6 +21,8 @@ interface ClusterStatusParts {
   readonly metrics: Metrics;
   readonly identity: string;
   readonly isLeader: () => boolean;
+  /** The only class that is ours to speak of, if there is one. */
+  readonly gatewayClass: string | undefined;
   readonly store: () => Store;
   readonly controller: () => Controller;
 }
@@ -99,7 +101,8 @@ export class ClusterStatus {
   #gatewayClass(key: Key<"GatewayClass">, live: LiveObject): StatusWrite | undefined {
     const { name } = partsOf(key);
     const object = this.#parts.store().peek(keyOf("GatewayClass", "", name));
-    if (object?.spec.controllerName !== CONTROLLER_NAME) return undefined;
+    if (object?.spec.controllerName !== CONTROLLER_NAME || name !== (this.#parts.gatewayClass ?? name))
+      return undefined;
     const before = (live.status as { conditions?: Condition[] } | undefined)?.conditions ?? [];
     const { parametersRef } = object.spec;
     const accepted = parametersRef === undefined;

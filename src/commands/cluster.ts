@@ -77,6 +77,7 @@ export class Cluster {
       metrics,
       identity,
       isLeader: () => this.#mayWrite(),
+      gatewayClass: parts.options.gatewayClass,
       store: () => this.engine.store,
       controller: () => this.engine.controller,
     });

@@ -4,7 +4,8 @@ import { type ExplainedBackend, type Explanation, explain } from "../routing/exp
 import { adminOption, askAdmin } from "./admin-client.ts";
 import { explainRequest } from "./explain-request.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
-import { type ReadingFlags, gatewayClassOption, readFolder, translateReading } from "./validate.ts";
+import { gatewayClassOption } from "./gateway-flags.ts";
+import { type ReadingFlags, readFolder, translateReading } from "./validate.ts";
 
 const MAX_LOSERS = 50;
 

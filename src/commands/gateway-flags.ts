@@ -11,7 +11,7 @@ import { CommandError } from "./exit.ts";
 
 /** Flags of every command that serves traffic. */
 export interface GatewayFlags {
-  readonly gatewayClass: string;
+  readonly gatewayClass?: string;
   readonly builtinGateway?: boolean;
   readonly httpPort: number;
   readonly httpsPort: number;
@@ -32,6 +32,12 @@ export function flag(flags: string, description: string): Option {
   const name = `SERVICEROUTE_${option.attributeName().replaceAll(/[A-Z]/g, "_$&").toUpperCase()}`;
   return option.isBoolean() ? booleanFlag(option, name) : option.env(name);
 }
+
+export const gatewayClassOption = (): Option =>
+  flag(
+    "--gateway-class <name>",
+    'serve the Gateways of this class alone (default: of every class of this controller; without a GatewayClass in a folder, of "serviceroute")',
+  );
 
 /** A flag without a value that is off unless it is given. */
 export function toggle(flags: string, description: string): Option {
@@ -95,7 +101,7 @@ export function addGatewayFlags(
   defaults: { readonly metricsAddress: string; readonly builtin: string },
 ): Command {
   return command
-    .addOption(flag("--gateway-class <name>", "GatewayClass whose Gateways are served").default("serviceroute"))
+    .addOption(gatewayClassOption())
     .addOption(flag("--builtin-gateway", `serve the built-in gateway as well (default: ${defaults.builtin})`))
     .addOption(new Option("--no-builtin-gateway", "do not serve the built-in gateway"))
     .addOption(flag("--http-port <port>", "HTTP port of the built-in gateway").default(8080).argParser(parsePort))
@@ -171,7 +177,7 @@ export function translateOptions(
   const certificate = builtinCertificate(flags);
   const { gatewayClass, bindAddress, gatewayAddressPool, httpPort, httpsPort } = flags;
   return {
-    gatewayClass,
+    ...(gatewayClass === undefined ? {} : { gatewayClass }),
     classByName: mode.classByName,
     bindAddress,
     advertisedAddress: advertised(bindAddress),

@@ -14,7 +14,6 @@ export function createProgram(): Command {
       "A traffic controller for Kubernetes: ServiceRoutes in, weighted routing tables, traffic and truthful status out.",
     )
     .version(manifest.version)
-    .showHelpAfterError("(run with --help to see the flags)")
     .configureOutput({ outputError: (text, write) => write(text) });
   for (const command of [
     controllerCommand(),
@@ -26,6 +25,7 @@ export function createProgram(): Command {
   ])
     program.addCommand(command);
   program.addCommand(completionCommand(program));
-  for (const command of [program, ...program.commands]) command.exitOverride();
+  for (const command of [program, ...program.commands])
+    command.exitOverride().showHelpAfterError("(run with --help to see the flags)");
   return program;
 }

@@ -2,7 +2,8 @@ import { Command } from "commander";
 import { formatDiagnostic } from "../sources/files/manifest.ts";
 import { outputOption, printData, type Format } from "./output.ts";
 import { tableDump } from "./table-dump.ts";
-import { type ReadingFlags, gatewayClassOption, readFolder, translateReading } from "./validate.ts";
+import { gatewayClassOption } from "./gateway-flags.ts";
+import { type ReadingFlags, readFolder, translateReading } from "./validate.ts";
 
 export function renderCommand(): Command {
   return new Command("render")

@@ -17,6 +17,9 @@ export interface ControllerFlags extends GatewayFlags, ClusterFlags {
 /** How long the API server may be silent before the last good table is served instead. */
 const PATIENCE_MS = 3000;
 
+/** What the client library makes of no configuration at all. */
+const NOWHERE = "http://localhost:8080";
+
 function loadConfig(file: string | undefined): KubeConfig {
   const config = new KubeConfig();
   try {
@@ -30,6 +33,10 @@ function loadConfig(file: string | undefined): KubeConfig {
   const cluster = config.getCurrentCluster();
   if (cluster === null)
     throw new CommandError("the kubeconfig has no current context; choose one with kubectl config use-context");
+  if (file === undefined && cluster.server === NOWHERE)
+    throw new CommandError(
+      "there is no kubeconfig; give one with --kubeconfig or KUBECONFIG, or run inside of a cluster",
+    );
   // As kubectl does: behind `kubectl proxy` there is no TLS to verify, which the client library wants to be told.
   if (cluster.server.startsWith("http://"))
     config.clusters = config.clusters.map((one) => (one === cluster ? { ...one, skipTLSVerify: true } : one));

@@ -1,4 +1,4 @@
-import { Command, type Option } from "commander";
+import { Command } from "commander";
 import type { DesiredCondition, FieldError } from "../api/condition.ts";
 import { type Key, displayName } from "../api/keys.ts";
 import { compareText } from "../routing/precedence.ts";
@@ -11,15 +11,15 @@ import type { TranslateOptions } from "../translate/options.ts";
 import type { RouteTranslation } from "../translate/translate-route.ts";
 import { Translator } from "../translate/translator.ts";
 import { CommandError } from "./exit.ts";
-import { flag } from "./gateway-flags.ts";
+import { gatewayClassOption } from "./gateway-flags.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
 
 /** What decides about a folder besides what is in it. */
 export interface ReadingFlags {
-  readonly gatewayClass: string;
+  readonly gatewayClass?: string | undefined;
 }
 
-const OPTIONS: Omit<TranslateOptions, "gatewayClass"> = {
+const OPTIONS: TranslateOptions = {
   classByName: true,
   bindAddress: "127.0.0.1",
   advertisedAddress: "127.0.0.1",
@@ -39,12 +39,9 @@ export async function readFolder(paths: readonly string[]): Promise<Reading> {
   }
 }
 
-export const gatewayClassOption = (): Option =>
-  flag("--gateway-class <name>", "GatewayClass whose Gateways are served").default("serviceroute");
-
 export function translateReading(reading: Reading, { gatewayClass }: ReadingFlags): Translator {
   const store = new Store();
-  const translator = new Translator(store, { ...OPTIONS, gatewayClass });
+  const translator = new Translator(store, { ...OPTIONS, ...(gatewayClass === undefined ? {} : { gatewayClass }) });
   translator.setTime(Date.now());
   store.transaction(() => {
     for (const [kind, objects] of byKind(reading)) store.replace(kind, objects);
@@ -82,12 +79,27 @@ function routeDiagnostics(
   ];
 }
 
-function gatewayDiagnostics(reading: Reading, key: Key<"Gateway">, { listeners }: DesiredGatewayStatus): Diagnostic[] {
+function gatewayDiagnostics(
+  reading: Reading,
+  key: Key<"Gateway">,
+  { listeners, conditions: whole }: DesiredGatewayStatus,
+): Diagnostic[] {
   const location = reading.objects.get(key)?.location;
   if (location === undefined) return [];
   const isBad = ({ type, status }: DesiredCondition): boolean =>
     type === "Conflicted" ? status === "True" : status === "False" && type !== "Programmed";
-  return listeners.flatMap(({ conditions }, i) => {
+  const isRefused = ({ status, reason }: DesiredCondition): boolean =>
+    status === "False" && ["InvalidParameters", "UnsupportedAddress", "AddressNotUsable"].includes(reason);
+  const refused = whole
+    .filter(isRefused)
+    .slice(0, 1)
+    .map(({ message }) => ({
+      file: location.file,
+      ...location.at(["spec"]),
+      object: `Gateway ${displayName(key)}`,
+      message,
+    }));
+  const perListener = listeners.flatMap(({ conditions }, i) => {
     const bad = conditions.find(isBad);
     const object = `Gateway ${displayName(key)}`;
     return bad === undefined
@@ -101,6 +113,7 @@ function gatewayDiagnostics(reading: Reading, key: Key<"Gateway">, { listeners }
           },
         ];
   });
+  return [...refused, ...perListener];
 }
 
 const byPlace = (a: Diagnostic, b: Diagnostic): number =>

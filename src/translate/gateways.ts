@@ -55,11 +55,15 @@ export function byAge(a: KubeObject, b: KubeObject): number {
   return compareText(a.metadata.creationTimestamp, b.metadata.creationTimestamp) || compareText(a.key, b.key);
 }
 
+/** Of folders, where no GatewayClass object says whose a class is. */
+const DEFAULT_CLASS = "serviceroute";
+
 export function isOurs(snapshot: ClusterSnapshot, gateway: KubeObject<"Gateway">, options: TranslateOptions): boolean {
   const name = gateway.spec.gatewayClassName;
+  if (name !== (options.gatewayClass ?? name)) return false;
   const found = snapshot.get(keyOf("GatewayClass", "", name));
   if (found !== undefined) return found.spec.controllerName === CONTROLLER_NAME;
-  return options.classByName && name === options.gatewayClass;
+  return options.classByName && name === (options.gatewayClass ?? DEFAULT_CLASS);
 }
 
 const SERVED = ["HTTP", "HTTPS"];

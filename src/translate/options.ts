@@ -2,7 +2,8 @@ import type { Certificate } from "../routing/listener.ts";
 
 /** What the operator decides; the rest comes from objects. */
 export interface TranslateOptions {
-  readonly gatewayClass: string;
+  /** Only Gateways of this class are ours; absent: those of every class of our controller. */
+  readonly gatewayClass?: string;
   /** Whether a Gateway is ours by the class's name alone, as in a folder without GatewayClass objects. */
   readonly classByName: boolean;
   /** Where Gateways without an address of their own listen. */

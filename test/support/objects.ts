@@ -6,7 +6,6 @@ import type { Output } from "../../src/translate/output.ts";
 import { Translator } from "../../src/translate/translator.ts";
 
 export const OPTIONS: TranslateOptions = {
-  gatewayClass: "serviceroute",
   classByName: true,
   bindAddress: "127.0.0.1",
   advertisedAddress: "127.0.0.1",

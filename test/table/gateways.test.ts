@@ -166,6 +166,12 @@ describe("which Gateways are ours", () => {
     ]);
     expect(served(gatewayYaml("gw") + classYaml("serviceroute", "other.example/controller"))).toEqual([]);
     expect(served(gatewayYaml("gw"), { gatewayClass: "mine" })).toEqual([]);
+    expect(served(gatewayYaml("gw") + classYaml("serviceroute", OURS), { gatewayClass: "mine" })).toEqual([]);
+    const mine = gatewayYaml("gw").replace("gatewayClassName: serviceroute", "gatewayClassName: mine");
+    expect(served(mine + classYaml("mine", OURS))).toEqual(["default/gw/http"]);
+    expect(served(mine + classYaml("mine", OURS), { gatewayClass: "mine" })).toEqual(["default/gw/http"]);
+    expect(served(mine, { gatewayClass: "mine" })).toEqual(["default/gw/http"]);
+    expect(served(mine)).toEqual([]);
   });
 
   test("a class that comes or goes takes its Gateways along", () => {

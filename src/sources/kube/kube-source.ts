@@ -128,15 +128,22 @@ export class KubeSource {
     if (error === undefined) this.#failures.delete(kind);
     else this.#failures.set(kind, error.message);
     if (error === undefined || last === error.message) return;
-    if (error.code === "notFound")
+    const { plural, group } = KINDS[kind];
+    if (error.code === "notFound" && kind === "ServiceRoute")
+      log.warn(
+        { kind },
+        "ServiceRoute is not installed; run: kubectl apply --server-side -f crds/ (it is looked for again)",
+      );
+    else if (error.code === "notFound")
       log.info({ kind }, `${kind} is not installed in this cluster; it is looked for again`);
-    if (error.code === "forbidden") {
-      const { plural, group } = KINDS[kind];
+    if (error.code !== "forbidden") return;
+    if (absentWhen(kind, this.#parts.namespace).includes("forbidden"))
+      log.info({ kind }, `${plural} belong to the whole cluster and are not seen from one namespace`);
+    else
       log.error(
         { kind },
         `reading ${plural} is forbidden; grant list and watch on ${plural}${group === "" ? "" : `.${group}`}, as manifests/base/rbac.yaml does`,
       );
-    }
   }
 
   #event(kind: WatchedKind, { type, object }: WatchEvent): void {
