@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command, Option } from "commander";
-import { addGatewayFlags, flag, parseSeconds, toggle } from "./gateway-flags.ts";
+import { addGatewayFlags, flag, parseName, parseSeconds, toggle } from "./gateway-flags.ts";
 import type { ControllerFlags } from "./run-controller.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -15,6 +15,13 @@ function ownNamespace(): string {
   }
 }
 
+/** Names of hosts may have what names of objects may not. */
+const ownName = (): string =>
+  hostname()
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9.-]/g, "-")
+    .replaceAll(/^[.-]+|[.-]+$/g, "") || "replica";
+
 export function controllerCommand(): Command {
   const command = new Command("controller")
     .summary("serve what a cluster says, and write its statuses")
@@ -25,7 +32,7 @@ export function controllerCommand(): Command {
     .addOption(
       flag("--kubeconfig <file>", "kubeconfig to use (default: as kubectl finds it, or the pod's service account)"),
     )
-    .addOption(flag("--namespace <name>", "look at one namespace only"))
+    .addOption(flag("--namespace <name>", "look at one namespace only").argParser(parseName))
     .addOption(
       flag("--last-good-file <file>", "keeps what is served, to start from when the API server is away (no Secrets)"),
     )
@@ -48,7 +55,10 @@ export function controllerCommand(): Command {
       ),
     )
     .addOption(
-      new Option("--replica-name <name>", "this replica's name").env("SERVICEROUTE_REPLICA_NAME").default(hostname()),
+      new Option("--replica-name <name>", "this replica's name, part of the name of its Lease")
+        .env("SERVICEROUTE_REPLICA_NAME")
+        .argParser(parseName)
+        .default(ownName()),
     );
   return command.action(async (flags: ControllerFlags) => {
     // The client library is large; only this command pays for it.

@@ -63,6 +63,13 @@ export function parsePort(value: string): number {
   return port;
 }
 
+/** A name that an object of the API server can have; room is left for what we put before it. */
+export function parseName(value: string): string {
+  if (!/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(value) || value.length > 200)
+    throw new InvalidArgumentError("a name has lower-case letters, digits, '-' and '.', and at most 200 of them.");
+  return value;
+}
+
 function parseIp(value: string): string {
   if (isIP(value) === 0) throw new InvalidArgumentError("It is no IP address.");
   return value;

@@ -3,10 +3,12 @@ import { pause } from "../kube/backoff.ts";
 import { KubeError, asKubeError } from "../kube/kube-error.ts";
 import type { Logger } from "../telemetry/logger.ts";
 
-/** Client-go's defaults: a lease lasts 15 s, its holder gives up after 10 s without renewal, everybody asks each 2 s. */
+/** Client-go's defaults: a lease lasts 15 s, its holder renews it each 2 s and gives up after 10 s without. */
 const LEASE_SECONDS = 15;
 const RENEW_DEADLINE_MS = 10_000;
 const RETRY_MS = 2000;
+/** Who does not lead looks more often than the holder renews, so that little is lost between a death and its notice. */
+const LOOK_MS = 1000;
 const NOT_YET_MS = 200;
 const JITTER = 0.2;
 /** Shorter than the deadline, so that one lost request does not cost the lead. */
@@ -44,7 +46,8 @@ export interface LeaderParts {
 export class Leader {
   readonly #parts: LeaderParts;
   #renewedAt = Number.NEGATIVE_INFINITY;
-  #seen: { version: string; at: number } = { version: "", at: 0 };
+  /** The Lease as it was when it changed last, and for how many milliseconds from then on it holds. */
+  #seen = { version: "", at: 0, lasts: 0 };
   #held: Lease | undefined;
   #told = false;
 
@@ -61,10 +64,17 @@ export class Leader {
       if (this.#parts.mayLead()) await this.#round(signal);
       else await this.#release();
       this.#tell();
-      const again = this.#parts.mayLead() ? RETRY_MS : NOT_YET_MS;
-      await pause(again * (1 + JITTER * this.#parts.random()), signal);
+      await pause(this.#waitMs() * (1 + JITTER * this.#parts.random()), signal);
     }
     await this.#release();
+  }
+
+  /** Not beyond the end of the lease that is waited for. */
+  #waitMs(): number {
+    if (!this.#parts.mayLead()) return NOT_YET_MS;
+    if (this.isLeader) return RETRY_MS;
+    const left = this.#seen.at + this.#seen.lasts - this.#parts.monotonic();
+    return left > 0 && left < LOOK_MS ? left + NOT_YET_MS / 2 : LOOK_MS;
   }
 
   async #round(signal: AbortSignal): Promise<void> {
@@ -87,9 +97,10 @@ export class Leader {
     const holder = lease.spec?.holderIdentity ?? "";
     const version = lease.metadata.resourceVersion ?? "";
     const now = this.#parts.monotonic();
-    if (this.#seen.version !== version) this.#seen = { version, at: now };
+    const lasts = (lease.spec?.leaseDurationSeconds ?? LEASE_SECONDS) * 1000;
+    if (this.#seen.version !== version) this.#seen = { version, at: now, lasts };
     if (holder === this.#parts.identity || holder === "") return true;
-    return now - this.#seen.at > (lease.spec?.leaseDurationSeconds ?? LEASE_SECONDS) * 1000;
+    return now - this.#seen.at > lasts;
   }
 
   get #path(): string {

@@ -111,7 +111,7 @@ function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec, tls?: GatewayTls): 
     port: spec.port,
     bindPort: spec.port,
     protocol: spec.protocol,
-    hostname: spec.hostname?.toLowerCase() ?? ANY_HOST,
+    hostname: spec.hostname === undefined || spec.hostname === "" ? ANY_HOST : spec.hostname.toLowerCase(),
     spec,
     allowsServiceRoute: kinds.length === 0 || kinds.some(isServiceRoute),
     invalidKinds: kinds

@@ -207,6 +207,12 @@ describe("status of a Gateway", () => {
     ]);
   });
 
+  test("one with an empty hostname takes every host, as without one", () => {
+    const rig = pipeline();
+    rig.apply(gatewayYaml("gw", '{name: http, port: 80, protocol: HTTP, hostname: ""}'));
+    expect(rig.translator.table.listeners.get("default/gw/http" as ListenerId)?.hostname).toBe("*");
+  });
+
   test("one whose data plane has said nothing yet", () => {
     const status = statusOf(gatewayYaml("gw"), "gw", {}, false);
     expect(said(status.conditions, "Programmed")).toBe("Unknown/Pending: Waiting for the data plane.");
