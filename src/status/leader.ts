@@ -156,10 +156,21 @@ export class Leader {
     this.#renewedAt = Number.NEGATIVE_INFINITY;
     const held = this.#held;
     this.#held = undefined;
-    await this.#write(held, "", AbortSignal.timeout(RELEASE_MS)).catch((error: unknown) =>
+    await this.#giveBack(held, AbortSignal.timeout(RELEASE_MS)).catch((error: unknown) =>
       this.#parts.log.warn({ err: error }, "the lease could not be released; it runs out by itself"),
     );
     this.#tell();
+  }
+
+  async #giveBack(held: Lease, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#write(held, "", signal);
+    } catch (error) {
+      if (asKubeError(error).code !== "conflict") throw error;
+      // A renewal that was cut off on the way out may have been taken all the same.
+      const lease = await this.#read(signal);
+      if (lease?.spec?.holderIdentity === this.#parts.identity) await this.#write(lease, "", signal);
+    }
   }
 
   #tell(): void {

@@ -6,9 +6,11 @@ import { intersection } from "../routing/hostname.ts";
 import { BUILTIN_GATEWAY } from "../routing/listener.ts";
 import type { Placement } from "../routing/routing-table.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
-import type { GatewayLookup, GatewayView, ListenerView } from "./gateways.ts";
+import type { GatewayForRoutes, GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
 import { selectorMatches } from "./labels.ts";
+
+type ListenerForRoutes = GatewayForRoutes["listeners"][number];
 
 /** What one parent says of a route. */
 export interface ParentOutcome {
@@ -28,8 +30,8 @@ export interface AttachContext {
 
 function allowsNamespace(
   { snapshot, namespace }: AttachContext,
-  gateway: GatewayView,
-  listener: ListenerView,
+  gateway: GatewayForRoutes,
+  listener: ListenerForRoutes,
 ): boolean {
   switch (listener.from) {
     case "All":
@@ -43,7 +45,7 @@ function allowsNamespace(
   }
 }
 
-function commonHostnames(listener: ListenerView, hostnames: readonly string[]): readonly string[] {
+function commonHostnames(listener: ListenerForRoutes, hostnames: readonly string[]): readonly string[] {
   if (hostnames.length === 0) return [listener.hostname];
   const common = hostnames.flatMap((hostname) => intersection(listener.hostname, hostname) ?? []);
   return compact([...new Set(common)]);
@@ -53,7 +55,7 @@ type Refused = Pick<ParentOutcome, "reason" | "message">;
 
 function attachTo(
   context: AttachContext,
-  gateway: GatewayView,
+  gateway: GatewayForRoutes,
   parentRef: ParentRef,
 ): Omit<ParentOutcome, "parentRef"> {
   const refuse = ({ reason, message }: Refused) => ({ accepted: false, reason, message, placements: [] });
@@ -64,8 +66,7 @@ function attachTo(
   );
   if (selected.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
-  const isRefused = !gateway.address.ok || gateway.invalidParameters !== undefined;
-  const served = selected.filter((one) => one.refusal === undefined && !isRefused);
+  const served = selected.filter((one) => one.isServable);
   if (served.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener that could serve this route is accepted" });
   const allowed = served.filter((one) => one.allowsServiceRoute && allowsNamespace(context, gateway, one));

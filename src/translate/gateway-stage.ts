@@ -14,7 +14,8 @@ import {
   referencedSecrets,
 } from "./certificates.ts";
 import { gatewayStatus } from "./gateway-status.ts";
-import { type GatewayLookup, type GatewayPlan, type GatewayView, type ListenerView, planGateways } from "./gateways.ts";
+import { type GatewayForRoutes, type GatewayLookup, forRoutes } from "./gateway-for-routes.ts";
+import { type GatewayPlan, type GatewayView, type ListenerView, planGateways } from "./gateways.ts";
 import type { TranslateOptions } from "./options.ts";
 
 /** 48 bits: of two thousand listeners the chance that any two agree by accident is one in a hundred million. */
@@ -45,8 +46,12 @@ export class GatewayStage {
     (key) => this.#plan.value.get(key),
     isDeepStrictEqual,
   );
-  readonly #defaults = new DerivedMap<"", readonly GatewayView[]>(
-    () => [...this.#plan.value.values()].filter((g) => g.isDefault),
+  readonly #forRoutes = new DerivedMap<Key<"Gateway">, GatewayForRoutes | undefined>((key) => {
+    const view = this.#plan.value.get(key);
+    return view === undefined ? undefined : forRoutes(view);
+  }, isDeepStrictEqual);
+  readonly #defaults = new DerivedMap<"", readonly GatewayForRoutes[]>(
+    () => [...this.#plan.value.values()].filter((g) => g.isDefault).map(forRoutes),
     isDeepStrictEqual,
   );
   readonly #certificates = new DerivedMap<ListenerId, ListenerCertificates>(
@@ -68,7 +73,7 @@ export class GatewayStage {
     this.#snapshot = snapshot;
     this.#options = options;
     this.#sink = sink;
-    this.lookup = { get: (key) => this.#gateway.get(key), defaults: () => this.#defaults.get("") };
+    this.lookup = { get: (key) => this.#forRoutes.get(key), defaults: () => this.#defaults.get("") };
   }
 
   start(): void {

@@ -245,12 +245,6 @@ function lastAddresses(
   );
 }
 
-/** Gateways of ours as a route sees them: only those that it asks for concern it. */
-export interface GatewayLookup {
-  get(key: Key<"Gateway">): GatewayView | undefined;
-  defaults(): readonly GatewayView[];
-}
-
 export type GatewayPlan = ReadonlyMap<Key<"Gateway">, GatewayView>;
 
 /** Every Gateway of ours with its listeners: addresses, and who keeps which port. */

@@ -5,7 +5,7 @@ import type { RouteTable } from "../routing/routing-table.ts";
 import type { RouteRule } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type ParentOutcome, attach, mergePlacements } from "./attach.ts";
-import type { GatewayLookup } from "./gateways.ts";
+import type { GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
 import { listErrors } from "./conditions.ts";
 import { type ParseOutcome, parseRoute } from "./parse-route.ts";

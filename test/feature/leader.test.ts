@@ -29,6 +29,8 @@ class LeaseApi {
   /** 0: the connection is cut, -1: there is no answer; else the status of every answer. */
   failing: number | undefined;
   stored: Stored | undefined;
+  /** Writes are taken, but not answered. */
+  isMute = false;
   #version = 1;
 
   constructor() {
@@ -42,7 +44,7 @@ class LeaseApi {
       if (call.method === "PUT" && body.metadata.resourceVersion !== this.stored?.metadata.resourceVersion)
         return reply(response, 409, {});
       this.set(body.spec, body);
-      reply(response, 200, this.stored);
+      if (!this.isMute) reply(response, 200, this.stored);
     });
   }
 
@@ -237,6 +239,27 @@ describe("the leader", () => {
     await until("leading again", () => rig.leader.isLeader, 1500);
     expect(performance.now() - started).toBeLessThan(1500);
     expect(rig.said()).toEqual(["leading: writing statuses", "not leading", "leading: writing statuses"]);
+  });
+
+  test("a renewal that is cut off on the way out does not keep the Lease from being given back", async () => {
+    const state = new LeaseApi();
+    const rig = await rigWith(state);
+    await until("leading", () => rig.leader.isLeader);
+    state.isMute = true;
+    await until("renewed", () => state.writes().length === 2, 5000);
+    state.isMute = false;
+    await rig.stop();
+    expect(state.stored?.spec.holderIdentity).toBe("");
+    expect(rig.said()).toEqual(["leading: writing statuses", "not leading"]);
+  });
+
+  test("a Lease that somebody else has taken meanwhile is not given back", async () => {
+    const state = new LeaseApi();
+    const rig = await rigWith(state);
+    await until("leading", () => rig.leader.isLeader);
+    state.set({ holderIdentity: "other" });
+    await rig.stop();
+    expect(state.stored?.spec.holderIdentity).toBe("other");
   });
 
   test("a Lease that cannot be given back runs out by itself", async () => {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { ListenerId } from "../../src/routing/listener.ts";
 import { HTTP, gatewayYaml, said, statusOf } from "../support/gateways.ts";
-import { type Pipeline, pipeline } from "../support/objects.ts";
+import { type Pipeline, pipeline, routeYaml, serviceYaml } from "../support/objects.ts";
 
 describe("a Gateway behind a Service", () => {
   const behind = { gatewayServices: true };
@@ -68,5 +68,23 @@ describe("a Gateway behind a Service", () => {
     expect(status).toBeUndefined();
     rig.apply(service("evil", ports(20_002)));
     expect([bound(rig, "victim"), bound(rig, "evil")]).toEqual([20_001, 20_002]);
+  });
+
+  test("an address that its Service is given, or an edit of what no route depends on, translates no route again", () => {
+    const rig = pipeline(behind);
+    const own = `clusterIP: 203.0.113.5, ${ports(20_001)}`;
+    rig.apply(
+      gateway("gw") +
+        service("gw", own) +
+        serviceYaml("web") +
+        routeYaml("r", "parentRefs: [{name: gw}]\nrules: [{backendRefs: [{name: web, port: 80}]}]"),
+    );
+    const balanced = service("gw", own, "status: {loadBalancer: {ingress: [{ip: 192.0.2.7}]}}\n");
+    for (const yaml of [balanced, gateway("gw", ", infrastructure: {labels: {a: b}}")]) {
+      const output = rig.apply(yaml);
+      expect([output?.diff.routes.size ?? 0, output?.translations.size ?? 0]).toEqual([0, 0]);
+    }
+    const closed = gateway("gw").replace("port: 80,", "port: 80, hostname: x.test,");
+    expect(rig.apply(closed)?.translations.size).toBe(1);
   });
 });

@@ -1,11 +1,15 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { rename, writeFile } from "node:fs/promises";
+import { open, rename } from "node:fs/promises";
 import { ALL_KINDS, type Kind } from "../../api/kinds.ts";
 import { type KubeObject, deepFreeze } from "../../api/objects.ts";
 import type { Store } from "../../snapshot/store.ts";
 
 const FORMAT = 1;
+/** Of SHA-256, in hexadecimal. */
+const DIGEST_LENGTH = 64;
+/** Objects that are written in one go. */
+const PIECE = 200;
 const SAVE_INTERVAL_MS = 2000;
 /** A file that is still true is written again this often, so that its age counts from when we last knew. */
 const RENEW_MS = 10 * 60_000;
@@ -120,17 +124,33 @@ export class LastGoodKeeper {
     await this.#writing;
   }
 
+  /** Piece by piece, so that requests are served meanwhile. Objects never change, so the list is of one moment. */
   async #save(): Promise<void> {
     const objects = SAVED_KINDS.flatMap((kind) =>
       [...this.#store.keys(kind)].flatMap((key) => this.#store.peek(key) ?? []),
     );
     const now = this.#now();
-    const savedAt = new Date(now).toISOString();
-    const content: Content = { format: FORMAT, savedAt, builtin: this.#builtin, objects };
-    const body = JSON.stringify(content);
+    const head = { format: FORMAT, savedAt: new Date(now).toISOString(), builtin: this.#builtin };
+    const hash = createHash("sha256");
     const partial = `${this.#file}.partial`;
-    await writeFile(partial, `${digest(body)}\n${body}`, { mode: 0o600 });
-    await rename(partial, this.#file);
+    const file = await open(partial, "w", 0o600);
+    try {
+      const write = async (text: string): Promise<void> => {
+        hash.update(text);
+        await file.write(text);
+      };
+      await file.write(`${"0".repeat(DIGEST_LENGTH)}\n`);
+      await write(`${JSON.stringify(head).slice(0, -1)},"objects":[`);
+      for (let i = 0; i < objects.length; i += PIECE) {
+        const piece = objects.slice(i, i + PIECE).map((object) => JSON.stringify(object));
+        await write(`${i === 0 ? "" : ","}${piece.join(",")}`);
+      }
+      await write("]}");
+      await file.write(hash.digest("hex"), 0);
+    } finally {
+      await file.close();
+    }
     this.#savedAt = now;
+    await rename(partial, this.#file);
   }
 }
