@@ -165,6 +165,28 @@ describe("explain", () => {
     ]);
   });
 
+  test("a request of HTTPS is taken by a listener of HTTPS alone", () => {
+    const certificate = { secret: "s", chain: "c", key: new PrivateKey("k"), names: [], validFrom: 0, validTo: 1 };
+    const rig = pipeline({ builtin: { httpPort: 8080, httpsPort: 8443, certificate } });
+    rig.apply(serviceYaml("web") + routeYaml("r", `rules: [{${WEB}}]`));
+    const asked = (scheme: "http" | "https") => {
+      const { listener: id, otherListeners } = of(rig, "a.test", {}, { scheme });
+      return [id, otherListeners];
+    };
+    expect([asked("http"), asked("https")]).toEqual([
+      ["/builtin/http", []],
+      ["/builtin/https", []],
+    ]);
+  });
+
+  test("endpoints that end are counted apart", () => {
+    const rig = rigOf(routeYaml("r", `rules: [{${WEB}}]`));
+    rig.apply(
+      "---\napiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: web-0, labels: {kubernetes.io/service-name: web}}\naddressType: IPv4\nports: [{port: 9001}]\nendpoints: [{addresses: [127.0.0.1], conditions: {ready: false, serving: true, terminating: true}}]\n",
+    );
+    expect(of(rig, "a.test").winner?.backends[0]?.endpoints).toMatchObject({ ready: 1, draining: 1, total: 2 });
+  });
+
   test("an endpoint of IPv6 is written as it is dialled", () => {
     const rig = rigOf(routeYaml("r", `rules: [{backendRefs: [{name: six, port: 80}]}]`));
     const slice =
