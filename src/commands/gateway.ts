@@ -78,7 +78,7 @@ export function gatewayCommand(): Command {
   const command = new Command("gateway")
     .summary("serve a folder of manifests, without a cluster")
     .description(
-      "Serves ServiceRoutes, Gateways, Services and EndpointSlices out of folders, files or - (stdin), and follows their changes.",
+      "Serves ServiceRoutes, Gateways, Services and EndpointSlices out of folders and files, whose changes it follows, or out of - (stdin), which it reads to its end.",
     )
     .argument("<path...>", "folders, files, or - for stdin");
   addGatewayFlags(command, { metricsAddress: "off", builtin: "on" });

@@ -52,7 +52,7 @@ export function sendFailure(
   const body = `${failure.reason}\n`;
   const headers = decorate({ "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) });
   if (showReason) headers.push(REASON_HEADER, failure.reason);
-  if (status === 400 || status === 413) headers.push("connection", "close");
+  if (status === 400 || status === 413 || status === 501) headers.push("connection", "close");
   response.writeHead(status, headers);
   response.end(body);
 }

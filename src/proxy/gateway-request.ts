@@ -1,3 +1,4 @@
+import type { ReasonWord } from "../routing/rule.ts";
 import type { IncomingMessage } from "node:http";
 import { hostOf } from "../routing/hostname.ts";
 import type { RequestView } from "../routing/match.ts";
@@ -87,17 +88,23 @@ export class GatewayRequest implements RequestView {
 
 export type Admission =
   | { readonly ok: true; readonly request: GatewayRequest }
-  | { readonly ok: false; readonly status: number; readonly problem: string };
+  | { readonly ok: false; readonly status: number; readonly reason: ReasonWord; readonly problem: string };
 
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
 
 /** The place of the request policy: every request passes here before it is matched, and nothing is matched as it came. */
 export function admit(incoming: IncomingMessage): Admission {
-  const refuse = (status: number, problem: string): Admission => ({ ok: false, status, problem });
+  const refuse = (status: number, problem: string): Admission => {
+    const reason = status === 501 ? "NotImplemented" : "BadRequest";
+    return { ok: false, status, reason, problem };
+  };
   const method = incoming.method ?? "";
   if (!METHODS.has(method))
     return refuse(method === "TRACE" || method === "CONNECT" ? 405 : 400, `method ${method} is not allowed`);
   const headers = collectHeaders(incoming.rawHeaders);
+  // A coding besides chunked would have to be taken off before the body could be framed anew.
+  const codings = (headers.get("transfer-encoding") ?? []).join().toLowerCase();
+  if (codings !== "" && codings.trim() !== "chunked") return refuse(501, "the only transfer coding is chunked");
   const hosts = headers.get("host") ?? [];
   const [authority = ""] = hosts;
   const host = hostOf(authority);

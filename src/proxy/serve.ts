@@ -62,7 +62,7 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
 
 function handle(context: GatewayContext, arrival: Arrival, fail: Fail): void {
   const admission = admit(arrival.incoming);
-  if (!admission.ok) return fail({ reason: "BadRequest", status: admission.status });
+  if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
   const { request } = admission;
   const decision = decide(context.table, arrival.socket, serverName(arrival), request.host, request);
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });

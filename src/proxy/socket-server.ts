@@ -144,6 +144,10 @@ export class SocketServer {
         upgrade: { socket, head },
       });
     });
+    server.on("connect", (_incoming, socket) => {
+      socket.on("error", () => socket.destroy());
+      socket.end("HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
+    });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
       if (socket.writable && error.code !== "ECONNRESET")

@@ -339,6 +339,12 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
         400,
       ],
       ["B49: an escaped slash", "GET /a%2fb HTTP/1.1\r\nhost: a.example.com\r\n\r\n", 400],
+      [
+        "a coding besides chunked",
+        "POST / HTTP/1.1\r\nhost: a.example.com\r\ntransfer-encoding: gzip, chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        501,
+      ],
+      ["a tunnel to anywhere", "CONNECT a.example.com:443 HTTP/1.1\r\nhost: a.example.com:443\r\n\r\n", 405],
       ["a method of its own", "TRACE / HTTP/1.1\r\nhost: a.example.com\r\n\r\n", 405],
       ["B51: headers of 17 KB", `GET / HTTP/1.1\r\nhost: a.example.com\r\nx: ${"y".repeat(17_000)}\r\n\r\n`, 431],
     ] as const)("%s is refused", async ([, bytes, status]) => {
