@@ -71,7 +71,9 @@ function routeDiagnostics(
     message: field === "" ? message : `${field}: ${message}`,
   });
   const errors: readonly FieldError[] = [...translation.specErrors, ...translation.refErrors];
-  const refused = translation.parents.filter(({ accepted }) => !accepted);
+  // Of a route that cannot be read at all each parent says the same once more.
+  const isUnread = translation.rules.length === 0 && translation.specErrors.length > 0;
+  const refused = isUnread ? [] : translation.parents.filter(({ accepted }) => !accepted);
   return [
     ...errors.map(({ field, message }) => at(field, message)),
     ...refused.map(({ parentRef, message }) => at("parentRefs", `${parentRef.name}: ${message}`)),

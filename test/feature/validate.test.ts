@@ -36,6 +36,11 @@ describe("validate", () => {
     expect(text).toMatch(/^\{name: nobody/);
   });
 
+  test("tells once what is wrong with a whole route", async () => {
+    const { stdout } = await serviceroute(["validate", "-"], routeYaml("r", "hostname: a.test"));
+    expect(stdout).toBe('stdin:6:3: ServiceRoute default/r: unknown field "hostname"\n1 objects, 1 problems\n');
+  });
+
   test("tells what refuses a whole Gateway", async () => {
     const gateway = (name: string, spec: string): string =>
       `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}}\nspec: {gatewayClassName: serviceroute, listeners: [{name: a, port: 80, protocol: HTTP}], ${spec}}\n`;
