@@ -5,7 +5,7 @@ import { Store } from "../../src/snapshot/store.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { until } from "../support/data-plane.ts";
-import { FakeApi, isWatch, list, reply } from "../support/fake-api.ts";
+import { type Call, FakeApi, isWatch, line, list, reply } from "../support/fake-api.ts";
 
 const cleanups: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -14,19 +14,20 @@ afterEach(async () => {
 
 /** A source at an API server that has nothing, but answers lists of some resources as a test says. */
 async function sourceAt(
-  answers: Readonly<Record<string, (response: ServerResponse) => void>>,
+  answers: Readonly<Record<string, (response: ServerResponse, call: Call) => void>>,
   namespace?: string,
-): Promise<KubeSource> {
+): Promise<KubeSource & { readonly store: Store }> {
+  const store = new Store();
   const api = new FakeApi((call, response) => {
     const resource = call.path.split("/").at(-1) ?? "";
     const answer = answers[resource];
-    if (answer !== undefined) answer(response);
+    if (answer !== undefined) answer(response, call);
     else if (isWatch(call)) response.flushHeaders();
     else reply(response, 200, list("10", []));
   });
   const source = new KubeSource({
     client: await api.start(),
-    store: new Store(),
+    store,
     log: createLogger("silent"),
     metrics: new Metrics(),
     namespace,
@@ -42,7 +43,7 @@ async function sourceAt(
     await running;
     await api.stop();
   });
-  return source;
+  return Object.assign(source, { store });
 }
 const forbidden = (response: ServerResponse): void => reply(response, 403, { message: "not for you" });
 const absent = (response: ServerResponse): void => reply(response, 404, { message: "no such resource" });
@@ -84,3 +85,39 @@ test("F9: what has not been listed is known by kind, so that only that is filled
   await until("the others are listed", () => source.unlisted.length === 1);
   expect(source.unlisted).toEqual(["EndpointSlice"]);
 });
+
+test.for([true, false])(
+  "F6: an object that became one that cannot be used stays as it was, but a grant that cannot be read grants nothing (relist: %s)",
+  async (isRelist) => {
+    const named = (name: string, spec: object): object => ({
+      metadata: { name, namespace: "default", uid: name, resourceVersion: "5" },
+      spec,
+    });
+    const grant = { from: [{ group: "g", kind: "K", namespace: "n" }], to: [{ group: "", kind: "Service" }] };
+    const good: Record<string, object> = {
+      services: named("s", { ports: [{ port: 80 }] }),
+      referencegrants: named("s", grant),
+    };
+    const bad: Record<string, object> = {
+      services: named("s", { ports: 7 }),
+      referencegrants: named("s", { from: 7, to: 7 }),
+    };
+    const lists: Record<string, number> = {};
+    const answer = (resource: string) => (response: ServerResponse, call: Call) => {
+      if (!isWatch(call)) {
+        lists[resource] = (lists[resource] ?? 0) + 1;
+        reply(response, 200, list("10", [(lists[resource] === 1 ? good : bad)[resource]!]));
+      } else if (isRelist) response.end(line("ERROR", { code: 410 }));
+      else {
+        response.writeHead(200);
+        response.write(line("MODIFIED", bad[resource]!));
+      }
+    };
+    const source = await sourceAt({ services: answer("services"), referencegrants: answer("referencegrants") });
+    await source.synced();
+    await until("the grant is gone", () => source.store.keys("ReferenceGrant").size === 0, 5000);
+    if (isRelist) await until("listed again", () => (lists["services"] ?? 0) > 1, 5000);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect([...source.store.keys("Service")]).toEqual(["Service/default/s"]);
+  },
+);

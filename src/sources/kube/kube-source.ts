@@ -1,6 +1,6 @@
 import { type Key, keyOf } from "../../api/keys.ts";
 import { KINDS, type Kind } from "../../api/kinds.ts";
-import { parseObject } from "../../api/objects.ts";
+import { type KubeObject, parseObject } from "../../api/objects.ts";
 import type { ApiClient } from "../../kube/api-client.ts";
 import type { KubeError } from "../../kube/kube-error.ts";
 import { type Feed, ListWatch, type ListWatchParts, type RawObject, type WatchEvent } from "../../kube/list-watch.ts";
@@ -52,6 +52,9 @@ function absentWhen(kind: WatchedKind, namespace: string | undefined): ListWatch
   return [...(optional ? (["notFound"] as const) : []), ...(outOfSight ? (["forbidden"] as const) : [])];
 }
 
+const keyOfRaw = (kind: WatchedKind, { metadata }: RawObject): Key =>
+  keyOf(kind, metadata?.namespace ?? "", metadata?.name ?? "");
+
 /** Keeps a store equal to what an API server has, kind by kind, each on its own watch. */
 export class KubeSource {
   readonly #parts: KubeSourceParts;
@@ -101,7 +104,7 @@ export class KubeSource {
     const { store, metrics, changed, onProgress, log } = this.#parts;
     return {
       replace: (items) => {
-        const objects = items.flatMap((raw) => this.#parse(kind, raw) ?? []);
+        const objects = items.flatMap((raw) => this.#parse(kind, raw) ?? this.#lastGood(kind, raw) ?? []);
         const present = new Set<Key>(objects.map(({ key }) => key));
         for (const key of store.keys(kind)) if (!present.has(key)) this.#parts.onRaw(kind, key, undefined);
         store.replace(kind, objects);
@@ -149,13 +152,19 @@ export class KubeSource {
   #event(kind: WatchedKind, { type, object }: WatchEvent): void {
     const { store } = this.#parts;
     if (type === "DELETED") {
-      const key = keyOf(kind, object.metadata?.namespace ?? "", object.metadata?.name ?? "");
+      const key = keyOfRaw(kind, object);
       this.#parts.onRaw(kind, key, undefined);
       store.remove(key);
       return;
     }
     const parsed = this.#parse(kind, object);
     if (parsed !== undefined) store.apply(parsed);
+    else if (this.#lastGood(kind, object) === undefined) store.remove(keyOfRaw(kind, object));
+  }
+
+  /** What an object was before it became one that cannot be used. A grant that cannot be read grants nothing. */
+  #lastGood(kind: WatchedKind, raw: RawObject): KubeObject | undefined {
+    return kind === "ReferenceGrant" ? undefined : this.#parts.store.peek(keyOfRaw(kind, raw));
   }
 
   /** An object that cannot be used is told of and skipped; all others go on (F6). */
