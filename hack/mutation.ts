@@ -1,8 +1,8 @@
 /**
- * `npm run test:mutation -- [--changed] [FOLDER|FILE...]`: changes the code in small ways and counts the changes that no
+ * `npm run test:mutation -- [--changed|--report] [FOLDER|FILE...]`: changes the code in small ways and counts the changes that no
  * test notices. Takes two hours for `routing translate status`; the report of each folder goes into docs/reports, that
  * of a file to the terminal. With `--changed` what was noticed before by a test that is still the same, in code that is
- * still the same, is not tried again.
+ * still the same, is not tried again; with `--report` nothing is, and the last run is told anew, with the reasons of now.
  */
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -27,7 +27,10 @@ interface Reason {
 }
 const REASONS = JSON.parse(readFileSync(join(TOOL, "reasons.json"), "utf8")) as readonly Reason[];
 const NO_REASON = "No reason known: a test is missing";
-const { values, positionals } = parseArgs({ options: { changed: { type: "boolean" } }, allowPositionals: true });
+const { values, positionals } = parseArgs({
+  options: { changed: { type: "boolean" }, report: { type: "boolean" } },
+  allowPositionals: true,
+});
 const onlyChanged = values.changed ?? false;
 /** Below src. */
 const places = positionals.length > 0 ? positionals : ["routing", "translate", "status"];
@@ -39,12 +42,19 @@ interface Mutant {
   readonly location: { readonly start: { readonly line: number } };
 }
 interface Result {
-  readonly files: Readonly<Record<string, { readonly mutants: readonly Mutant[] }>>;
+  readonly files: Readonly<Record<string, { readonly source: string; readonly mutants: readonly Mutant[] }>>;
 }
 
-function run(place: string): Result {
+/** What is known of the last run of a place, for the next one. */
+const lastFile = (place: string): string => join(TOOL, ".last", `${place.replaceAll("/", "-")}.json`);
+const howFile = (place: string): string => `${lastFile(place)}.how`;
+
+function run(place: string): void {
+  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
+  const flags = onlyChanged ? "--changed " : "";
+  const day = new Date().toISOString().slice(0, 10);
+  const how = `${day}, commit ${commit}, Node ${process.version}; \`npm run test:mutation -- ${flags}${place}\``;
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-mutation-"));
-  const result = join(folder, "result.json");
   const config = join(folder, "config.json");
   const options = {
     testRunner: "vitest",
@@ -55,11 +65,10 @@ function run(place: string): Result {
     coverageAnalysis: "perTest",
     ignoreStatic: true,
     concurrency: 2,
-    reporters: ["json", "progress-append-only"],
-    jsonReporter: { fileName: result },
+    reporters: ["progress-append-only"],
     tempDirName: join(folder, "sandbox"),
     incremental: true,
-    incrementalFile: join(TOOL, ".last", `${place.replaceAll("/", "-")}.json`),
+    incrementalFile: lastFile(place),
     force: !onlyChanged,
     allowEmpty: false,
   };
@@ -68,9 +77,8 @@ function run(place: string): Result {
   const stryker = join(TOOL, "node_modules/@stryker-mutator/core/bin/stryker.js");
   const { status } = spawnSync(process.execPath, [stryker, "run", config], { cwd: ROOT, stdio: "inherit" });
   if (status !== 0) throw new Error("the run did not end; the lines above say why");
-  const read = JSON.parse(readFileSync(result, "utf8")) as Result;
   rmSync(folder, { recursive: true, force: true });
-  return read;
+  writeFileSync(howFile(place), how);
 }
 
 const counted = (mutants: readonly Mutant[], ...states: Mutant["status"][]): number =>
@@ -104,9 +112,8 @@ function row(name: string, mutants: readonly Mutant[]): string {
 
 function reportOf(place: string, { files }: Result): string {
   const named = Object.entries(files).sort(([a], [b]) => (a < b ? -1 : 1));
-  const commit = execFileSync("git", ["describe", "--always", "--dirty"], { cwd: ROOT, encoding: "utf8" }).trim();
-  const survivors = named.flatMap(([file, { mutants }]) => {
-    const lines = readFileSync(join(ROOT, file), "utf8").split("\n");
+  const survivors = named.flatMap(([file, { source, mutants }]) => {
+    const lines = source.split("\n");
     return mutants
       .filter(({ status }) => status === "Survived" || status === "NoCoverage")
       .map((mutant) => {
@@ -121,8 +128,8 @@ function reportOf(place: string, { files }: Result): string {
   const all = named.flatMap(([, { mutants }]) => mutants);
   return `# Mutation run: ${place}
 
-${new Date().toISOString().slice(0, 10)}, commit ${commit}, Node ${process.version}; \`npm run test:mutation -- ${onlyChanged ? "--changed " : ""}${place}\`. The score counts what no
-test runs as unnoticed; values that are made once, when a module is loaded, are left out.
+${readFileSync(howFile(place), "utf8")}. The score counts what no test runs as
+unnoticed; values that are made once, when a module is loaded, are left out.
 
 | file | score % | noticed | survived | not run |
 |---|---|---|---|---|
@@ -135,7 +142,8 @@ ${byReason.map(([reason, ones = []]) => `### ${reason}\n\n${ones.map(({ text }) 
 }
 
 for (const place of places) {
-  const report = reportOf(place, run(place));
+  if (values.report !== true) run(place);
+  const report = reportOf(place, JSON.parse(readFileSync(lastFile(place), "utf8")) as Result);
   if (place.endsWith(".ts")) {
     console.log(report);
     continue;
