@@ -144,3 +144,18 @@ test.for<[string, string]>([
 test("an empty list of what is not served asks for nothing", () => {
   expect(complaint(`loadBalancing: {hashOn: []}, rateLimits: [], ${WEB}`)).toEqual([undefined, undefined, "forward"]);
 });
+
+test.for<[string, string, string]>([
+  ["healthCheck: {active: {type: TCP}}", "", "defaults.healthCheck"],
+  ["healthCheck: {active: {type: TCP}}", "healthCheck: {active: {type: TCP}}, ", "rules[0].healthCheck"],
+  ["", "healthCheck: {active: {type: TCP}}, ", "rules[0].healthCheck"],
+  ["loadBalancing: {slowStart: 10s}", "loadBalancing: {algorithm: RingHash}, ", "rules[0].loadBalancing.algorithm"],
+  ["loadBalancing: {slowStart: 10s}", "", "defaults.loadBalancing.slowStart"],
+])("a mistake is told where it stands: defaults {%s}, rule {%s} → %s", ([defaults, rule, field]) => {
+  const rig = pipeline();
+  const output = rig.apply(serviceYaml("web") + routeYaml("r", `defaults: {${defaults}}\nrules: [{${rule}${WEB}}]`));
+  const accepted = output?.routeStatuses
+    .get(keyOf("ServiceRoute", "default", "r"))
+    ?.conditions.find(({ type }) => type === "Accepted");
+  expect(accepted?.message).toMatch(new RegExp(`^${field.replaceAll(/[.[\]]/g, "\\$&")}: \\w+ is not served yet$`));
+});
