@@ -26,6 +26,7 @@ const isCatchAll = ({ match: { path, method, headers, cookies, queryParams } }: 
 type PathIndex = Map<string, MatchEntry[]>;
 /** Most hosts have only one kind of path, and there is a host for nearly every route. Never written to. */
 const NO_PATHS: PathIndex = new Map();
+const NO_ENTRIES: MatchEntry[] = [];
 
 function withPath(index: PathIndex, path: string, entry: MatchEntry): PathIndex {
   const own: PathIndex = index === NO_PATHS ? new Map<string, MatchEntry[]>() : index;
@@ -40,7 +41,7 @@ function withPath(index: PathIndex, path: string, entry: MatchEntry): PathIndex 
 export class VirtualHost {
   #exact = NO_PATHS;
   #prefix = NO_PATHS;
-  readonly #regex: MatchEntry[] = [];
+  #regex: MatchEntry[] = NO_ENTRIES;
   /** The first pattern that leaves nothing to any prefix. */
   #catchAll: MatchEntry | undefined;
   #rivals: Rivals | undefined;
@@ -59,7 +60,8 @@ export class VirtualHost {
       insertInOrder(bucket, entry);
       this.#rivals?.added(bucket, entry);
     } else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
-    else if (path.kind === "prefix") this.#prefix = withPath(this.#prefix, path.value, entry);
+    else if (path.kind === "regex") this.#regex = [entry];
+    else this.#prefix = withPath(this.#prefix, path.value, entry);
     if (path.kind === "prefix") this.#longestPrefix = Math.max(this.#longestPrefix, path.value.length);
     if (path.kind === "regex") this.#catchAll = this.#regex.find(isCatchAll);
     this.#size++;
@@ -127,6 +129,7 @@ export class VirtualHost {
   }
 
   #bucket({ match: { path } }: MatchEntry): MatchEntry[] | undefined {
-    return path.kind === "regex" ? this.#regex : this.#index(path.kind).get(path.value);
+    if (path.kind !== "regex") return this.#index(path.kind).get(path.value);
+    return this.#regex.length === 0 ? undefined : this.#regex;
   }
 }
