@@ -47,9 +47,11 @@ export class Rivals {
       this.#groups.delete(list);
       return;
     }
-    const group = this.#groups.get(list)?.get(keyOf(entry.match)) ?? [];
+    const groups = this.#groups.get(list);
+    const group = groups?.get(keyOf(entry.match)) ?? [];
     const at = group.indexOf(entry);
     if (at >= 0) group.splice(at, 1);
+    if (group.length === 0) groups?.delete(keyOf(entry.match));
   }
 
   #groupsOf(list: readonly MatchEntry[]): Groups {
