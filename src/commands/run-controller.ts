@@ -1,3 +1,4 @@
+import { accessSync } from "node:fs";
 import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../kube/api-client.ts";
 import { Backoff, pause } from "../kube/backoff.ts";
@@ -25,6 +26,8 @@ function loadConfig(file: string | undefined): KubeConfig {
   try {
     if (file === undefined) config.loadFromDefault();
     else config.loadFromFile(file);
+    const [cluster, user] = [config.getCurrentCluster(), config.getCurrentUser()];
+    for (const named of [cluster?.caFile, user?.certFile, user?.keyFile]) if (named !== undefined) accessSync(named);
   } catch (error) {
     throw new CommandError(
       `the kubeconfig cannot be read: ${(error as Error).message}; give another with --kubeconfig`,

@@ -89,12 +89,15 @@ export class ApiClient {
   }
 
   #refused(response: Dispatcher.ResponseData, text: string): KubeError {
-    if (response.statusCode === 401) this.#credentials = undefined;
     let message = text.slice(0, 500);
     try {
       message = (JSON.parse(text) as { message?: string }).message ?? message;
     } catch {
       // An answer of something in between: its text says more than nothing.
+    }
+    if (response.statusCode === 401) {
+      this.#credentials = undefined;
+      message = `${this.#server} does not know us (${message}): check the token or certificate of the kubeconfig's user`;
     }
     const after = Number(response.headers["retry-after"] ?? 0);
     return errorOfStatus(response.statusCode, message, Number.isFinite(after) ? after * 1000 : 0);

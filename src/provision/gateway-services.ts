@@ -1,6 +1,6 @@
 import type { KubeObject } from "../api/objects.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
-import { SERVICE_PORTS } from "../routing/listener.ts";
+import { SERVICE_PORTS, containerPorts } from "../routing/listener.ts";
 
 /** A Gateway that wants a Service, as its provisioner sees it. */
 export interface WantedService {
@@ -26,15 +26,6 @@ export type Ports = ReadonlyMap<number, number>;
 /** `namespace/service`. */
 export const idOf = ({ namespace, service }: WantedService): string => `${namespace}/${service}`;
 
-function targetsOf(service: KubeObject<"Service"> | undefined): Ports {
-  const pairs = (service?.spec?.ports ?? []).flatMap(({ port, targetPort }): [number, number][] =>
-    typeof targetPort === "number" && targetPort >= SERVICE_PORTS.first && targetPort <= SERVICE_PORTS.last
-      ? [[port, targetPort]]
-      : [],
-  );
-  return new Map(pairs);
-}
-
 /**
  * A container port for each port of each Gateway: what it was given before, else what its Service says, else the first
  * that none uses. So two Gateways on port 80 never share a socket, no port below 1024 is bound, all replicas bind the
@@ -49,7 +40,10 @@ export function assignPorts(
   last: ReadonlyMap<string, Ports>,
 ): ReadonlyMap<string, Ports> {
   const given = wanted.flatMap((one) => [...(last.get(idOf(one))?.values() ?? [])]);
-  const taken = new Set([...given, ...[...live.values()].flatMap((service) => [...targetsOf(service).values()])]);
+  const taken = new Set([
+    ...given,
+    ...[...live.values()].flatMap(({ spec }) => [...containerPorts(spec?.ports).values()]),
+  ]);
   const claimed = new Set<number>();
   const reserved = new Set(given);
   let next: number = SERVICE_PORTS.first;
@@ -62,7 +56,7 @@ export function assignPorts(
   return new Map(
     wanted.map((one) => {
       const before = last.get(idOf(one));
-      const said = [...targetsOf(live.get(idOf(one)))].filter(([, target]) => !reserved.has(target));
+      const said = [...containerPorts(live.get(idOf(one))?.spec?.ports)].filter(([, target]) => !reserved.has(target));
       const kept = new Map([...said, ...(before ?? [])]);
       const ports = one.ports.flatMap((port): [number, number][] => {
         const own = kept.get(port);
@@ -77,7 +71,7 @@ export function assignPorts(
   );
 }
 
-function metadata(one: WantedService, name: string, labels: Readonly<Record<string, string>>): object {
+function metadata(one: WantedService, name: string, labels: Readonly<Record<string, string>>) {
   return {
     name,
     namespace: one.namespace,
@@ -97,7 +91,7 @@ function metadata(one: WantedService, name: string, labels: Readonly<Record<stri
 }
 
 /** The Service of a Gateway, whole, for server-side apply. Without a selector: its pods are in another namespace. */
-export function serviceObject(one: WantedService, ports: ReadonlyMap<number, number>): object {
+export function serviceObject(one: WantedService, ports: Ports) {
   return {
     apiVersion: "v1",
     kind: "Service",
@@ -110,7 +104,7 @@ export function serviceObject(one: WantedService, ports: ReadonlyMap<number, num
 }
 
 /** The endpoints of that Service: our pods, on the container ports. */
-export function sliceObject(one: WantedService, ports: ReadonlyMap<number, number>, pods: readonly Endpoint[]): object {
+export function sliceObject(one: WantedService, ports: Ports, pods: readonly Endpoint[]) {
   return {
     apiVersion: "discovery.k8s.io/v1",
     kind: "EndpointSlice",
@@ -124,17 +118,29 @@ export function sliceObject(one: WantedService, ports: ReadonlyMap<number, numbe
   };
 }
 
-/** Whether the Service still says what was applied of its ports and type: others may edit it. */
-export function isService(live: KubeObject<"Service">, ports: Ports): boolean {
-  const targets = targetsOf(live);
-  return live.spec?.type === "LoadBalancer" && [...ports].every(([port, target]) => targets.get(port) === target);
+/** Whether the Service still says what was applied, but for its annotations, which we do not keep: others may edit it. */
+export function isService(live: KubeObject<"Service">, applied: ReturnType<typeof serviceObject>): boolean {
+  const { type, ports = [] } = live.spec ?? {};
+  return (
+    says(live.metadata.labels, applied.metadata.labels) &&
+    type === applied.spec.type &&
+    applied.spec.ports.every((port) => ports.some((one) => says(one, port)))
+  );
 }
 
-/** The same for its endpoints. */
-export function isSlice(live: KubeObject<"EndpointSlice">, ports: Ports, pods: readonly Endpoint[]): boolean {
-  const text = (list: readonly unknown[]): string => JSON.stringify(list.toSorted());
+/** The same for its endpoints, of which there may be no others. */
+export function isSlice(live: KubeObject<"EndpointSlice">, applied: ReturnType<typeof sliceObject>): boolean {
   return (
-    text((live.ports ?? []).map(({ port }) => port)) === text([...ports.values()]) &&
-    text((live.endpoints ?? []).map(({ addresses }) => addresses?.[0])) === text(pods.map(({ address }) => address))
+    says(live.metadata.labels, applied.metadata.labels) &&
+    says(live.ports, applied.ports) &&
+    says(live.endpoints, applied.endpoints)
   );
+}
+
+/** Whether everything that was applied is there. Lists are as long as they were. */
+function says(live: unknown, applied: unknown): boolean {
+  if (typeof applied !== "object" || applied === null) return live === applied;
+  if (typeof live !== "object" || live === null) return false;
+  if (Array.isArray(applied) && (live as { length?: unknown }).length !== applied.length) return false;
+  return Object.entries(applied).every(([name, value]) => says((live as Record<string, unknown>)[name], value));
 }

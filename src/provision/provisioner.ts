@@ -18,6 +18,8 @@ import {
 const LOOK_MS = 1000;
 /** What was applied comes back over the watch; only when it does not has somebody else changed it. */
 const SETTLE_MS = 2000;
+/** The longest between two answers to whoever keeps changing it, and after how long of peace one is taken for the first. */
+const TRUCE_MS = 60_000;
 const FIELD_MANAGER = "serviceroute";
 
 export interface ProvisionerParts {
@@ -36,6 +38,8 @@ export interface ProvisionerParts {
 interface Applied {
   readonly text: string;
   readonly at: number;
+  /** How long nothing else is applied over what somebody else makes of it. */
+  readonly settleMs: number;
 }
 
 /** Keeps a Service and its endpoints for each Gateway, by server-side apply, as the leader. Deletion is the garbage collector's. */
@@ -92,16 +96,13 @@ export class Provisioner {
     const refused = this.#refused.get(name);
     if (refused !== undefined && monotonic() < refused.until) return;
     const [live, slice] = [liveService(namespace, service), liveSlice(namespace, service)];
-    const isLive = live !== undefined && isService(live, ports);
-    const isServed = slice !== undefined && isSlice(slice, ports, pods());
+    const [serviceBody, sliceBody] = [serviceObject(one, ports), sliceObject(one, ports, pods())];
+    const isLive = live !== undefined && isService(live, serviceBody);
+    const isServed = slice !== undefined && isSlice(slice, sliceBody);
     try {
       for (const [path, body, isThere] of [
-        [`/api/v1/namespaces/${namespace}/services/${service}`, serviceObject(one, ports), isLive],
-        [
-          `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`,
-          sliceObject(one, ports, pods()),
-          isServed,
-        ],
+        [`/api/v1/namespaces/${namespace}/services/${service}`, serviceBody, isLive],
+        [`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`, sliceBody, isServed],
       ] as const)
         await this.#apply(name, path, body, isThere, signal);
       this.#refused.delete(name);
@@ -119,14 +120,19 @@ export class Provisioner {
     for (const name of this.#applied.keys()) if (!wanted.has(name)) this.#applied.delete(name);
   }
 
-  /** Applies what differs from what was applied last, and what somebody else has changed or removed since. */
+  /**
+   * Applies what differs from what was applied last, and what somebody else has changed or removed since: a webhook or
+   * a controller that always does is answered less and less often.
+   */
   async #apply(name: string, path: string, body: object, isThere: boolean, signal: AbortSignal): Promise<void> {
+    const { client, log, monotonic } = this.#parts;
     const text = JSON.stringify(body);
     const applied = this.#applied.get(name) ?? new Map<string, Applied>();
     const last = applied.get(path);
-    const now = this.#parts.monotonic();
-    if (last?.text === text && (isThere || now - last.at < SETTLE_MS)) return;
-    await this.#parts.client.json({
+    const now = monotonic();
+    const again = last?.text === text;
+    if (again && (isThere || now - last.at < last.settleMs)) return;
+    await client.json({
       method: "PATCH",
       path,
       query: { fieldManager: FIELD_MANAGER, force: "true" },
@@ -134,7 +140,11 @@ export class Provisioner {
       body,
       signal,
     });
-    this.#applied.set(name, applied.set(path, { text, at: now }));
+    const isFight = again && now - last.at < 2 * TRUCE_MS;
+    const settleMs = isFight ? Math.min(2 * last.settleMs, TRUCE_MS) : SETTLE_MS;
+    if (again)
+      log.warn({ path, settleMs }, "somebody else has changed what belongs to a Gateway; it was applied again");
+    this.#applied.set(name, applied.set(path, { text, at: now, settleMs }));
   }
 
   /** Whoever leads meanwhile may apply something else. */

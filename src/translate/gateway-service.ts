@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Key, displayName, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
-import { SERVICE_PORTS } from "../routing/listener.ts";
+import { containerPorts } from "../routing/listener.ts";
 import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 
@@ -39,17 +39,7 @@ export function serviceSays(snapshot: ClusterSnapshot, gateway: Key<"Gateway">):
       ok: false,
       message: `Service ${displayName(key)} is there already and not this Gateway's; remove it or rename the Gateway`,
     };
-  return { ok: true, bindPorts: bindPortsOf(service), addresses: addressesOf(service) };
-}
-
-/** A port out of our range is nobody's to bind: the Service has been edited, and is about to be mended. */
-function bindPortsOf({ spec }: KubeObject<"Service">): ReadonlyMap<number, number> {
-  const pairs = (spec?.ports ?? []).flatMap(({ port, targetPort }): [number, number][] =>
-    typeof targetPort === "number" && targetPort >= SERVICE_PORTS.first && targetPort <= SERVICE_PORTS.last
-      ? [[port, targetPort]]
-      : [],
-  );
-  return new Map(pairs);
+  return { ok: true, bindPorts: containerPorts(service.spec?.ports), addresses: addressesOf(service) };
 }
 
 function addressesOf({ spec, status }: KubeObject<"Service">): GatewayAddress[] {

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -15,7 +16,7 @@ const FRONT = "192.0.2.10";
 const cluster = new Cluster();
 const image = {
   rootfs: process.env["SERVICEROUTE_ROOTFS"] ?? "",
-  entrypoint: ["/bin/node", "--disable-proto=delete", "--disallow-code-generation-from-strings", "/app/dist/main.js"],
+  entrypoint: JSON.parse(/^ENTRYPOINT (.*)$/m.exec(readFileSync(join(ROOT, "Dockerfile"), "utf8"))![1]!) as string[],
 };
 /** A service as its authors would write it: ready when it says so, and what is under way ends before it does. */
 const SHOP = `

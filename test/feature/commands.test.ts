@@ -13,7 +13,7 @@ import { serviceroute } from "../support/controller.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
-import { Program, finish } from "../support/processes.ts";
+import { Program, SERVICEROUTE, finish } from "../support/processes.ts";
 import { listening } from "../support/sockets.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -50,7 +50,7 @@ test("F44: a gateway that can bind none of its ports says which, and what to do,
     "--log-level",
     "fatal",
   ];
-  const { stderr, code } = await finish(process.execPath, [join(ROOT, "src/main.ts"), "gateway", folder, ...flags]);
+  const { stderr, code } = await finish(process.execPath, [...SERVICEROUTE, "gateway", folder, ...flags]);
   expect([code, stderr]).toEqual([
     1,
     `serviceroute: no listener can be served: port ${port} of 127.0.0.1 cannot be bound: is in use; choose other ports with --http-port and --https-port, or in the Gateway\n`,
@@ -59,7 +59,7 @@ test("F44: a gateway that can bind none of its ports says which, and what to do,
 
 test("stdin may come late and in pieces", async () => {
   const text = serviceYaml("web", [9001]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]");
-  const child = spawn(process.execPath, [join(ROOT, "src/main.ts"), "validate", "-"], {
+  const child = spawn(process.execPath, [...SERVICEROUTE, "validate", "-"], {
     stdio: ["pipe", "pipe", "inherit"],
   });
   let said = "";
@@ -102,7 +102,7 @@ test("a flag without a value is true or false in the environment", async () => {
       `127.0.0.1:${admin}`,
     ];
     const env = { SERVICEROUTE_BUILTIN_GATEWAY: value };
-    const program = new Program("gateway", process.execPath, [join(ROOT, "src/main.ts"), ...flags], { env });
+    const program = new Program("gateway", process.execPath, [...SERVICEROUTE, ...flags], { env });
     cleanups.push(async () => program.stop());
     await until(
       "ready",
@@ -117,7 +117,7 @@ test("a flag without a value is true or false in the environment", async () => {
   const wrong = await finish("env", [
     "SERVICEROUTE_BUILTIN_GATEWAY=perhaps",
     process.execPath,
-    join(ROOT, "src/main.ts"),
+    ...SERVICEROUTE,
     "gateway",
     folder,
   ]);
@@ -150,6 +150,25 @@ describe("calling it wrongly", () => {
       ["controller", "--kubeconfig", "/nowhere"],
       1,
       /the kubeconfig cannot be read: .*; give another with --kubeconfig/,
+    ],
+    [
+      "F44: a kubeconfig whose certificate authority is not there",
+      [
+        "controller",
+        "--kubeconfig",
+        write(
+          "lost.kubeconfig",
+          `apiVersion: v1
+kind: Config
+clusters: [{name: c, cluster: {server: "https://127.0.0.1:1", certificate-authority: /nowhere/ca.crt}}]
+users: [{name: u, user: {token: t}}]
+contexts: [{name: x, context: {cluster: c, user: u}}]
+current-context: x
+`,
+        ),
+      ],
+      1,
+      /the kubeconfig cannot be read: .*\/nowhere\/ca.crt.*; give another with --kubeconfig/,
     ],
     [
       "F44: a kubeconfig without a context",

@@ -38,7 +38,7 @@ describe("list and watch", () => {
 
   async function start(
     handler: ConstructorParameters<typeof FakeApi>[0],
-    options: { absentWhen?: ("notFound" | "forbidden")[]; silenceMs?: number } = {},
+    options: { absentWhen?: ("notFound" | "forbidden")[]; silenceMs?: number; feed?: Feed } = {},
   ): Promise<void> {
     api = new FakeApi(handler);
     const client = await api.start();
@@ -197,6 +197,14 @@ describe("list and watch", () => {
     await start((_call, response) => reply(response, 403, { message: "forbidden" }));
     await until("told", () => seen.failures.length >= 2, 8000);
     expect([seen.failures[0], seen.synced]).toEqual(["forbidden", 0]);
+  });
+
+  test("F44: an API server that does not know us is told of with what to look at, and asked again", async () => {
+    const words: string[] = [];
+    const told = { ...feed, failed: (error?: Error) => void words.push(error?.message ?? "") };
+    await start((_call, response) => reply(response, 401, { message: "Unauthorized" }), { feed: told });
+    await until("told", () => words.length >= 2, 8000);
+    expect(words[0]).toMatch(/^http\S+ does not know us \(Unauthorized\): check the token or certificate/);
   });
 
   test.for(["<html>busy</html>", "null", "[1]"])("an answer that is no object (%s) ends nothing", async (body) => {

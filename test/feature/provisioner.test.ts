@@ -17,19 +17,25 @@ const wanted = (gateway: string): WantedService => ({
   labels: {},
   annotations: {},
 });
+/** After which somebody's change is taken for a first one. */
+const LONG_MS = 130_000;
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
-/** A provisioner beside an API that refuses the Services of these Gateways; what it accepts is live. */
-async function rig(refused: readonly string[], gateways: readonly string[]) {
+/** A provisioner beside an API that refuses the Services of these Gateways; what it accepts is live, after its webhook. */
+async function rig(
+  refused: readonly string[],
+  gateways: readonly string[],
+  webhook: (service: KubeObject<"Service">) => KubeObject<"Service"> = (service) => service,
+) {
   const live = new Map<string, KubeObject<"Service">>();
   const slices = new Map<string, KubeObject<"EndpointSlice">>();
   const api = new FakeApi(({ path, body }, response) => {
     const name = path.split("/").at(-1) ?? "";
     if (refused.includes(name.replace("-serviceroute", ""))) return reply(response, 403, { message: "exceeded quota" });
-    if (path.includes("/services/")) live.set(name, body as KubeObject<"Service">);
+    if (path.includes("/services/")) live.set(name, webhook(body as KubeObject<"Service">));
     else slices.set(name, body as KubeObject<"EndpointSlice">);
     reply(response, 200, body);
   });
@@ -73,14 +79,15 @@ describe("Services for Gateways", () => {
     const { state, applied, provisioner, live, slices } = await rig([], ["one"]);
     const name = "one-serviceroute";
     await until("applied", () => applied(`endpointslices/${name}`) === 1);
-    const service = live.get(name)!;
     const again = (): void => {
-      state.ms += 3000;
+      state.ms += LONG_MS;
       provisioner.changed();
     };
+    const service = live.get(name)!;
     const edits: (() => void)[] = [
       () => live.set(name, { ...service, spec: { ...service.spec, type: "ClusterIP" } }),
       () => live.set(name, { ...service, spec: { ...service.spec, ports: [{ port: 80, targetPort: 20_005 }] } }),
+      () => live.set(name, { ...service, metadata: { ...service.metadata, labels: {} } }),
       () => live.delete(name),
     ];
     for (const [i, edit] of edits.entries()) {
@@ -89,18 +96,43 @@ describe("Services for Gateways", () => {
       await until("mended", () => applied(`services/${name}`) === i + 2);
     }
     expect(live.get(name)).toEqual(service);
+    const slice = slices.get(name)!;
+    const [endpoint] = slice.endpoints!;
     for (const [i, edit] of [
       () => slices.delete(name),
-      () => slices.set(name, { ...slices.get(name)!, endpoints: [] }),
-      () => slices.set(name, { ...slices.get(name)!, ports: [] }),
+      () => slices.set(name, { ...slice, endpoints: [] }),
+      () => slices.set(name, { ...slice, endpoints: [endpoint!, { addresses: ["198.51.100.66"] }] }),
+      () => slices.set(name, { ...slice, endpoints: [{ ...endpoint!, conditions: { ready: false } }] }),
+      () => slices.set(name, { ...slice, ports: [] }),
+      () => slices.set(name, { ...slice, metadata: { ...slice.metadata, labels: {} } }),
     ].entries()) {
       edit();
       again();
       await until("mended", () => applied(`endpointslices/${name}`) === i + 2);
     }
+    live.set(name, { ...service, metadata: { ...service.metadata, labels: { ...service.metadata.labels, more: "" } } });
     again();
     await new Promise((resolve) => setTimeout(resolve, 100));
-    expect([applied(`services/${name}`), applied(`endpointslices/${name}`)]).toEqual([4, 4]);
+    expect([applied(`services/${name}`), applied(`endpointslices/${name}`)]).toEqual([5, 7]);
+  });
+
+  test("a webhook that always changes what is applied is answered less and less often", async () => {
+    const mutate = (service: KubeObject<"Service">): KubeObject<"Service"> => ({
+      ...service,
+      spec: { ...service.spec, type: "ClusterIP" },
+    });
+    const { state, applied, provisioner } = await rig([], ["one"], mutate);
+    const name = "one-serviceroute";
+    await until("applied", () => applied(`endpointslices/${name}`) === 1);
+    for (let second = 1; second <= 300; second++) {
+      state.ms += 1000;
+      provisioner.changed();
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    // After 2, 4, 8, 16 and 32 seconds, and then every minute.
+    expect(applied(`services/${name}`)).toBeGreaterThan(5);
+    expect(applied(`services/${name}`)).toBeLessThan(12);
+    expect(applied(`endpointslices/${name}`)).toBe(1);
   });
 
   test("after another has led, everything is applied again", async () => {

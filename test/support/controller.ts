@@ -1,13 +1,11 @@
 import { join } from "node:path";
 import type { Cluster } from "./cluster.ts";
 import { until } from "./data-plane.ts";
-import { Program, finish, type Finished } from "./processes.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
+import { Program, SERVICEROUTE, finish, type Finished } from "./processes.ts";
 
 /** Our own command line, from the checkout. */
 export async function serviceroute(args: readonly string[], input = ""): Promise<Finished> {
-  return finish(process.execPath, [join(ROOT, "src/main.ts"), ...args], input);
+  return finish(process.execPath, [...SERVICEROUTE, ...args], input);
 }
 
 let admins = 19_000;
@@ -22,7 +20,7 @@ export class ControllerProcess {
     cluster: Cluster,
     flags: readonly string[],
     kubeconfig = cluster.kubeconfig,
-    [node, ...program]: readonly [string, ...string[]] = [process.execPath, join(ROOT, "src/main.ts")],
+    [node, ...program]: readonly [string, ...string[]] = [process.execPath, ...SERVICEROUTE],
   ) {
     const address = `127.0.0.1:${admins++}`;
     this.admin = `http://${address}`;

@@ -1,8 +1,5 @@
-import { join } from "node:path";
 import { freePort, until } from "./data-plane.ts";
-import { Program } from "./processes.ts";
-
-const ROOT = join(import.meta.dirname, "../..");
+import { Program, SERVICEROUTE } from "./processes.ts";
 
 export interface GatewayProcess {
   readonly program: Program;
@@ -14,9 +11,7 @@ export interface GatewayProcess {
 export async function runGateway(paths: readonly string[], flags: readonly string[] = []): Promise<GatewayProcess> {
   const [port, admin] = [await freePort(), await freePort()];
   const args = [
-    "--disable-proto=delete",
-    "--disallow-code-generation-from-strings",
-    join(ROOT, "src/main.ts"),
+    ...SERVICEROUTE,
     "gateway",
     ...paths,
     "--bind-address",

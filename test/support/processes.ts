@@ -1,8 +1,19 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { createWriteStream } from "node:fs";
+import { join } from "node:path";
 import { promisify } from "node:util";
 
 const run = promisify(execFile);
+const ROOT = join(import.meta.dirname, "../..");
+
+/** Node's arguments for our own command line from the checkout: as shipped, and with prototypes that nothing can be added to. */
+export const SERVICEROUTE = [
+  "--import",
+  join(ROOT, "test/support/sealed-prototypes.ts"),
+  "--disable-proto=delete",
+  "--disallow-code-generation-from-strings",
+  join(ROOT, "src/main.ts"),
+] as const;
 
 /** A program that runs beside the test. What it prints goes to a file. */
 export class Program {
