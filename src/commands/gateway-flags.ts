@@ -26,11 +26,14 @@ export interface GatewayFlags {
   readonly drainTimeout: number;
 }
 
-/** A flag that can also be given as SERVICEROUTE_*. */
+/** A flag that can also be given as SERVICEROUTE_*; an empty one is not given. */
 export function flag(flags: string, description: string): Option {
   const option = new Option(flags, description);
   const name = `SERVICEROUTE_${option.attributeName().replaceAll(/[A-Z]/g, "_$&").toUpperCase()}`;
-  return option.isBoolean() ? booleanFlag(option, name) : option.env(name);
+  if (option.isBoolean()) return booleanFlag(option, name);
+  if (process.env[name] !== "") return option.env(name);
+  option.description += ` (env: ${name})`;
+  return option;
 }
 
 export const gatewayClassOption = (): Option =>

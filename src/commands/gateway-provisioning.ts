@@ -1,8 +1,9 @@
-import { keyOf } from "../api/keys.ts";
+import { type Key, keyOf } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
-import type { WantedService } from "../provision/gateway-services.ts";
+import type { Ports, WantedService } from "../provision/gateway-services.ts";
 import { Provisioner } from "../provision/provisioner.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
+import { containerPorts } from "../routing/service-ports.ts";
 import type { Store } from "../snapshot/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { serviceNameOf } from "../translate/gateway-service.ts";
@@ -32,6 +33,20 @@ function wantedBy(store: Store, view: GatewayView): WantedService[] {
   return [{ namespace, gateway: name, uid, service: serviceNameOf(view.key), ports, labels, annotations }];
 }
 
+/** Container ports that Services of Gateways lead to, whether we serve those now or not: nobody else gets them. */
+function livePorts(store: Store): ReadonlyMap<string, Ports> {
+  const found = [...store.keys("Gateway")].flatMap((key): [string, Ports][] => {
+    const gateway = store.peek(key as Key<"Gateway">);
+    if (gateway === undefined) return [];
+    const { namespace, uid } = gateway.metadata;
+    const name = serviceNameOf(gateway.key);
+    const service = store.peek(keyOf("Service", namespace, name));
+    if (service?.metadata.gatewayUid !== uid) return [];
+    return [[`${namespace}/${name}`, containerPorts(uid, service.spec?.ports)]];
+  });
+  return new Map(found);
+}
+
 /** The address of every pod of ours that is ready. */
 function readyPods(store: Store, namespace: string, service: string): Endpoint[] {
   const slices = store.peekSlicesOf(namespace, service).filter(({ addressType }) => (addressType ?? "IPv4") === "IPv4");
@@ -59,6 +74,7 @@ export function createProvisioner({
     monotonic: () => performance.now(),
     isLeader,
     wanted: () => views.flatMap((view) => wantedBy(store, view)),
+    livePorts: () => livePorts(store),
     liveService: (namespace, name) => store.peek(keyOf("Service", namespace, name)),
     liveSlice: (namespace, name) => store.peek(keyOf("EndpointSlice", namespace, name)),
     pods: () => readyPods(store, systemNamespace, podService),

@@ -12,7 +12,12 @@ const LONG_WATCH_MS = 10_000;
 const ABSENT_RETRY_MS = 5000;
 
 export interface RawObject {
-  readonly metadata?: { readonly name?: string; readonly namespace?: string; readonly resourceVersion?: string };
+  readonly metadata?: {
+    readonly name?: string;
+    readonly namespace?: string;
+    readonly uid?: string;
+    readonly resourceVersion?: string;
+  };
 }
 export type WatchEvent = { readonly type: "ADDED" | "MODIFIED" | "DELETED"; readonly object: RawObject };
 

@@ -1,6 +1,6 @@
 import type { KubeObject } from "../api/objects.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
-import { SERVICE_PORTS, containerPorts } from "../routing/listener.ts";
+import { ownPorts, rankOf } from "../routing/service-ports.ts";
 
 /** A Gateway that wants a Service, as its provisioner sees it. */
 export interface WantedService {
@@ -19,7 +19,6 @@ const SERVICE_LABEL = "kubernetes.io/service-name";
 const MANAGED_BY = "endpointslice.kubernetes.io/managed-by";
 const CONTROLLER = "serviceroute-controller";
 
-type Live = ReadonlyMap<string, KubeObject<"Service">>;
 /** Port of a Gateway → container port. */
 export type Ports = ReadonlyMap<number, number>;
 
@@ -28,47 +27,52 @@ export const idOf = ({ namespace, service }: WantedService): string => `${namesp
 
 /**
  * A container port for each port of each Gateway: what it was given before, else what its Service says, else the first
- * that none uses. So two Gateways on port 80 never share a socket, no port below 1024 is bound, all replicas bind the
- * same, and who may edit a Service takes no other Gateway's port by it.
+ * of its own that nobody has. So two Gateways on port 80 never share a socket, no port below 1024 is bound, all replicas
+ * bind the same, and who may edit a Service takes no other Gateway's port by it.
  *
  * @param last  What the call before gave.
+ * @param live  What the Services of all Gateways say, of those too that are not wanted now, by `namespace/service`.
  * @returns     By `namespace/service`; ports left out when there are no more.
  */
 export function assignPorts(
   wanted: readonly WantedService[],
-  live: Live,
+  live: ReadonlyMap<string, Ports>,
   last: ReadonlyMap<string, Ports>,
 ): ReadonlyMap<string, Ports> {
-  const given = wanted.flatMap((one) => [...(last.get(idOf(one))?.values() ?? [])]);
-  const taken = new Set([
-    ...given,
-    ...[...live.values()].flatMap(({ spec }) => [...containerPorts(spec?.ports).values()]),
-  ]);
+  const given = new Set(wanted.flatMap((one) => [...(last.get(idOf(one))?.values() ?? [])]));
+  const taken = new Set([...given, ...[...live.values()].flatMap((ports) => [...ports.values()])]);
   const claimed = new Set<number>();
-  const reserved = new Set(given);
-  let next: number = SERVICE_PORTS.first;
-  const free = (): number | undefined => {
-    while (taken.has(next) && next <= SERVICE_PORTS.last) next++;
-    if (next > SERVICE_PORTS.last) return undefined;
-    taken.add(next);
-    return next;
-  };
+  const owner = bestClaims(wanted, live);
   return new Map(
     wanted.map((one) => {
-      const before = last.get(idOf(one));
-      const said = [...containerPorts(live.get(idOf(one))?.spec?.ports)].filter(([, target]) => !reserved.has(target));
-      const kept = new Map([...said, ...(before ?? [])]);
+      const said = [...(live.get(idOf(one)) ?? [])].filter(([, to]) => !given.has(to) && owner.get(to) === one);
+      const kept = new Map([...said, ...(last.get(idOf(one)) ?? [])]);
+      const free = ownPorts(one.uid).filter((port) => !taken.has(port));
       const ports = one.ports.flatMap((port): [number, number][] => {
         const own = kept.get(port);
-        // Of two that say the same, which only a lost race can make, the first keeps it.
-        const target = own === undefined || claimed.has(own) ? free() : own;
+        const target = own === undefined || claimed.has(own) ? free.shift() : own;
         if (target === undefined) return [];
+        taken.add(target);
         claimed.add(target);
         return [[port, target]];
       });
       return [idOf(one), new Map(ports)];
     }),
   );
+}
+
+/** Of several whose Services lead to a port, which only an edit or a lost race can make, the one for whom it comes first. */
+function bestClaims(
+  wanted: readonly WantedService[],
+  live: ReadonlyMap<string, Ports>,
+): ReadonlyMap<number, WantedService> {
+  const best = new Map<number, WantedService>();
+  for (const one of wanted)
+    for (const port of live.get(idOf(one))?.values() ?? []) {
+      const other = best.get(port);
+      if (other === undefined || rankOf(one.uid, port) < rankOf(other.uid, port)) best.set(port, one);
+    }
+  return best;
 }
 
 function metadata(one: WantedService, name: string, labels: Readonly<Record<string, string>>) {
@@ -132,8 +136,8 @@ export function isService(live: KubeObject<"Service">, applied: ReturnType<typeo
 export function isSlice(live: KubeObject<"EndpointSlice">, applied: ReturnType<typeof sliceObject>): boolean {
   return (
     says(live.metadata.labels, applied.metadata.labels) &&
-    says(live.ports, applied.ports) &&
-    says(live.endpoints, applied.endpoints)
+    says(live.ports ?? [], applied.ports) &&
+    says(live.endpoints ?? [], applied.endpoints)
   );
 }
 

@@ -20,6 +20,9 @@ const LOOK_MS = 1000;
 const SETTLE_MS = 2000;
 /** The longest between two answers to whoever keeps changing it, and after how long of peace one is taken for the first. */
 const TRUCE_MS = 60_000;
+/** A webhook that does not answer is given up after this. */
+const APPLY_MS = 5000;
+const IN_FLIGHT = 16;
 const FIELD_MANAGER = "serviceroute";
 
 export interface ProvisionerParts {
@@ -29,6 +32,8 @@ export interface ProvisionerParts {
   readonly monotonic: () => number;
   readonly isLeader: () => boolean;
   readonly wanted: () => readonly WantedService[];
+  /** Container ports that the Services of all Gateways lead to, of those too that are not wanted now, by `namespace/service`. */
+  readonly livePorts: () => ReadonlyMap<string, Ports>;
   readonly liveService: (namespace: string, name: string) => KubeObject<"Service"> | undefined;
   readonly liveSlice: (namespace: string, name: string) => KubeObject<"EndpointSlice"> | undefined;
   /** Our own pods that take new connections. */
@@ -50,6 +55,8 @@ export class Provisioner {
   #assigned: ReadonlyMap<string, Ports> = new Map();
   /** Gateways whose Service was refused: when to try again. */
   readonly #refused = new Map<string, { readonly backoff: Backoff; until: number }>();
+  /** Services that are being applied. */
+  readonly #busy = new Set<string>();
   #wake: () => void = () => undefined;
 
   constructor(parts: ProvisionerParts) {
@@ -65,30 +72,29 @@ export class Provisioner {
     while (!signal.aborted) {
       const woken = new AbortController();
       this.#wake = () => woken.abort();
-      if (this.#parts.isLeader()) await this.#round(signal);
+      if (this.#parts.isLeader()) this.#round(signal);
       else this.#forget();
       await pause(LOOK_MS, AbortSignal.any([signal, woken.signal]));
     }
   }
 
-  async #round(signal: AbortSignal): Promise<void> {
+  #round(signal: AbortSignal): void {
     const wanted = this.#parts.wanted();
-    const live = new Map(
-      wanted.flatMap(({ namespace, service }) => {
-        const found = this.#parts.liveService(namespace, service);
-        return found === undefined ? [] : [[`${namespace}/${service}`, found] as const];
-      }),
-    );
-    this.#assigned = assignPorts(wanted, live, this.#assigned);
+    this.#assigned = assignPorts(wanted, this.#parts.livePorts(), this.#assigned);
     this.#forgetAllBut(new Set(wanted.map(idOf)));
     for (const one of wanted) {
-      if (!this.#parts.isLeader()) return;
-      const ports = this.#assigned.get(idOf(one)) ?? new Map<number, number>();
-      if (ports.size > 0) await this.#provision(one, ports, signal);
+      const name = idOf(one);
+      const ports = this.#assigned.get(name) ?? new Map<number, number>();
+      if (ports.size === 0 || this.#busy.has(name) || this.#busy.size >= IN_FLIGHT) continue;
+      this.#busy.add(name);
+      void this.#provision(one, ports, signal).finally(() => {
+        this.#busy.delete(name);
+        if (this.#busy.size === IN_FLIGHT - 1) this.#wake();
+      });
     }
   }
 
-  /** What is refused of one Gateway, by a quota or a webhook, holds up no other. */
+  /** What is refused of one Gateway, by a quota or a webhook, or takes its time there, holds up no other. */
   async #provision(one: WantedService, ports: Ports, signal: AbortSignal): Promise<void> {
     const { log, random, monotonic, pods, liveService, liveSlice } = this.#parts;
     const { namespace, service } = one;
@@ -103,8 +109,10 @@ export class Provisioner {
       for (const [path, body, isThere] of [
         [`/api/v1/namespaces/${namespace}/services/${service}`, serviceBody, isLive],
         [`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`, sliceBody, isServed],
-      ] as const)
+      ] as const) {
+        if (!this.#parts.isLeader()) return;
         await this.#apply(name, path, body, isThere, signal);
+      }
       this.#refused.delete(name);
     } catch (error) {
       if (signal.aborted) return;
@@ -138,7 +146,7 @@ export class Provisioner {
       query: { fieldManager: FIELD_MANAGER, force: "true" },
       contentType: "application/apply-patch+yaml",
       body,
-      signal,
+      signal: AbortSignal.any([signal, AbortSignal.timeout(APPLY_MS)]),
     });
     const isFight = again && now - last.at < 2 * TRUCE_MS;
     const settleMs = isFight ? Math.min(2 * last.settleMs, TRUCE_MS) : SETTLE_MS;

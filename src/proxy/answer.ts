@@ -7,6 +7,7 @@ export const REASON_HEADER = "x-serviceroute-reason";
 export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
   NoRoute: 404,
   InvalidRule: 500,
+  PatternLimit: 500,
   InvalidBackend: 500,
   NoBackends: 500,
   NoEndpoints: 503,

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { chooseBackend } from "../routing/backend-choice.ts";
 import { authorityOf } from "../routing/endpoints.ts";
+import { PatternLimit } from "../routing/pattern-budget.ts";
 import { changedPath } from "../routing/rewrite.ts";
 import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
@@ -106,7 +107,7 @@ export class Exchange {
     );
     if (pool === undefined) return this.#fail("NoEndpoints");
     const call = this.#call();
-    if (call === undefined) return this.#fail("InvalidRule");
+    if (typeof call === "string") return this.#fail(call);
     this.#tried.add(authorityOf(pool.endpoint));
     const lease = pool.lease();
     const attempt = new Attempt(this.#sink(target, pool, lease.reused), (reusable) => {
@@ -119,13 +120,25 @@ export class Exchange {
     attempt.send(lease, call);
   }
 
-  /** The request as the backend gets it; undefined when a rewrite leads to no path. */
-  #call(): BackendCall | undefined {
-    const { request, facts, entry, upgrade } = this.#parts;
-    const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
+  /** The path as the backend gets it; undefined when a rewrite leads to none. */
+  #path(rewrites: readonly Rewrite[]): string | undefined {
+    const { request, entry } = this.#parts;
     const change = rewrites.findLast((rewrite) => rewrite.path !== undefined)?.path;
-    const path = change === undefined ? request.path : changedPath(request.path, change, entry.match.path);
-    if (path === undefined) return undefined;
+    return change === undefined ? request.path : changedPath(request.path, change, entry.match.path, request.patterns);
+  }
+
+  /** The request as the backend gets it, or why there is none. */
+  #call(): BackendCall | "InvalidRule" | "PatternLimit" {
+    const { request, facts, upgrade } = this.#parts;
+    const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
+    let path: string | undefined;
+    try {
+      path = this.#path(rewrites);
+    } catch (error) {
+      if (error instanceof PatternLimit) return "PatternLimit";
+      throw error;
+    }
+    if (path === undefined) return "InvalidRule";
     const host = rewrites.reduce((name: string, rewrite: Rewrite) => rewrite.hostname ?? name, request.authority);
     const headers = backendHeaders(request, facts, host, [
       this.#rule.filters.requestHeaders,

@@ -2,6 +2,7 @@ import type { ReasonWord } from "../routing/rule.ts";
 import type { IncomingMessage } from "node:http";
 import { hostOf } from "../routing/hostname.ts";
 import type { RequestView } from "../routing/match.ts";
+import { PatternBudget } from "../routing/pattern-budget.ts";
 import { normalisePath } from "../routing/request-path.ts";
 
 /** Headers as they came, names lower-case, repeated values apart. Map, because names are user input. */
@@ -36,6 +37,7 @@ export class GatewayRequest implements RequestView {
   /** Lower-case, without port. */
   readonly host: string;
   readonly headers: ReadonlyMap<string, readonly string[]>;
+  readonly patterns = new PatternBudget(() => performance.now());
   #params: ReadonlyMap<string, string> | undefined;
   #cookies: ReadonlyMap<string, string> | undefined;
 

@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import type { Mirror } from "../routing/rule.ts";
 import { Attempt, type AnswerSink } from "./attempt.ts";
 import type { Forwarding } from "./forwarding.ts";
@@ -8,6 +9,10 @@ import type { RequestBody } from "./request-body.ts";
 /** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
 const MIRRORED_BY = "x-serviceroute-mirrored-by";
 const makersOf = ({ request }: Forwarding): readonly string[] => request.header(MIRRORED_BY)?.split(",") ?? [];
+
+/** Our name on the copies of one request: whoever reads it on a copy of theirs passes no mirror of another host by it. */
+const nameOn = ({ request, facts }: Forwarding, { identity }: GatewayContext): string =>
+  createHmac("sha256", identity).update(`${facts.requestId} ${request.host}`).digest("base64url");
 
 const NOBODY: ReadonlySet<string> = new Set();
 const MIRROR_TIMEOUT_MS = 10_000;
@@ -32,7 +37,7 @@ export function sendMirrors(
   mirrors: readonly Mirror[],
   body: RequestBody | undefined,
 ): void {
-  if (mirrors.length === 0 || makersOf(parts).includes(context.identity)) return;
+  if (mirrors.length === 0 || makersOf(parts).includes(nameOn(parts, context))) return;
   const chosen = mirrors.filter(({ share }) => share > 0 && context.random() < share);
   if (chosen.length === 0 || parts.upgrade !== undefined) return;
   if (body === undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, null);
@@ -62,7 +67,7 @@ function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirro
   context.mirrors.add(attempt);
   const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
   // Before rewrites and header changes, as the order of work has it.
-  const makers = [...makersOf(parts), context.identity].join(",");
+  const makers = [...makersOf(parts), nameOn(parts, context)].join(",");
   const marked = { set: [[MIRRORED_BY, makers] as const], add: [], remove: [] };
   const headers = backendHeaders(request, facts, request.authority, [marked]);
   attempt.send(lease, {

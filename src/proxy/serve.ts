@@ -4,6 +4,7 @@ import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 import { type Decision, decide } from "../routing/decide.ts";
 import type { MatchEntry } from "../routing/precedence.ts";
+import { PatternLimit } from "../routing/pattern-budget.ts";
 import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
@@ -54,6 +55,7 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   try {
     handle(context, arrival, fail);
   } catch (error) {
+    if (error instanceof PatternLimit) return fail({ reason: "PatternLimit" });
     // One request that we cannot serve must not end all others.
     context.observe.defect(error);
     fail({ reason: "InternalError" });
@@ -92,7 +94,8 @@ function respond(
       return afterBody(arrival, rule, failed, () => direct(arrival, request, rule, action));
     case "redirect": {
       const { scheme } = arrival;
-      const from = { scheme, host: request.host, path: request.path, query: request.search, listenerPort: port };
+      const { host, path, search: query, patterns } = request;
+      const from = { scheme, host, path, query, listenerPort: port, patterns };
       const location = redirectLocation(from, action.redirect, entry.match.path);
       if (location === undefined) return failed("InvalidRule");
       const headers = localHeaders(request, rule, { location });

@@ -26,6 +26,7 @@ export function listenerFor(listeners: readonly Listener[], host: string): Liste
  *
  * @param serverName  SNI of the connection, lower-case; empty on cleartext and without SNI.
  * @param host        The request's host as {@link hostOf} gives it.
+ * @throws PatternLimit
  * @source Gateway API v1 Listener.hostname and HTTPRouteRule.matches.
  */
 export function decide(

@@ -5,6 +5,7 @@ import { listenerFor } from "./decide.ts";
 import { authorityOf } from "./endpoints.ts";
 import type { Listener } from "./listener.ts";
 import { type RequestView, pathMatches, unmetCondition } from "./match.ts";
+import { PatternLimit } from "./pattern-budget.ts";
 import { type MatchEntry, decidingStep } from "./precedence.ts";
 import type { RoutingTableView } from "./routing-table.ts";
 import type { Filters, RequestMatch, RouteRule, RulePolicy } from "./rule.ts";
@@ -142,8 +143,18 @@ function line(entry: MatchEntry, why: string): ExplainedRule {
   return { route: entry.rule.route, rule: entry.rule.name, match: describeMatch(entry.match), why };
 }
 
+/** What `find` finds, or what `instead` makes of patterns that take too long. */
+function within<T>(find: () => T, instead: (limit: PatternLimit) => T): T {
+  try {
+    return find();
+  } catch (error) {
+    if (error instanceof PatternLimit) return instead(error);
+    throw error;
+  }
+}
+
 function lossOf(entry: MatchEntry, winner: MatchEntry | undefined, request: RequestView): string {
-  if (!pathMatches(entry.match.path, request.path)) return "path does not match";
+  if (!pathMatches(entry.match.path, request.path, request.patterns)) return "path does not match";
   const unmet = unmetCondition(entry.match, request);
   if (unmet !== undefined) return `${unmet.is} ${unmet.name} does not match`;
   return winner === undefined ? "" : `matches, but loses on ${decidingStep(winner, entry)}`;
@@ -179,14 +190,23 @@ function explainOn(table: RoutingTableView, listener: Listener, request: Explain
   const [found, ...lessSpecific] = table.coveringHosts(listener.id, request.host);
   if (found === undefined)
     return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
-  const winner = found.host.match(request);
+  const { winner, limit } = within<{ winner?: MatchEntry | undefined; limit?: PatternLimit }>(
+    () => ({ winner: found.host.match(request) }),
+    (error) => ({ limit: error }),
+  );
+  const why = (entry: MatchEntry): string =>
+    within(
+      () => lossOf(entry, winner, request),
+      () => "not asked: patterns took too long",
+    );
   const losers = [
-    ...found.host.entries().flatMap((entry) => (entry === winner ? [] : [line(entry, lossOf(entry, winner, request))])),
+    ...found.host.entries().flatMap((entry) => (entry === winner ? [] : [line(entry, why(entry))])),
     ...lessSpecific.flatMap(({ hostname, host }) =>
       host.entries().map((entry) => line(entry, `hostname ${hostname} is less specific than ${found.hostname}`)),
     ),
   ];
   const base = { listener: listener.id, hostname: found.hostname, losers };
+  if (limit !== undefined) return { ...base, answer: `500 PatternLimit: ${limit.message}` };
   if (winner === undefined)
     return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };
   const { rule } = winner;

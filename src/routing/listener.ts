@@ -8,27 +8,6 @@ export function listenerId(gateway: Key<"Gateway">, name: string): ListenerId {
   return `${gateway.slice("Gateway/".length)}/${name}` as ListenerId;
 }
 
-/** Container ports of listeners behind Services: none below 1024, and none that we listen on ourselves. */
-export const SERVICE_PORTS = { first: 20_000, last: 29_999 } as const;
-
-interface ServicePort {
-  readonly port: number;
-  readonly targetPort?: number | string | undefined;
-}
-
-/**
- * Port of a Gateway → container port, as its Service says. A target out of our range is nobody's to bind: the Service
- * has been edited, and is about to be mended.
- */
-export function containerPorts(ports: readonly ServicePort[] = []): ReadonlyMap<number, number> {
-  const pairs = ports.flatMap(({ port, targetPort }): [number, number][] =>
-    typeof targetPort === "number" && targetPort >= SERVICE_PORTS.first && targetPort <= SERVICE_PORTS.last
-      ? [[port, targetPort]]
-      : [],
-  );
-  return new Map(pairs);
-}
-
 /** The key that stands for the built-in gateway; no object can have it, because a Gateway always has a namespace. */
 export const BUILTIN_GATEWAY = "Gateway//builtin" as Key<"Gateway">;
 

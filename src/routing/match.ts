@@ -1,3 +1,4 @@
+import type { PatternBudget } from "./pattern-budget.ts";
 import type { PathMatch, RequestMatch, ValueMatch } from "./rule.ts";
 
 /** A request as matching sees it. Lookups are by lower-case header name; repeated values come comma-joined. */
@@ -9,39 +10,47 @@ export interface RequestView {
   cookie(name: string): string | undefined;
   /** The first value of a parameter, decoded. */
   query(name: string): string | undefined;
+  /** What its patterns may still cost. */
+  readonly patterns: PatternBudget;
 }
 
-export function pathMatches(match: PathMatch, path: string): boolean {
+/** @throws PatternLimit */
+export function pathMatches(match: PathMatch, path: string, patterns: PatternBudget): boolean {
   switch (match.kind) {
     case "exact":
       return path === match.value;
     case "prefix":
       return path.startsWith(match.value) && (path.length === match.value.length || path[match.value.length] === "/");
     case "regex":
-      return match.regex.matches(path);
+      return patterns.matches(match.regex, path);
     default:
       return match satisfies never;
   }
 }
 
-function valueMatches(match: ValueMatch, value: string | undefined): boolean {
+function valueMatches(match: ValueMatch, value: string | undefined, patterns: PatternBudget): boolean {
   if (value === undefined) return false;
-  return match.kind === "exact" ? value === match.value : match.regex.matches(value);
+  return match.kind === "exact" ? value === match.value : patterns.matches(match.regex, value);
 }
 
 export type Condition = "method" | "header" | "cookie" | "query parameter";
 
-/** The first condition besides the path that `request` does not meet, undefined when it meets all. */
+/**
+ * The first condition besides the path that `request` does not meet, undefined when it meets all.
+ *
+ * @throws PatternLimit
+ */
 export function unmetCondition(match: RequestMatch, request: RequestView): { is: Condition; name: string } | undefined {
+  const { patterns } = request;
   if (match.method !== undefined && match.method !== request.method) return { is: "method", name: match.method };
   for (const m of match.headers) {
-    if (!valueMatches(m, request.header(m.name))) return { is: "header", name: m.name };
+    if (!valueMatches(m, request.header(m.name), patterns)) return { is: "header", name: m.name };
   }
   for (const m of match.cookies) {
-    if (!valueMatches(m, request.cookie(m.name))) return { is: "cookie", name: m.name };
+    if (!valueMatches(m, request.cookie(m.name), patterns)) return { is: "cookie", name: m.name };
   }
   for (const m of match.queryParams) {
-    if (!valueMatches(m, request.query(m.name))) return { is: "query parameter", name: m.name };
+    if (!valueMatches(m, request.query(m.name), patterns)) return { is: "query parameter", name: m.name };
   }
   return undefined;
 }
@@ -67,4 +76,10 @@ export function sameConditions(a: RequestMatch, b: RequestMatch): boolean {
     sameValues(a.cookies, b.cookies) &&
     sameValues(a.queryParams, b.queryParams)
   );
+}
+
+/** Instructions of all its patterns. */
+export function patternSize({ path, headers, cookies, queryParams }: RequestMatch): number {
+  const sizes = [...headers, ...cookies, ...queryParams].map((m) => (m.kind === "regex" ? m.regex.size : 0));
+  return sizes.reduce((sum, size) => sum + size, path.kind === "regex" ? path.regex.size : 0);
 }

@@ -1,19 +1,24 @@
 import { RE2JS } from "re2js";
 
-/** A user's pattern on a linear-time engine: the same dialect as Envoy's RE2, and no pattern can stall the event loop (B21). */
+/** A user's pattern on a linear-time engine: the same dialect as Envoy's RE2. Applied to requests by a PatternBudget (B21). */
 export interface Regex {
   readonly source: string;
+  /** Instructions that it compiles to: time goes with this times the length of the text. */
+  readonly size: number;
   /** Whether all of `text` matches. */
   readonly matches: (text: string) => boolean;
-  /** `text` with every match replaced; `\0` to `\9` in `substitution` are groups. */
-  readonly replaceAll: (text: string, substitution: string) => string;
+  /**
+   * `text` with every match replaced; `\0` to `\9` in `substitution` are groups.
+   *
+   * @param step  Told before each search where it starts, and how long the result is by then.
+   */
+  readonly replaceAll: (text: string, substitution: string, step: (at: number, length: number) => void) => string;
 }
 
 export type RegexResult =
   { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string };
 
 const MAX_SOURCE = 1024;
-/** Matching takes time in proportion to the text and to this: at this size a text of 8 KiB takes some 30 ms. */
 const MAX_INSTRUCTIONS = 2000;
 
 /** Repeat counts make short patterns large, so that what a pattern compiles to is limited as well as its text. */
@@ -27,21 +32,27 @@ export function compileRegex(source: string): RegexResult {
         ok: false,
         message: `pattern compiles to ${size} instructions, more than ${MAX_INSTRUCTIONS}; make its repeat counts smaller`,
       };
-    return { ok: true, regex: regexOf(source, compiled) };
+    return { ok: true, regex: regexOf(source, size, compiled) };
   } catch (error) {
     return { ok: false, message: `not an RE2 pattern: ${error instanceof Error ? error.message : String(error)}` };
   }
 }
 
-function regexOf(source: string, compiled: RE2JS): Regex {
+function regexOf(source: string, size: number, compiled: RE2JS): Regex {
   return {
     source,
+    size,
     matches: (text) => compiled.matcher(text).matches(),
-    replaceAll: (text, substitution) => replaceAll(compiled, text, substitution),
+    replaceAll: (text, substitution, step) => replaceAll(compiled, text, substitution, step),
   };
 }
 
-function replaceAll(compiled: RE2JS, text: string, substitution: string): string {
+function replaceAll(
+  compiled: RE2JS,
+  text: string,
+  substitution: string,
+  step: (at: number, length: number) => void,
+): string {
   const matcher = compiled.matcher(text);
   let out = "";
   let end = 0;
@@ -51,6 +62,7 @@ function replaceAll(compiled: RE2JS, text: string, substitution: string): string
       group === "\\" ? "\\" : (matcher.group(Number(group)) ?? ""),
     );
     end = matcher.end();
+    step(end, out.length);
   }
   return out + text.slice(end);
 }

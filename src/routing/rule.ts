@@ -7,6 +7,7 @@ import type { Regex } from "./regex.ts";
 export type ReasonWord =
   | "NoRoute"
   | "InvalidRule"
+  | "PatternLimit"
   | "InvalidBackend"
   | "NoBackends"
   | "NoEndpoints"

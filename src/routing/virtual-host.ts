@@ -79,12 +79,18 @@ export class VirtualHost {
     if (bucket.length === 0 && path.kind !== "regex") this.#index(path.kind).delete(path.value);
   }
 
-  /** The entry that wins `request`, if any. */
+  /**
+   * The entry that wins `request`, if any.
+   *
+   * @throws PatternLimit
+   */
   match(request: RequestView): MatchEntry | undefined {
     const exact = firstMet(this.#exact.get(request.path), request);
     if (exact !== undefined) return exact;
     const regex = this.#regex.find(
-      (entry) => pathMatches(entry.match.path, request.path) && unmetCondition(entry.match, request) === undefined,
+      (entry) =>
+        pathMatches(entry.match.path, request.path, request.patterns) &&
+        unmetCondition(entry.match, request) === undefined,
     );
     if (regex !== undefined) return regex;
     if (this.#prefix.size === 0) return undefined;

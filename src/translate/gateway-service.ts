@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Key, displayName, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
-import { containerPorts } from "../routing/listener.ts";
+import { containerPorts } from "../routing/service-ports.ts";
 import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 
@@ -39,7 +39,11 @@ export function serviceSays(snapshot: ClusterSnapshot, gateway: Key<"Gateway">):
       ok: false,
       message: `Service ${displayName(key)} is there already and not this Gateway's; remove it or rename the Gateway`,
     };
-  return { ok: true, bindPorts: containerPorts(service.spec?.ports), addresses: addressesOf(service) };
+  return {
+    ok: true,
+    bindPorts: containerPorts(service.metadata.gatewayUid ?? "", service.spec?.ports),
+    addresses: addressesOf(service),
+  };
 }
 
 function addressesOf({ spec, status }: KubeObject<"Service">): GatewayAddress[] {

@@ -90,10 +90,21 @@ export class GatewayStage {
     return this.#states.get(id);
   }
 
-  /** Whether nothing that a data plane does will make this listener serve: it has no certificate to show. */
-  isUnservable(id: ListenerId): boolean {
+  /** Why nothing that a data plane does will make this listener serve; undefined when it may. */
+  whyUnservable(id: ListenerId): string | undefined {
     const { certificates, errors } = this.#certificates.get(id);
-    return certificates.length === 0 && errors.length > 0;
+    if (certificates.length === 0 && errors.length > 0) return "has no usable certificate";
+    const listener = this.#viewOf(id)?.listener;
+    return listener !== undefined && listener.bindPort === undefined
+      ? "has no port at its Gateway's Service"
+      : undefined;
+  }
+
+  #viewOf(id: ListenerId): { readonly gateway: GatewayView; readonly listener: ListenerView } | undefined {
+    const [namespace = "", name = ""] = id.split("/");
+    const gateway = this.#gateway.get(keyOf("Gateway", namespace, name));
+    const listener = gateway?.listeners.find((view) => view.id === id);
+    return gateway === undefined || listener === undefined ? undefined : { gateway, listener };
   }
 
   /** A route came to a listener (+1) or left it (-1). */
@@ -199,11 +210,10 @@ export class GatewayStage {
   }
 
   #deriveCertificates(id: ListenerId, last: readonly Certificate[]): ListenerCertificates {
-    const [namespace = "", name = ""] = id.split("/");
-    const gateway = this.#gateway.get(keyOf("Gateway", namespace, name));
-    const listener = gateway?.listeners.find((view) => view.id === id);
-    if (gateway === undefined || listener === undefined) return { certificates: [], errors: [] };
-    const builtin = namespace === "" ? this.#options.builtin?.certificate : undefined;
+    const found = this.#viewOf(id);
+    if (found === undefined) return { certificates: [], errors: [] };
+    const { gateway, listener } = found;
+    const builtin = gateway.namespace === "" ? this.#options.builtin?.certificate : undefined;
     if (builtin !== undefined) return { certificates: [builtin], errors: [] };
     return listenerCertificates(this.#snapshot, gateway, listener, last, this.#surroundings);
   }

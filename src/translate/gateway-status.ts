@@ -45,9 +45,15 @@ function listenerProgrammed(
   certificates: ListenerCertificates,
   state: ListenerState | undefined,
 ): Verdict {
-  const { refusal, protocol } = listener;
+  const { refusal, protocol, port, bindPort } = listener;
   const unusable = refusal !== undefined || (protocol === "HTTPS" && certificates.certificates.length === 0);
   if (unusable) return verdict("False", "Invalid", refusal?.message ?? listErrors(certificates.errors));
+  if (bindPort === undefined)
+    return verdict(
+      "False",
+      "AddressNotAssigned",
+      `The Gateway's Service leads port ${port} nowhere: it is being made or mended.`,
+    );
   if (state === undefined) return verdict("Unknown", "Pending", "Waiting for the data plane.");
   if (state.kind === "failed") return verdict("False", state.reason, state.message);
   return verdict("True", "Programmed", "The listener serves requests.");

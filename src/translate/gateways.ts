@@ -5,6 +5,7 @@ import { Hostname, hostnameProblem } from "../api/primitives.ts";
 import { ANY_HOST } from "../routing/hostname.ts";
 import { BUILTIN_GATEWAY, type ListenerId, listenerId } from "../routing/listener.ts";
 import { compareText } from "../routing/precedence.ts";
+import { rankOf } from "../routing/service-ports.ts";
 import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type AddressResult, assignAddresses } from "./gateway-addresses.ts";
@@ -153,22 +154,32 @@ function behindService(snapshot: ClusterSnapshot, view: GatewayView): GatewayVie
   return { ...view, published: said.addresses, listeners };
 }
 
-const socketsOf = ({ address, listeners }: GatewayView): string[] =>
+const socketsOf = ({ address, listeners }: GatewayView): [socket: string, port: number][] =>
   address.ok
-    ? listeners.flatMap(({ refusal, bindPort }) =>
-        refusal === undefined && bindPort !== undefined ? [`${address.address}:${bindPort}`] : [],
+    ? listeners.flatMap(({ refusal, bindPort }): [string, number][] =>
+        refusal === undefined && bindPort !== undefined ? [[`${address.address}:${bindPort}`, bindPort]] : [],
       )
     : [];
 
-/** Sockets that Gateways have had and still want: nobody takes them by an edit of their own Service. */
-function keptSockets(views: readonly GatewayView[], last: GatewayPlan | undefined): Map<string, Key<"Gateway">> {
-  const kept = new Map<string, Key<"Gateway">>();
+/**
+ * Whose each socket is, where several Services lead to it: who had it, else for whom it comes first. Nobody takes it by
+ * an edit of their own Service, of a replica that has just started either.
+ */
+function keptSockets(
+  views: readonly GatewayView[],
+  last: GatewayPlan | undefined,
+  uidOf: (gateway: Key<"Gateway">) => string,
+): Map<string, Key<"Gateway">> {
+  const best = new Map<string, { readonly key: Key<"Gateway">; readonly rank: number }>();
   for (const view of views) {
     const before = last?.get(view.key);
-    const had = new Set(before === undefined ? [] : socketsOf(before));
-    for (const socket of socketsOf(view)) if (had.has(socket)) kept.set(socket, view.key);
+    const had = new Set(before === undefined ? [] : socketsOf(before).map(([socket]) => socket));
+    for (const [socket, port] of socketsOf(view)) {
+      const rank = had.has(socket) ? -1 : rankOf(uidOf(view.key), port);
+      if (rank < (best.get(socket)?.rank ?? Infinity)) best.set(socket, { key: view.key, rank });
+    }
   }
-  return kept;
+  return new Map([...best].map(([socket, { key }]) => [socket, key]));
 }
 
 /** On a shared address the first Gateway keeps a port; another never shares its socket, and so never its traffic. */
@@ -266,6 +277,10 @@ export function planGateways(
     return [options.gatewayServices === true ? behindService(snapshot, view) : view];
   });
   const all = builtin === undefined ? views : [builtin, ...views];
-  const taken = options.gatewayServices === true ? keptSockets(views, last) : new Map<string, Key<"Gateway">>();
+  const uids = new Map(ours.map(({ key, metadata }) => [key, metadata.uid]));
+  const taken =
+    options.gatewayServices === true
+      ? keptSockets(views, last, (key) => uids.get(key) ?? "")
+      : new Map<string, Key<"Gateway">>();
   return new Map(all.map((view) => [view.key, withoutTakenPorts(view, taken)]));
 }

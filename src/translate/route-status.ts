@@ -25,8 +25,8 @@ export interface StatusContext {
   readonly liveness: Liveness | undefined;
   /** What the data plane says of a listener; undefined when it does not have it. */
   readonly listenerState: (id: ListenerId) => ListenerState | undefined;
-  /** Of a listener that no data plane has: whether that is for good, until somebody mends its Gateway. */
-  readonly isUnservable: (id: ListenerId) => boolean;
+  /** Of a listener that no data plane has: why that stays so until its Gateway is mended. */
+  readonly whyUnservable: (id: ListenerId) => string | undefined;
 }
 
 function accepted(translation: RouteTranslation, parent: ParentOutcome): Verdict {
@@ -49,11 +49,12 @@ function programmed(
   const failed = states.find(({ state }) => state?.kind === "failed");
   if (failed?.state?.kind === "failed") return verdict("False", "ListenerNotProgrammed", failed.state.message);
   const silent = states.find(({ state }) => state === undefined);
-  if (silent !== undefined && context.isUnservable(silent.listener))
+  const why = silent === undefined ? undefined : context.whyUnservable(silent.listener);
+  if (silent !== undefined && why !== undefined)
     return verdict(
       "False",
       "ListenerNotProgrammed",
-      `Listener ${silent.listener} has no usable certificate; the status of its Gateway says why.`,
+      `Listener ${silent.listener} ${why}; the status of its Gateway says more.`,
     );
   if (silent !== undefined) return verdict("Unknown", "Pending", `Listener ${silent.listener} does not serve.`);
   if (liveness?.generation !== generation) return verdict("Unknown", "Pending", "Waiting for the data plane.");

@@ -1,4 +1,6 @@
+import type { RouteMatch } from "../api/match.ts";
 import type { RouteRule as RuleSpec, RuleDefaults } from "../api/rule.ts";
+import { patternSize } from "../routing/match.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { RequestMatch, RouteRule, RuleAction, WeightedBackend } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -23,6 +25,8 @@ export interface TranslatedRule {
 }
 
 const EVERYTHING = [{}];
+/** Of all patterns of a rule: each takes memory, and a request may have to ask them all. */
+const MAX_INSTRUCTIONS = 10_000;
 
 /** One rule, whatever is wrong with it: what cannot be built keeps the matches that can, and answers 500. */
 export function translateRule(
@@ -37,7 +41,7 @@ export function translateRule(
   const raw = parsed.ok ? (parsed.spec.matches ?? []) : parsed.matches;
   const written = parsed.ok && raw.length === 0 ? EVERYTHING : raw;
   if (!parsed.ok) problems.specErrors.push(...parsed.errors);
-  const matches = written.flatMap((match, i) => translateMatch(match, `${field}.matches[${i}]`, problems) ?? []);
+  const matches = matchesOf(written, field, problems);
   const name = (parsed.ok ? parsed.spec.name : parsed.name) ?? field;
   const effective = parsed.ok ? effectiveRule(parsed.spec, defaults, field) : undefined;
   const built = effective === undefined ? undefined : build(snapshot, route, effective, field, problems);
@@ -48,6 +52,19 @@ export function translateRule(
     problems,
     droppedMatches: matches.length < written.length || (!parsed.ok && written.length === 0),
   };
+}
+
+function matchesOf(written: readonly RouteMatch[], field: string, problems: Problems): RequestMatch[] {
+  let instructions = 0;
+  return written.flatMap((raw, i) => {
+    const at = `${field}.matches[${i}]`;
+    const match = translateMatch(raw, at, problems);
+    if (match === undefined) return [];
+    instructions += patternSize(match);
+    if (instructions <= MAX_INSTRUCTIONS) return [match];
+    problems.spec(at, `with this one the rule's patterns compile to more than ${MAX_INSTRUCTIONS} instructions`);
+    return [];
+  });
 }
 
 function failedRule({ specErrors: [first] }: Problems): Built {

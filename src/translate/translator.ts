@@ -166,7 +166,7 @@ export class Translator {
       endpoints: (endpoints) => this.#endpoints.get(endpoints),
       ...(this.#feedback.get(key) ?? NO_FEEDBACK),
       listenerState: (id) => this.#gateways.state(id),
-      isUnservable: (id) => this.#gateways.isUnservable(id),
+      whyUnservable: (id) => this.#gateways.whyUnservable(id),
     });
   }
 

@@ -259,6 +259,27 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       await until("that is copied all the same", () => web.seen.length === 4);
     });
 
+    test("whose mirror sees our name on a copy passes no mirror of another host by it", async () => {
+      const mirror = (to: string): string =>
+        `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: ${to}, port: 80}}}]`;
+      await rig.publish(
+        serviceYaml("web", [web.port]) +
+          serviceYaml("shadow", [shadow.port]) +
+          routeYaml("r", `hostnames: [a.example.com, b.example.com]\nrules: [{${mirror("shadow")}, ${WEB}}]`),
+      );
+      await rig.ask("/");
+      await until("the copy has come", () => shadow.seen.length === 1);
+      const name = (header: string): string => headersOf(shadow.seen[0]!, header)[0] ?? "";
+      const headers = Object.fromEntries(
+        ["x-serviceroute-mirrored-by", "x-request-id"].map((header) => [header, name(header)]),
+      );
+      await rig.ask("/", { host: "b.example.com", headers });
+      await until("that of another host is copied", () => shadow.seen.length === 2);
+      await rig.ask("/", { headers });
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(shadow.seen.length).toBe(2);
+    });
+
     test("a mirror by percent gets its share", async () => {
       await serve(
         `filters: [{type: RequestMirror, requestMirror: {backendRef: {name: shadow, port: 80}, fraction: {numerator: 1, denominator: 4}}}], ${WEB}`,

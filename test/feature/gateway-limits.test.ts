@@ -91,3 +91,34 @@ test("a defect of ours in one request is answered 500, and costs no other", asyn
   broken.mockRestore();
   expect(await rig.metrics()).toContain('reason="InternalError"');
 });
+
+test("B21: patterns that would take too long on a request cost that request alone", async () => {
+  const { rig, web } = await rigWith();
+  const rule = (j: number): string => {
+    const pattern = (i: number): string => `{path: {type: RegularExpression, value: "/([a-z]+/?){300}!${j}x${i}"}}`;
+    return `{matches: [${Array.from({ length: 5 }, (_, i) => pattern(i)).join()}], backendRefs: [{name: web, port: 80}]}`;
+  };
+  const slow = Array.from({ length: 12 }, (_, j) => rule(j)).join();
+  await rig.publish(
+    serviceOf(web) +
+      routeYaml("slow", `hostnames: [slow.example.com]\nrules: [${slow}]`) +
+      routeYaml("r", `hostnames: [a.example.com]\nrules: [{${WEB.slice("rules: [{".length, -2)}}]`) +
+      routeYaml(
+        "rewrite",
+        'hostnames: [rewrite.example.com]\nrules: [{filters: [{type: URLRewrite, urlRewrite: {path: {type: ReplaceRegexMatch, replaceRegexMatch: {pattern: "(.*!|a)", substitution: "b"}}}}], backendRefs: [{name: web, port: 80}]}]',
+      ),
+  );
+  const long = `/${"a".repeat(15_000)}`;
+  const outcome = async (path: string, host: string): Promise<string> => {
+    const { status, body } = await rig.ask(path, { host });
+    return `${status} ${body.trim()}`;
+  };
+  const started = performance.now();
+  expect(await outcome(long, "slow.example.com")).toBe("500 PatternLimit");
+  expect(await outcome(`/${"a".repeat(450)}`, "slow.example.com")).toBe("500 PatternLimit");
+  expect(await outcome(long, "rewrite.example.com")).toBe("500 PatternLimit");
+  expect(performance.now() - started).toBeLessThan(2000);
+  expect(await outcome("/a/b", "slow.example.com")).toBe("404 NoRoute");
+  expect(await outcome("/a", "rewrite.example.com")).toBe("200 web");
+  expect(await outcome(long, "a.example.com")).toBe("200 web");
+});

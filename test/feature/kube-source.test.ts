@@ -121,3 +121,21 @@ test.for([true, false])(
     expect([...source.store.keys("Service")]).toEqual(["Service/default/s"]);
   },
 );
+
+test("a Service made anew under an old name is never served as what the old one was", async () => {
+  const made = (uid: string, ports: unknown): object => ({
+    metadata: { name: "s", namespace: "default", uid, resourceVersion: "5" },
+    spec: { ports },
+  });
+  let lists = 0;
+  const source = await sourceAt({
+    services: (response, call) => {
+      if (!isWatch(call))
+        reply(response, 200, list("10", [lists++ === 0 ? made("old", [{ port: 80 }]) : made("new", 7)]));
+      else if (lists === 1) response.end(line("ERROR", { code: 410 }));
+      else response.flushHeaders();
+    },
+  });
+  await source.synced();
+  await until("listed again, and it is gone", () => lists > 1 && source.store.keys("Service").size === 0, 5000);
+});

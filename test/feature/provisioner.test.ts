@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import type { KubeObject } from "../../src/api/objects.ts";
-import { type WantedService, assignPorts } from "../../src/provision/gateway-services.ts";
+import { type Ports, type WantedService, assignPorts } from "../../src/provision/gateway-services.ts";
 import { Provisioner } from "../../src/provision/provisioner.ts";
+import { containerPorts, ownPorts, rankOf } from "../../src/routing/service-ports.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { serviceNameOf } from "../../src/translate/gateway-service.ts";
 import { until } from "../support/data-plane.ts";
@@ -24,19 +25,31 @@ afterEach(async () => {
   for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
 });
 
+const best = (uid: string, rank = 0): number => ownPorts(uid)[rank]!;
+const portsOf = (live: ReadonlyMap<string, KubeObject<"Service">>): Map<string, Ports> =>
+  new Map(
+    [...live].map(([name, { spec }]) => [
+      `default/${name}`,
+      containerPorts(name.replace("-serviceroute", ""), spec?.ports),
+    ]),
+  );
+
 /** A provisioner beside an API that refuses the Services of these Gateways; what it accepts is live, after its webhook. */
 async function rig(
   refused: readonly string[],
   gateways: readonly string[],
   webhook: (service: KubeObject<"Service">) => KubeObject<"Service"> = (service) => service,
+  silent: readonly string[] = [],
+  stored: (slice: KubeObject<"EndpointSlice">) => KubeObject<"EndpointSlice"> = (slice) => slice,
 ) {
   const live = new Map<string, KubeObject<"Service">>();
   const slices = new Map<string, KubeObject<"EndpointSlice">>();
   const api = new FakeApi(({ path, body }, response) => {
     const name = path.split("/").at(-1) ?? "";
+    if (silent.includes(name.replace("-serviceroute", ""))) return;
     if (refused.includes(name.replace("-serviceroute", ""))) return reply(response, 403, { message: "exceeded quota" });
     if (path.includes("/services/")) live.set(name, webhook(body as KubeObject<"Service">));
-    else slices.set(name, body as KubeObject<"EndpointSlice">);
+    else slices.set(name, stored(body as KubeObject<"EndpointSlice">));
     reply(response, 200, body);
   });
   const client = await api.start();
@@ -48,6 +61,7 @@ async function rig(
     monotonic: () => performance.now() + state.ms,
     isLeader: () => state.leading,
     wanted: () => gateways.map(wanted),
+    livePorts: () => portsOf(live),
     liveService: (_namespace, name) => live.get(name),
     liveSlice: (_namespace, name) => slices.get(name),
     pods: () => state.pods,
@@ -86,7 +100,8 @@ describe("Services for Gateways", () => {
     const service = live.get(name)!;
     const edits: (() => void)[] = [
       () => live.set(name, { ...service, spec: { ...service.spec, type: "ClusterIP" } }),
-      () => live.set(name, { ...service, spec: { ...service.spec, ports: [{ port: 80, targetPort: 20_005 }] } }),
+      () =>
+        live.set(name, { ...service, spec: { ...service.spec, ports: [{ port: 80, targetPort: best("one", 5) }] } }),
       () => live.set(name, { ...service, metadata: { ...service.metadata, labels: {} } }),
       () => live.delete(name),
     ];
@@ -135,6 +150,27 @@ describe("Services for Gateways", () => {
     expect(applied(`endpointslices/${name}`)).toBe(1);
   });
 
+  test("one whose webhook does not answer holds up no other", async () => {
+    const { applied } = await rig([], ["slow", "good"], (service) => service, ["slow"]);
+    await until("the other has its Service and slice", () => applied("endpointslices/good-serviceroute") === 1, 2000);
+    await until("the slow one is given up and tried again", () => applied("services/slow-serviceroute") === 2, 12_000);
+  });
+
+  test("without a pod of ours the slice is empty, and left alone", async () => {
+    const empty = (slice: KubeObject<"EndpointSlice">): KubeObject<"EndpointSlice"> => ({ ...slice, endpoints: null });
+    const { state, applied, provisioner } = await rig([], ["one"], (service) => service, [], empty);
+    state.pods = [];
+    provisioner.changed();
+    await until("applied", () => applied("endpointslices/one-serviceroute") > 0);
+    const before = applied("endpointslices/one-serviceroute");
+    for (let i = 0; i < 20; i++) {
+      state.ms += 3000;
+      provisioner.changed();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    expect(applied("endpointslices/one-serviceroute") - before).toBeLessThanOrEqual(1);
+  });
+
   test("after another has led, everything is applied again", async () => {
     const { state, applied, provisioner } = await rig([], ["one"]);
     await until("applied", () => applied("endpointslices/one-serviceroute") === 1);
@@ -148,36 +184,57 @@ describe("Services for Gateways", () => {
 });
 
 describe("container ports", () => {
-  const live = (targets: Readonly<Record<string, number>>) =>
-    new Map(
-      Object.entries(targets).map(([name, targetPort]) => [
-        `default/${name}-serviceroute`,
-        { spec: { ports: [{ port: 80, targetPort }] } } as KubeObject<"Service">,
-      ]),
-    );
-  const given = (targets: Readonly<Record<string, number>>, last: Readonly<Record<string, number>> = {}) => {
-    const before = new Map(
-      Object.entries(last).map(([name, port]) => [`default/${name}-serviceroute`, new Map([[80, port]])]),
-    );
-    const assigned = assignPorts([wanted("a"), wanted("b")], live(targets), before);
+  const claims = (targets: Readonly<Record<string, number>>): Map<string, Ports> =>
+    new Map(Object.entries(targets).map(([name, port]) => [`default/${name}-serviceroute`, new Map([[80, port]])]));
+  const given = (live: Readonly<Record<string, number>>, last: Readonly<Record<string, number>> = {}) => {
+    const assigned = assignPorts([wanted("a"), wanted("b")], claims(live), claims(last));
     return ["a", "b"].map((name) => assigned.get(`default/${name}-serviceroute`)?.get(80));
   };
+  const [a, b] = [best("a"), best("b")];
 
-  test("are what a Service says, else the first that none has", () => {
-    expect(given({})).toEqual([20_000, 20_001]);
-    expect(given({ a: 20_007 })).toEqual([20_007, 20_000]);
-    expect(given({ b: 20_000 })).toEqual([20_001, 20_000]);
-    expect(given({ a: 20_000, b: 20_000 })).toEqual([20_000, 20_001]);
+  test("are what a Service says, else the first of a Gateway's own that nobody has", () => {
+    expect(given({})).toEqual([a, b]);
+    expect(given({ a: best("a", 7) })).toEqual([best("a", 7), b]);
+    expect(given({ b: a })).toEqual([best("a", 1), a]);
+    expect(given({ gone: a })).toEqual([best("a", 1), b]);
   });
 
-  test("are none that is not ours to give", () => {
-    for (const port of [80, 8080, 19_999, 30_000]) expect(given({ a: port })).toEqual([20_000, 20_001]);
+  test("that two Services claim go to whom they come first for, whoever is older", () => {
+    expect(given({ a: b, b })).toEqual([a, b]);
+    expect(given({ a, b: a })).toEqual([a, b]);
   });
 
   test("are kept whatever their Service is edited to, and taken from no other", () => {
-    expect(given({ a: 20_001, b: 20_001 }, { a: 20_000, b: 20_001 })).toEqual([20_000, 20_001]);
-    expect(given({ a: 20_001, b: 20_001 }, { b: 20_001 })).toEqual([20_000, 20_001]);
-    expect(given({ a: 20_009 }, { a: 20_000 })).toEqual([20_000, 20_001]);
+    expect(given({ a: b, b }, { a, b })).toEqual([a, b]);
+    expect(given({ a: b, b }, { b })).toEqual([a, b]);
+    expect(given({ a: best("a", 9) }, { a })).toEqual([a, b]);
+  });
+
+  test("of a Service are TCP, and none that is not its Gateway's own", () => {
+    const said = (...ports: NonNullable<KubeObject<"Service">["spec"]>["ports"] & object): [number, number][] => [
+      ...containerPorts("a", ports),
+    ];
+    expect(said({ port: 80, targetPort: a }, { port: 81, protocol: "TCP", targetPort: best("a", 1) })).toEqual([
+      [80, a],
+      [81, best("a", 1)],
+    ]);
+    expect(said({ port: 80, protocol: "TCP", targetPort: a }, { port: 80, protocol: "UDP", targetPort: b })).toEqual([
+      [80, a],
+    ]);
+    for (const targetPort of [80, 8080, 19_999, 30_000, b, "http", undefined])
+      expect(said({ port: 80, targetPort })).toEqual([]);
+  });
+
+  test("are 128 different ones between 20000 and 29999 for each Gateway, and spread", () => {
+    const uids = Array.from({ length: 200 }, (_, i) => `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`);
+    for (const uid of uids) {
+      const ports = ownPorts(uid);
+      expect(new Set(ports).size).toBe(128);
+      expect(Math.min(...ports)).toBeGreaterThanOrEqual(20_000);
+      expect(Math.max(...ports)).toBeLessThan(30_000);
+      expect([rankOf(uid, ports[0]!), rankOf(uid, ports[127]!), rankOf(uid, 80)]).toEqual([0, 127, 128]);
+    }
+    expect(new Set(uids.map((uid) => best(uid))).size).toBeGreaterThan(190);
   });
 });
 

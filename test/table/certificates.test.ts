@@ -258,7 +258,7 @@ describe("certificates of a listener", () => {
       "parentRefs: [{name: gw}]\nrules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 204}}]}]",
     );
     expect(programmed(made.apply(gatewayYaml(refs("one")) + yaml))).toBe(
-      "False/ListenerNotProgrammed: Listener default/gw/https has no usable certificate; the status of its Gateway says why.",
+      "False/ListenerNotProgrammed: Listener default/gw/https has no usable certificate; the status of its Gateway says more.",
     );
     expect(programmed(made.apply(secretYaml("one", "one")))).toBe(
       "Unknown/Pending: Listener default/gw/https does not serve.",

@@ -1,3 +1,4 @@
+import { PatternBudget } from "../../src/routing/pattern-budget.ts";
 import { describe, expect, test } from "vitest";
 import { decide } from "../../src/routing/decide.ts";
 import { explain, type ExplainRequest } from "../../src/routing/explain.ts";
@@ -21,6 +22,7 @@ const view = ({ method = "GET", path = "/", headers = {} }: Asked = {}) => ({
   path,
   header: (name: string) => headers[name],
   cookie: () => undefined,
+  patterns: new PatternBudget(),
   query: () => undefined,
 });
 

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -93,4 +93,28 @@ test("a folder that can no more be looked into keeps what was in it, until it ca
   renameSync(aside, below);
   source.readOnce();
   expect(isThere()).toBe(true);
+});
+
+test("a file that could not be read is read once it may be, though nobody touches it", () => {
+  const below = join(folder, "below");
+  mkdirSync(below);
+  write("below/r.yaml", route("one.test"));
+  const file = join(below, "r.yaml");
+  chmodSync(file, 0o000);
+  const asNobody = <T>(run: () => T): T => {
+    if (process.getuid?.() !== 0) return run();
+    chmodSync(folder, 0o755);
+    process.seteuid?.(65_534);
+    try {
+      return run();
+    } finally {
+      process.seteuid?.(0);
+    }
+  };
+  expect(asNobody(() => source.readOnce()).errors.map(formatDiagnostic)).toEqual([
+    `${file}:1:1: cannot be read: EACCES`,
+  ]);
+  chmodSync(file, 0o644);
+  expect(asNobody(() => source.readOnce()).errors).toEqual([]);
+  expect(hostnames()).toEqual(["one.test"]);
 });

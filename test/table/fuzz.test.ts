@@ -1,3 +1,4 @@
+import { PatternBudget } from "../../src/routing/pattern-budget.ts";
 import { expect, test } from "vitest";
 import { decide } from "../../src/routing/decide.ts";
 import { type AskedFor, SEEDED_BUGS, type SeededBug, winnerOf } from "../support/oracle.ts";
@@ -99,6 +100,7 @@ test("requests derived from random tables get the rule that a look at everything
           path: request.path,
           header: (name: string) => request.headers.get(name),
           cookie: (name: string) => request.cookies.get(name),
+          patterns: new PatternBudget(),
           query: (name: string) => request.query.get(name)?.[0],
         };
         const decision = decide(built, socket, "", request.host, view);

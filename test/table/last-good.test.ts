@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "no
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import type { KubeObject } from "../../src/api/objects.ts";
 import { ALL_KINDS } from "../../src/api/kinds.ts";
 import { LastGoodKeeper, readLastGood, restore } from "../../src/sources/last-good/last-good.ts";
 import type { Store } from "../../src/snapshot/store.ts";
@@ -41,6 +42,23 @@ describe("F9: the last good table", () => {
     rig.settle();
     expect(tableDump(rig.translator.table)).toEqual(table);
     expect(readFileSync(file, "utf8")).not.toContain("Y2FuYXJ5");
+  });
+
+  test("gives way to what the API server says of the same version, which another build may have read otherwise", async () => {
+    const { file } = await saved();
+    const found = readLastGood(file, 60, Date.now());
+    if (!found.ok) throw new Error(found.problem);
+    const rig = pipeline();
+    const version = (object: KubeObject): KubeObject => ({
+      ...object,
+      metadata: { ...object.metadata, resourceVersion: "7" },
+    });
+    const objects = found.objects.map(version);
+    restore(rig.store, objects, ALL_KINDS);
+    const [service] = objects.filter(({ kind }) => kind === "Service");
+    const read = { ...service!, metadata: { ...service!.metadata, gatewayUid: "u" } } as KubeObject;
+    rig.store.replace("Service", [read]);
+    expect(rig.store.peek(read.key)?.metadata.gatewayUid).toBe("u");
   });
 
   test("leaves what the API server has listed already as it is", async () => {

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
 import { RouteMatch } from "../../src/api/match.ts";
 import { pathMatches } from "../../src/routing/match.ts";
+import { PatternBudget } from "../../src/routing/pattern-budget.ts";
 import { compileRegex, highestGroup } from "../../src/routing/regex.ts";
 import { normalisePath } from "../../src/routing/request-path.ts";
 import { changedPath, redirectLocation } from "../../src/routing/rewrite.ts";
 import { translateMatch } from "../../src/translate/match.ts";
 import { Problems } from "../../src/translate/problems.ts";
+
+const ANY = new PatternBudget();
 
 function matcher(match: RouteMatch) {
   const built = translateMatch(RouteMatch.parse(match), "m", new Problems());
@@ -28,7 +31,7 @@ describe("path matches", () => {
     ["RegularExpression", "/v[0-9]+", "/v12/x", false],
     ["RegularExpression", "/a.c", "/a\nc", true],
   ] as const)("B25, B23: %s %s on %j: %s", ([type, value, path, matches]) => {
-    expect(pathMatches(matcher({ path: { type, value } }), path)).toBe(matches);
+    expect(pathMatches(matcher({ path: { type, value } }), path, ANY)).toBe(matches);
   });
 
   test.for([
@@ -39,7 +42,7 @@ describe("path matches", () => {
     [{ method: "Add" }, "/any.Service/Add", true],
     [{ type: "RegularExpression", service: "shop\\..*", method: "(Add|Remove)" }, "/shop.Cart/Remove", true],
   ] as const)("gRPC %j on %s: %s", ([grpc, path, matches]) => {
-    expect(pathMatches(matcher({ grpc }), path)).toBe(matches);
+    expect(pathMatches(matcher({ grpc }), path, ANY)).toBe(matches);
   });
 
   test.for([
@@ -158,17 +161,17 @@ describe("B36: a replaced prefix, as Gateway API's table has it", () => {
     ["/foo", "/foo", "/", "/"],
     ["/a/b", "/", "/x", "/x/a/b"],
   ] as const)("%s with prefix %s replaced by %j is %s", ([path, prefix, value, result]) => {
-    expect(changedPath(path, { kind: "prefix", value }, matcher({ path: { type: "PathPrefix", value: prefix } }))).toBe(
-      result,
-    );
+    expect(
+      changedPath(path, { kind: "prefix", value }, matcher({ path: { type: "PathPrefix", value: prefix } }), ANY),
+    ).toBe(result);
   });
 
   test("of a match that is none it replaces everything", () => {
     const compiled = compileRegex("/foo.*");
     if (!compiled.ok) throw new Error(compiled.message);
-    expect(changedPath("/foo/bar", { kind: "prefix", value: "/xyz" }, { kind: "regex", regex: compiled.regex })).toBe(
-      "/xyz",
-    );
+    expect(
+      changedPath("/foo/bar", { kind: "prefix", value: "/xyz" }, { kind: "regex", regex: compiled.regex }, ANY),
+    ).toBe("/xyz");
   });
 });
 
@@ -176,7 +179,12 @@ describe("replacing by pattern", () => {
   const change = (pattern: string, substitution: string, path: string): string | undefined => {
     const compiled = compileRegex(pattern);
     if (!compiled.ok) throw new Error(compiled.message);
-    return changedPath(path, { kind: "regex", regex: compiled.regex, substitution }, { kind: "prefix", value: "" });
+    return changedPath(
+      path,
+      { kind: "regex", regex: compiled.regex, substitution },
+      { kind: "prefix", value: "" },
+      ANY,
+    );
   };
   test.for([
     ["^/v1/(.*)$", "/\\1", "/v1/items/2", "/items/2"],
@@ -191,7 +199,14 @@ describe("replacing by pattern", () => {
 });
 
 describe("redirects", () => {
-  const request = { scheme: "http", host: "a.example.com", path: "/x", query: "?q=1", listenerPort: 8080 } as const;
+  const request = {
+    scheme: "http",
+    host: "a.example.com",
+    path: "/x",
+    query: "?q=1",
+    listenerPort: 8080,
+    patterns: ANY,
+  } as const;
   const match = { kind: "prefix", value: "" } as const;
   test.for([
     [{ statusCode: 302 }, "http://a.example.com:8080/x?q=1"],

@@ -1,3 +1,4 @@
+import { PatternBudget } from "../../src/routing/pattern-budget.ts";
 import { expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { RouteMatch } from "../../src/api/match.ts";
@@ -50,7 +51,14 @@ const placed = (one: MatchEntry): RouteTable => ({
   entries: [one],
   placements: [{ listener: id("a"), hostnames: ["a.test"] }],
 });
-const view = { method: "GET", path: "/x/y", header: () => "", cookie: () => "", query: () => "" };
+const view = {
+  method: "GET",
+  path: "/x/y",
+  header: () => "",
+  cookie: () => "",
+  query: () => "",
+  patterns: new PatternBudget(),
+};
 
 test("listeners share a socket in the order of their names, and leave it one by one", () => {
   const table = new RoutingTable();

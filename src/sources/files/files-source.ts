@@ -27,6 +27,8 @@ export class FilesSource {
   readonly #changed: () => void;
   readonly #counts = new Map<Key, Counted>();
   readonly #watchers = new Map<string, FSWatcher>();
+  /** Told once: a host that has no watches left has none for any folder. */
+  #unwatched = false;
   #settling: NodeJS.Timeout | undefined;
   #told = new Set<string>();
 
@@ -75,21 +77,27 @@ export class FilesSource {
       watcher.close();
       this.#watchers.delete(folder);
     }
-    for (const folder of folders) if (!this.#watchers.has(folder)) this.#watchers.set(folder, this.#watch(folder));
+    for (const folder of folders) if (!this.#watchers.has(folder)) this.#watch(folder);
   }
 
-  #watch(folder: string): FSWatcher {
-    const watcher = watch(folder, () => {
-      this.#settling ??= setTimeout(() => {
-        this.#settling = undefined;
-        this.#again();
-      }, SETTLE_MS);
-    });
-    watcher.on("error", (error) => {
+  #watch(folder: string): void {
+    const failed = (err: unknown): void => {
       this.#watchers.delete(folder);
-      this.#log.debug({ folder, err: error }, "watching a folder ended; it is still read every two seconds");
-    });
-    return watcher;
+      if (!this.#unwatched) this.#log.warn({ folder, err }, "a folder cannot be watched; it is read every two seconds");
+      this.#unwatched = true;
+    };
+    try {
+      const watcher = watch(folder, () => {
+        this.#settling ??= setTimeout(() => {
+          this.#settling = undefined;
+          this.#again();
+        }, SETTLE_MS);
+      });
+      watcher.on("error", failed);
+      this.#watchers.set(folder, watcher);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   #again(): void {

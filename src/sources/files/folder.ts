@@ -78,7 +78,8 @@ export async function readStdin(paths: readonly string[]): Promise<string> {
 }
 
 interface Known {
-  readonly fingerprint: string;
+  /** Undefined when it is to be read again whatever it is. */
+  readonly fingerprint: string | undefined;
   /** The file was found empty once: `kubectl get -o yaml > file` empties it first. Believed when it stays so. */
   readonly emptySince?: number;
   readonly manifest: Manifest;
@@ -96,13 +97,14 @@ function wasEmptied(known: Known | undefined, manifest: Manifest): known is Know
   return known !== undefined && known.good.length > 0 && manifest.objects.length === 0 && manifest.errors.length === 0;
 }
 
-/** One file that cannot be read is a mistake of that file alone. */
-function read(file: string, size: number): Manifest {
-  if (size > MAX_BYTES) return tooLarge(file);
+/** One file that cannot be read is a mistake of that file alone. Rights may come without a change of it: it is tried again. */
+function read(file: string, size: number): { readonly manifest: Manifest; readonly again: boolean } {
+  if (size > MAX_BYTES) return { manifest: tooLarge(file), again: false };
   try {
-    return readManifest(file, readFileSync(file, "utf8"));
+    return { manifest: readManifest(file, readFileSync(file, "utf8")), again: false };
   } catch (error) {
-    return unreadable(file, `cannot be read: ${(error as NodeJS.ErrnoException).code ?? String(error)}`);
+    const why = (error as NodeJS.ErrnoException).code ?? String(error);
+    return { manifest: unreadable(file, `cannot be read: ${why}`), again: true };
   }
 }
 
@@ -139,14 +141,15 @@ export class Folder {
     const fingerprint = stats === undefined ? "" : fingerprintOf(stats);
     const known = this.#known.get(file);
     if (known?.fingerprint === fingerprint) return;
-    const manifest = file === STDIN ? readManifest("stdin", this.#stdin) : read(file, stats?.size ?? 0);
+    const { manifest, again } =
+      file === STDIN ? { manifest: readManifest("stdin", this.#stdin), again: false } : read(file, stats?.size ?? 0);
     const now = Date.now();
     if (wasEmptied(known, manifest) && now - (known.emptySince ?? now) < BELIEVE_EMPTY_MS) {
       this.#known.set(file, { ...known, emptySince: known.emptySince ?? now });
       return;
     }
     const good = manifest.errors.length === 0 ? manifest.objects : (known?.good ?? manifest.objects);
-    this.#known.set(file, { fingerprint, manifest, good });
+    this.#known.set(file, { fingerprint: again ? undefined : fingerprint, manifest, good });
   }
 
   #merge(files: ReadonlySet<string>): Reading {

@@ -164,7 +164,9 @@ export class KubeSource {
 
   /** What an object was before it became one that cannot be used. A grant that cannot be read grants nothing. */
   #lastGood(kind: WatchedKind, raw: RawObject): KubeObject | undefined {
-    return kind === "ReferenceGrant" ? undefined : this.#parts.store.peek(keyOfRaw(kind, raw));
+    const last = kind === "ReferenceGrant" ? undefined : this.#parts.store.peek(keyOfRaw(kind, raw));
+    // Another object of the same name was never that.
+    return last !== undefined && last.metadata.uid === raw.metadata?.uid ? last : undefined;
   }
 
   /** An object that cannot be used is told of and skipped; all others go on (F6). */

@@ -61,9 +61,13 @@ export function readLastGood(file: string, maxAgeSeconds: number, nowMs: number)
     ok: true,
     builtin: content.builtin,
     ageSeconds,
-    objects: content.objects.map((object) => deepFreeze(object)),
+    objects: content.objects,
   };
 }
+
+/** So that what the API server says of the same version replaces what another build of us kept of it. */
+const withoutVersion = (object: KubeObject): KubeObject =>
+  deepFreeze({ ...object, metadata: { ...object.metadata, resourceVersion: "" } });
 
 /**
  * Makes a store what it was in these kinds, whose lists have yet to come and will replace them. What the API server has
@@ -71,11 +75,7 @@ export function readLastGood(file: string, maxAgeSeconds: number, nowMs: number)
  */
 export function restore(store: Store, objects: readonly KubeObject[], kinds: Iterable<Kind>): void {
   store.transaction(() => {
-    for (const kind of kinds)
-      store.replace(
-        kind,
-        objects.filter((object) => object.kind === kind),
-      );
+    for (const kind of kinds) store.replace(kind, objects.filter((object) => object.kind === kind).map(withoutVersion));
   });
 }
 
