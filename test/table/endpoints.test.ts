@@ -55,6 +55,22 @@ describe("which endpoints get requests", () => {
     expect([set.ready, set.draining, set.total]).toEqual([1, 1, 2]);
   });
 
+  test("in one order, whatever order they come in", () => {
+    const all = ["198.51.100.3", "198.51.100.1", "198.51.100.20", "198.51.100.2"].map((ip) => `{addresses: [${ip}]}`);
+    const want = ["198.51.100.1:8000", "198.51.100.20:8000", "198.51.100.2:8000", "198.51.100.3:8000"];
+    for (const list of [all, all.toReversed()])
+      expect(usable(endpointsOf(slice("a", `[${list.join()}]`)))).toEqual(want);
+  });
+
+  test("at their TCP port, not at another protocol's of the same name", () => {
+    const both = slice("a", "[{addresses: [198.51.100.1]}]").replace(
+      "ports: [",
+      "ports: [{name: http, port: 9000, protocol: UDP}, ",
+    );
+    expect(usable(endpointsOf(both))).toEqual(["198.51.100.1:8000"]);
+    expect(usable(endpointsOf(slice("a", "[{addresses: [198.51.100.1]}]", "", "FQDN")))).toEqual([]);
+  });
+
   test.for([
     "169.254.169.254",
     "127.0.0.1",

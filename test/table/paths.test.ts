@@ -72,6 +72,15 @@ test("B24: a path that no request can have is a problem of its match, even where
   ]);
 });
 
+test("of headers of one name, in whatever letters, the first counts", () => {
+  const headers = [
+    { name: "X-A", value: "1" },
+    { name: "x-a", value: "2" },
+  ];
+  const built = translateMatch(RouteMatch.parse({ headers }), "m", new Problems());
+  expect(built?.headers).toEqual([{ kind: "exact", name: "x-a", value: "1" }]);
+});
+
 describe("patterns", () => {
   test.for(["(?=a)b", "(a)\\1", "a{1001}", "(?>a)", "a++", "(", "[z-a]", "a".repeat(1025)])(
     "B22: %s is refused",

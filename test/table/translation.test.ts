@@ -16,6 +16,14 @@ function translated(spec: string) {
 const rule = (text: string): string => `rules: [{${text}}]`;
 const WEB = "backendRefs: [{name: web, port: 80}]";
 
+test("a Service that says nothing of itself has no port", () => {
+  const bare = "---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\n";
+  for (const service of [bare, `${bare}spec: {}\n`]) {
+    const status = statusOf(pipeline().apply(service + routeYaml("r", rule(WEB))), "r");
+    expect(brief(status, "ResolvedRefs")).toBe("False/BackendNotFound");
+  }
+});
+
 describe("every rule of the schema, straight into translation", () => {
   test.for(BAD_SPECS)("%s refuses the route", ([, spec, text]) => {
     const { status, table } = translated(spec);
