@@ -34,6 +34,12 @@ describe("events", () => {
     expect(seen(before, after, "Ready")).toEqual([]);
   });
 
+  test("compare each condition with what itself was", () => {
+    const before = [condition("Accepted", "False"), condition("Programmed", "True")];
+    expect(happenings(before, [condition("Programmed", "True"), condition("Accepted", "False")])).toEqual([]);
+    expect(happenings(before, [condition("Programmed", "False")])).toEqual(warning);
+  });
+
   test("have notes of at most 1,000 characters", () => {
     for (const status of ["True", "False"] as const) {
       const long = condition("Programmed", status, "x".repeat(1001));

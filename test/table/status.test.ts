@@ -260,6 +260,15 @@ describe("Programmed, once said of a Gateway", () => {
     const kept = latchedGateway(live, gateway("Unknown", []));
     expect([kept.addresses, messages(kept)]).toEqual([[{ type: "IPAddress", value: "192.0.2.7" }], ["True ", "True "]]);
     expect(statusIn(kept, "Accepted")).toBe("True ");
+    const types = ["Hostname", "IPAddress", undefined].map((type) => ({
+      ...(type === undefined ? {} : { type }),
+      value: "x",
+    }));
+    expect(latchedGateway({ ...live, addresses: types }, gateway("Unknown", [])).addresses).toEqual([
+      { type: "Hostname", value: "x" },
+      { type: "IPAddress", value: "x" },
+      { type: "IPAddress", value: "x" },
+    ]);
     const bare = { ...live };
     delete bare.listeners;
     expect(latchedGateway(bare, gateway("Unknown", [])).listeners).toEqual(listeners);
