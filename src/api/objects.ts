@@ -18,6 +18,8 @@ export interface ObjectMeta {
   readonly gatewayUid?: string | undefined;
 }
 
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
 const Selector = z.object({
   matchLabels: z.record(z.string(), z.string()).optional(),
   matchExpressions: z
@@ -215,7 +217,8 @@ const NO_ENTRIES: Readonly<Record<string, string>> = Object.freeze({});
 function metaOf(raw: z.output<typeof Metadata>): ObjectMeta {
   const annotations = Object.entries(raw.annotations ?? {}).filter(([name]) => READ_ANNOTATIONS.includes(name));
   const owner = raw.ownerReferences?.find(({ kind, controller }) => kind === "Gateway" && controller === true);
-  return {
+  // No spread: it would keep room in every object for what hardly one has.
+  const meta: Mutable<ObjectMeta> = {
     name: raw.name,
     namespace: raw.namespace ?? "",
     uid: raw.uid ?? "",
@@ -224,10 +227,10 @@ function metaOf(raw: z.output<typeof Metadata>): ObjectMeta {
     creationTimestamp: raw.creationTimestamp ?? "",
     labels: raw.labels ?? NO_ENTRIES,
     annotations: annotations.length === 0 ? NO_ENTRIES : Object.fromEntries(annotations),
-    // Last: what follows a spread is kept outside of the object, and there is one of these for every object.
-    ...(raw.deletionTimestamp == null ? {} : { deletionTimestamp: raw.deletionTimestamp }),
-    ...(owner === undefined ? {} : { gatewayUid: owner.uid }),
   };
+  if (raw.deletionTimestamp != null) meta.deletionTimestamp = raw.deletionTimestamp;
+  if (owner !== undefined) meta.gatewayUid = owner.uid;
+  return meta;
 }
 
 export type ParseResult<K extends Kind = Kind> =
