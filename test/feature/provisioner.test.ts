@@ -225,6 +225,10 @@ describe("container ports", () => {
       expect(said({ port: 80, targetPort })).toEqual([]);
   });
 
+  test("of a uid are the same in every version: a replica of the next one binds what this one does", () => {
+    expect(ownPorts("6f1c2f0e-8f7d-4f57-9f0a-1d5b0e0b7a11").slice(0, 4)).toEqual([21_710, 24_763, 27_816, 20_869]);
+  });
+
   test("are 128 different ones between 20000 and 29999 for each Gateway, and spread", () => {
     const uids = Array.from({ length: 200 }, (_, i) => `00000000-0000-4000-8000-${String(i).padStart(12, "0")}`);
     for (const uid of uids) {

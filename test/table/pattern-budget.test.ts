@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { explain } from "../../src/routing/explain.ts";
+import { patternSize } from "../../src/routing/match.ts";
 import { PatternBudget, PatternLimit } from "../../src/routing/pattern-budget.ts";
 import { type Regex, compileRegex } from "../../src/routing/regex.ts";
 import { message, statusOf } from "../support/conditions.ts";
@@ -40,6 +42,70 @@ describe("what patterns may cost a request", () => {
     const budget = new PatternBudget(() => performance.now());
     expect(() => budget.replaceAll(compile(source), long, "x".repeat(100))).toThrow(PatternLimit);
     expect(performance.now() - started).toBeLessThan(1000);
+  });
+
+  test("B21: replacing counts each search from where it starts, and what has been made", () => {
+    const pattern = { ...compile("a"), size: 100 };
+    let searches = 0;
+    const made = (length: number, now = () => 0): string => {
+      searches = 0;
+      const counted: Regex = {
+        ...pattern,
+        replaceAll: (text, substitution, step) =>
+          pattern.replaceAll(text, substitution, (at, size) => {
+            searches++;
+            step(at, size);
+          }),
+      };
+      return new PatternBudget(now).replaceAll(counted, "a".repeat(length), "bb");
+    };
+    expect(made(8192)).toBe("bb".repeat(8192));
+    expect(() => made(8193)).toThrow("the pattern a takes too long on this request");
+    let ms = 0;
+    expect(() => made(500, () => (ms += 1))).toThrow(PatternLimit);
+    expect(searches).toBe(21);
+    expect(made(100, () => (ms += 1))).toBe("bb".repeat(100));
+    const whole = { ...pattern, size: 1000 };
+    expect(ANY.matches(whole, "a".repeat(1000))).toBe(false);
+    expect(() => ANY.matches(whole, "a".repeat(1001))).toThrow(PatternLimit);
+  });
+
+  test("B21: explain tells what is not asked, and what the gateway answers", () => {
+    const rig = pipeline();
+    const slow = '{path: {type: RegularExpression, value: "/([a-z]+/?){300}!"}}';
+    const spec = `rules: [{name: quick, matches: [{path: {type: Exact, value: ${JSON.stringify(long.slice(0, 1000))}}}]}, {name: slow, matches: [${slow}]}]`;
+    rig.apply(routeYaml("r", spec));
+    const explained = (path: string) =>
+      explain(rig.translator.table, {
+        method: "GET",
+        path,
+        host: "a.test",
+        scheme: "http",
+        header: () => undefined,
+        cookie: () => undefined,
+        query: () => undefined,
+        patterns: new PatternBudget(),
+      });
+    const refused = explained(long);
+    expect(refused.answer).toBe("500 PatternLimit: the pattern /([a-z]+/?){300}! takes too long on this request");
+    expect(refused.losers.map(({ rule, why }) => `${rule}: ${why}`)).toEqual([
+      "quick: path does not match",
+      "slow: not asked: patterns took too long",
+    ]);
+    const served = explained(long.slice(0, 1000));
+    expect([served.winner?.rule, served.losers.map(({ why }) => why)]).toEqual([
+      "quick",
+      ["not asked: patterns took too long"],
+    ]);
+  });
+
+  test("B21: patterns of every kind of a rule count", () => {
+    const value = (name: string): string => `[{name: ${name}, type: RegularExpression, value: "(a?){300}"}]`;
+    const match = `{path: {type: RegularExpression, value: "/(a?){300}"}, headers: ${value("h")}, cookies: ${value("c")}, queryParams: ${value("q")}}`;
+    const [plain] = pipeline()
+      .apply(routeYaml("r", `rules: [{matches: [${match}]}]`))!
+      .translations.values();
+    expect(patternSize(plain!.table!.entries[0]!.match)).toBe(4 * compile("(a?){300}").size + 1);
   });
 
   test("B21: the rules of a route hold no more patterns than a process can", () => {
