@@ -39,14 +39,19 @@ export function assignPorts(
   live: ReadonlyMap<string, Ports>,
   last: ReadonlyMap<string, Ports>,
 ): ReadonlyMap<string, Ports> {
-  const given = new Set(wanted.flatMap((one) => [...(last.get(idOf(one))?.values() ?? [])]));
+  const lastOf = (one: WantedService): [number, number][] => {
+    // A Gateway made anew under its name has a uid, and so ports, of its own.
+    const own = new Set(ownPorts(one.uid));
+    return [...(last.get(idOf(one)) ?? [])].filter(([, target]) => own.has(target));
+  };
+  const given = new Set(wanted.flatMap((one) => lastOf(one).map(([, target]) => target)));
   const taken = new Set([...given, ...[...live.values()].flatMap((ports) => [...ports.values()])]);
   const claimed = new Set<number>();
   const owner = bestClaims(wanted, live);
   return new Map(
     wanted.map((one) => {
       const said = [...(live.get(idOf(one)) ?? [])].filter(([, to]) => !given.has(to) && owner.get(to) === one);
-      const kept = new Map([...said, ...(last.get(idOf(one)) ?? [])]);
+      const kept = new Map([...said, ...lastOf(one)]);
       const free = ownPorts(one.uid).filter((port) => !taken.has(port));
       const ports = one.ports.flatMap((port): [number, number][] => {
         const own = kept.get(port);

@@ -47,6 +47,12 @@ interface Applied {
   readonly settleMs: number;
 }
 
+interface Call {
+  readonly path: string;
+  readonly body: object;
+  readonly text: string;
+}
+
 /** Keeps a Service and its endpoints for each Gateway, by server-side apply, as the leader. Deletion is the garbage collector's. */
 export class Provisioner {
   readonly #parts: ProvisionerParts;
@@ -57,6 +63,8 @@ export class Provisioner {
   readonly #refused = new Map<string, { readonly backoff: Backoff; until: number }>();
   /** Services that are being applied. */
   readonly #busy = new Set<string>();
+  /** Whether some wait for one of these to end. */
+  #isFull = false;
   #wake: () => void = () => undefined;
 
   constructor(parts: ProvisionerParts) {
@@ -82,41 +90,60 @@ export class Provisioner {
     const wanted = this.#parts.wanted();
     this.#assigned = assignPorts(wanted, this.#parts.livePorts(), this.#assigned);
     this.#forgetAllBut(new Set(wanted.map(idOf)));
+    this.#isFull = false;
     for (const one of wanted) {
       const name = idOf(one);
-      const ports = this.#assigned.get(name) ?? new Map<number, number>();
-      if (ports.size === 0 || this.#busy.has(name) || this.#busy.size >= IN_FLIGHT) continue;
+      const calls = this.#busy.has(name) ? [] : this.#due(one, this.#assigned.get(name));
+      if (calls.length === 0) continue;
+      this.#isFull = this.#busy.size >= IN_FLIGHT;
+      if (this.#isFull) return;
       this.#busy.add(name);
-      void this.#provision(one, ports, signal).finally(() => {
+      void this.#provision(name, calls, signal).finally(() => {
         this.#busy.delete(name);
-        if (this.#busy.size === IN_FLIGHT - 1) this.#wake();
+        if (this.#isFull) this.#wake();
       });
     }
   }
 
-  /** What is refused of one Gateway, by a quota or a webhook, or takes its time there, holds up no other. */
-  async #provision(one: WantedService, ports: Ports, signal: AbortSignal): Promise<void> {
-    const { log, random, monotonic, pods, liveService, liveSlice } = this.#parts;
+  /** What is to be applied: what differs from what was applied last, and what somebody else has changed or removed since. */
+  #due(one: WantedService, ports: Ports = new Map()): readonly Call[] {
+    const { monotonic, pods, liveService, liveSlice } = this.#parts;
     const { namespace, service } = one;
-    const name = idOf(one);
-    const refused = this.#refused.get(name);
-    if (refused !== undefined && monotonic() < refused.until) return;
+    if (ports.size === 0 || monotonic() < (this.#refused.get(idOf(one))?.until ?? 0)) return [];
     const [live, slice] = [liveService(namespace, service), liveSlice(namespace, service)];
     const [serviceBody, sliceBody] = [serviceObject(one, ports), sliceObject(one, ports, pods())];
-    const isLive = live !== undefined && isService(live, serviceBody);
-    const isServed = slice !== undefined && isSlice(slice, sliceBody);
+    const both = [
+      {
+        path: `/api/v1/namespaces/${namespace}/services/${service}`,
+        body: serviceBody,
+        isThere: live !== undefined && isService(live, serviceBody),
+      },
+      {
+        path: `/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`,
+        body: sliceBody,
+        isThere: slice !== undefined && isSlice(slice, sliceBody),
+      },
+    ];
+    return both.flatMap(({ path, body, isThere }): Call[] => {
+      const text = JSON.stringify(body);
+      const last = this.#applied.get(idOf(one))?.get(path);
+      const isSame = last?.text === text;
+      return isSame && (isThere || monotonic() - last.at < last.settleMs) ? [] : [{ path, body, text }];
+    });
+  }
+
+  /** What is refused of one Gateway, by a quota or a webhook, or takes its time there, holds up no other. */
+  async #provision(name: string, calls: readonly Call[], signal: AbortSignal): Promise<void> {
+    const { log, random, monotonic } = this.#parts;
     try {
-      for (const [path, body, isThere] of [
-        [`/api/v1/namespaces/${namespace}/services/${service}`, serviceBody, isLive],
-        [`/apis/discovery.k8s.io/v1/namespaces/${namespace}/endpointslices/${service}`, sliceBody, isServed],
-      ] as const) {
+      for (const call of calls) {
         if (!this.#parts.isLeader()) return;
-        await this.#apply(name, path, body, isThere, signal);
+        await this.#apply(name, call, signal);
       }
       this.#refused.delete(name);
     } catch (error) {
       if (signal.aborted) return;
-      const { backoff } = refused ?? { backoff: new Backoff(random) };
+      const { backoff } = this.#refused.get(name) ?? { backoff: new Backoff(random) };
       this.#refused.set(name, { backoff, until: monotonic() + backoff.next() });
       const { message } = asKubeError(error);
       log.warn({ service: name, err: message }, "the Service of a Gateway could not be applied; trying again");
@@ -128,18 +155,12 @@ export class Provisioner {
     for (const name of this.#applied.keys()) if (!wanted.has(name)) this.#applied.delete(name);
   }
 
-  /**
-   * Applies what differs from what was applied last, and what somebody else has changed or removed since: a webhook or
-   * a controller that always does is answered less and less often.
-   */
-  async #apply(name: string, path: string, body: object, isThere: boolean, signal: AbortSignal): Promise<void> {
+  /** Over what somebody else has made of it as well: a webhook or a controller that always does is answered less and less often. */
+  async #apply(name: string, { path, body, text }: Call, signal: AbortSignal): Promise<void> {
     const { client, log, monotonic } = this.#parts;
-    const text = JSON.stringify(body);
     const applied = this.#applied.get(name) ?? new Map<string, Applied>();
     const last = applied.get(path);
     const now = monotonic();
-    const again = last?.text === text;
-    if (again && (isThere || now - last.at < last.settleMs)) return;
     await client.json({
       method: "PATCH",
       path,
@@ -148,6 +169,7 @@ export class Provisioner {
       body,
       signal: AbortSignal.any([signal, AbortSignal.timeout(APPLY_MS)]),
     });
+    const again = last?.text === text;
     const isFight = again && now - last.at < 2 * TRUCE_MS;
     const settleMs = isFight ? Math.min(2 * last.settleMs, TRUCE_MS) : SETTLE_MS;
     if (again)

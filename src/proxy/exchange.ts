@@ -33,6 +33,8 @@ export class Exchange {
   #backend: WeightedBackend | undefined;
   #cluster: Cluster | undefined;
   #attempt: Attempt | undefined;
+  /** The path for the backend: made once, however often it is sent. */
+  #rewritten: string | undefined;
   #retries = 0;
   #holdsRetry = false;
   #started = false;
@@ -131,13 +133,13 @@ export class Exchange {
   #call(): BackendCall | "InvalidRule" | "PatternLimit" {
     const { request, facts, upgrade } = this.#parts;
     const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
-    let path: string | undefined;
     try {
-      path = this.#path(rewrites);
+      this.#rewritten ??= this.#path(rewrites);
     } catch (error) {
       if (error instanceof PatternLimit) return "PatternLimit";
       throw error;
     }
+    const path = this.#rewritten;
     if (path === undefined) return "InvalidRule";
     const host = rewrites.reduce((name: string, rewrite: Rewrite) => rewrite.hostname ?? name, request.authority);
     const headers = backendHeaders(request, facts, host, [

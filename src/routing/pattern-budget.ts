@@ -31,6 +31,7 @@ export class PatternBudget {
 
   /** @throws PatternLimit */
   matches(regex: Regex, text: string): boolean {
+    if (!text.startsWith(regex.prefix)) return false;
     const start = this.#charge(regex, text.length);
     const found = regex.matches(text);
     this.#ms += this.#now() - start;

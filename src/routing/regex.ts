@@ -5,6 +5,8 @@ export interface Regex {
   readonly source: string;
   /** Instructions that it compiles to: time goes with this times the length of the text. */
   readonly size: number;
+  /** What every text that matches begins with. */
+  readonly prefix: string;
   /** Whether all of `text` matches. */
   readonly matches: (text: string) => boolean;
   /**
@@ -42,9 +44,21 @@ function regexOf(source: string, size: number, compiled: RE2JS): Regex {
   return {
     source,
     size,
+    prefix: prefixOf(source),
     matches: (text) => compiled.matcher(text).matches(),
     replaceAll: (text, substitution, step) => replaceAll(compiled, text, substitution, step),
   };
+}
+
+const LITERALS = /^\^?((?:[A-Za-z0-9/_~!@=:;,%&'-]|\\[./-])*)/;
+
+/** Without it when there is any alternative to it, or it is repeated: rather too short than wrong. */
+function prefixOf(source: string): string {
+  const [start = "", literals = ""] = LITERALS.exec(source) ?? [];
+  if (source.includes("|")) return "";
+  const atoms = literals.match(/\\?./g) ?? [];
+  if (/^[*+?{]/.test(source.slice(start.length))) atoms.pop();
+  return atoms.map((atom) => atom.at(-1)).join("");
 }
 
 function replaceAll(

@@ -22,7 +22,9 @@ function sameForTranslation(old: KubeObject, next: KubeObject): boolean {
   if (a.uid !== b.uid || a.creationTimestamp !== b.creationTimestamp) return false;
   if (a.resourceVersion !== "" && a.resourceVersion === b.resourceVersion) return true;
   if (a.generation !== 0 && b.generation !== 0 && a.generation !== b.generation) return false;
-  if (old.kind === "ServiceRoute" && a.generation !== 0) return a.deletionTimestamp === b.deletionTimestamp;
+  // What has no version came from a file, perhaps of another build of us, that read its generation otherwise.
+  if (old.kind === "ServiceRoute" && a.generation !== 0 && a.resourceVersion !== "")
+    return a.deletionTimestamp === b.deletionTimestamp;
   const strip = (object: KubeObject) => ({
     ...object,
     // Of a Service the status says where it is reached, of a Gateway which addresses it has been given; of others it is

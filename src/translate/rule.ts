@@ -60,8 +60,11 @@ function matchesOf(written: readonly RouteMatch[], field: string, problems: Prob
     const at = `${field}.matches[${i}]`;
     const match = translateMatch(raw, at, problems);
     if (match === undefined) return [];
-    instructions += patternSize(match);
-    if (instructions <= MAX_INSTRUCTIONS) return [match];
+    const size = patternSize(match);
+    if (size === 0 || instructions + size <= MAX_INSTRUCTIONS) {
+      instructions += size;
+      return [match];
+    }
     problems.spec(at, `with this one the rule's patterns compile to more than ${MAX_INSTRUCTIONS} instructions`);
     return [];
   });

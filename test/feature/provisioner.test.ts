@@ -53,14 +53,18 @@ async function rig(
     reply(response, 200, body);
   });
   const client = await api.start();
-  const state = { leading: true, ms: 0, pods: [{ address: "198.51.100.1", port: 0 }] };
+  const state = { leading: true, ms: 0, rounds: 0, pods: [{ address: "198.51.100.1", port: 0 }] };
   const provisioner = new Provisioner({
     client,
     log: createLogger("silent"),
     random: Math.random,
     monotonic: () => performance.now() + state.ms,
     isLeader: () => state.leading,
-    wanted: () => gateways.map(wanted),
+    wanted: () => {
+      // A loop of microtasks alone would never let the test end.
+      if (state.rounds++ > 20_000) throw new Error("the provisioner does not rest");
+      return gateways.map(wanted);
+    },
     livePorts: () => portsOf(live),
     liveService: (_namespace, name) => live.get(name),
     liveSlice: (_namespace, name) => slices.get(name),
@@ -150,6 +154,27 @@ describe("Services for Gateways", () => {
     expect(applied(`endpointslices/${name}`)).toBe(1);
   });
 
+  test.for([15, 16, 40])("%i Gateways all get their Services, and then there is rest", async (count) => {
+    const names = Array.from({ length: count }, (_, i) => `gw${i}`);
+    const { state, applied, provisioner } = await rig([], names);
+    await until(
+      "all are there",
+      () => names.every((name) => applied(`endpointslices/${name}-serviceroute`) === 1),
+      5000,
+    );
+    const rounds = state.rounds;
+    provisioner.changed();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(state.rounds - rounds).toBeLessThan(5);
+    expect(names.map((name) => applied(`services/${name}-serviceroute`))).toEqual(names.map(() => 1));
+  });
+
+  test("sixteen whose webhooks do not answer hold up no seventeenth for long", async () => {
+    const slow = Array.from({ length: 16 }, (_, i) => `slow${i}`);
+    const { applied } = await rig([], [...slow, "good"], (service) => service, slow);
+    await until("it is there", () => applied("endpointslices/good-serviceroute") === 1, 9000);
+  });
+
   test("one whose webhook does not answer holds up no other", async () => {
     const { applied } = await rig([], ["slow", "good"], (service) => service, ["slow"]);
     await until("the other has its Service and slice", () => applied("endpointslices/good-serviceroute") === 1, 2000);
@@ -208,6 +233,11 @@ describe("container ports", () => {
     expect(given({ a: b, b }, { a, b })).toEqual([a, b]);
     expect(given({ a: b, b }, { b })).toEqual([a, b]);
     expect(given({ a: best("a", 9) }, { a })).toEqual([a, b]);
+  });
+
+  test("of a Gateway made anew under its name are its own", () => {
+    expect(given({}, { a: best("a", 1) })).toEqual([best("a", 1), b]);
+    expect(given({}, { a: best("another", 1) })).toEqual([a, b]);
   });
 
   test("of a Service are TCP, and none that is not its Gateway's own", () => {

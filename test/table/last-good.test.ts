@@ -55,10 +55,14 @@ describe("F9: the last good table", () => {
     });
     const objects = found.objects.map(version);
     restore(rig.store, objects, ALL_KINDS);
-    const [service] = objects.filter(({ kind }) => kind === "Service");
-    const read = { ...service!, metadata: { ...service!.metadata, gatewayUid: "u" } } as KubeObject;
-    rig.store.replace("Service", [read]);
-    expect(rig.store.peek(read.key)?.metadata.gatewayUid).toBe("u");
+    for (const kind of ["Service", "ServiceRoute"] as const) {
+      const [kept] = objects.filter((object) => object.kind === kind);
+      const generation = kind === "ServiceRoute" ? 3 : 0;
+      restore(rig.store, [{ ...kept!, metadata: { ...kept!.metadata, generation } } as KubeObject], [kind]);
+      const read = { ...kept!, spec: {}, metadata: { ...kept!.metadata, generation, gatewayUid: "u" } } as KubeObject;
+      rig.store.replace(kind, [read]);
+      expect(rig.store.peek(read.key)).toEqual(read);
+    }
   });
 
   test("leaves what the API server has listed already as it is", async () => {

@@ -23,6 +23,25 @@ describe("what patterns may cost a request", () => {
     expect(ANY.matches(compile("/[a-z]+"), long)).toBe(true);
   });
 
+  test.for([
+    ["/img/[a-z0-9]{1,600}[.]png", "/img/"],
+    ["^/v1\\.0/x-y/.*", "/v1.0/x-y/"],
+    ["/ab*", "/a"],
+    ["/ab+c", "/a"],
+    ["/ab?", "/a"],
+    ["/ab{2}", "/a"],
+    ["/a\\.*", "/a"],
+    ["/a|/b", ""],
+    ["(?i)/a", ""],
+    ["/a\\d", "/a"],
+    [".*", ""],
+    ["", ""],
+  ] as const)("every text that %s matches begins with %j, and others cost nothing", ([source, prefix]) => {
+    const regex = compile(source);
+    expect(regex.prefix).toBe(prefix);
+    if (prefix !== "") expect(ANY.matches({ ...regex, size: 1_000_000 }, "x".repeat(1000))).toBe(false);
+  });
+
   test("B21: many that are slow together end when their time is up, but not for a pause of the process", () => {
     let ms = 0;
     const slow = new PatternBudget(() => (ms += 5));
@@ -106,6 +125,18 @@ describe("what patterns may cost a request", () => {
       .apply(routeYaml("r", `rules: [{matches: [${match}]}]`))!
       .translations.values();
     expect(patternSize(plain!.table!.entries[0]!.match)).toBe(4 * compile("(a?){300}").size + 1);
+  });
+
+  test("B21: of a rule with too many the others stay: what they are for goes to no other rule", () => {
+    const large = Array.from({ length: 12 }, (_, i) => `{path: {type: RegularExpression, value: "/(a?){300}${i}"}}`);
+    const output = pipeline().apply(
+      routeYaml("r", `rules: [{matches: [${large.join()}, {path: {type: Exact, value: /admin}}]}]`),
+    );
+    const [translation] = output!.translations.values();
+    const paths = translation!.table!.entries.map(({ match: { path } }) => (path.kind === "exact" ? path.value : ""));
+    expect(paths).toContain("/admin");
+    expect(paths.length).toBeLessThan(13);
+    expect(translation!.table!.entries.every(({ rule }) => rule.action.kind === "fail")).toBe(true);
   });
 
   test("B21: the rules of a route hold no more patterns than a process can", () => {
