@@ -58,7 +58,7 @@ describe("F9: the last good table", () => {
     for (const kind of ["Service", "ServiceRoute"] as const) {
       const [kept] = objects.filter((object) => object.kind === kind);
       const generation = kind === "ServiceRoute" ? 3 : 0;
-      restore(rig.store, [{ ...kept!, metadata: { ...kept!.metadata, generation } } as KubeObject], [kind]);
+      restore(rig.store, [{ ...kept!, metadata: { ...kept!.metadata, generation } }], [kind]);
       const read = { ...kept!, spec: {}, metadata: { ...kept!.metadata, generation, gatewayUid: "u" } } as KubeObject;
       rig.store.replace(kind, [read]);
       expect(rig.store.peek(read.key)).toEqual(read);
