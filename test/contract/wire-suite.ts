@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DataPlaneRig } from "../support/data-plane.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { type WireAnswer, type WireCase, wireCases } from "../support/wire-case.ts";
+import { WireBackend, converse } from "../support/wire-rig.ts";
+import { type Message, bytesOf } from "../support/wire-text.ts";
+
+/** `/admin` is not for everybody: a request that means it and is matched as something else would reach the backend. */
+const USUAL = `rules:
+- matches: [{path: {value: /admin}}]
+  filters: [{type: ServiceRouteDirectResponse, directResponse: {statusCode: 403, body: admin}}]
+- backendRefs: [{name: web, port: 80}]`;
+
+/** What the gateway adds to every request, and what of it differs from one to the next. */
+const ALWAYS = [
+  /^x-request-id: .+$/,
+  /^x-forwarded-for: 127\.0\.0\.1$/,
+  /^x-forwarded-proto: http$/,
+  /^x-forwarded-host: .*$/,
+  /^connection: (keep-alive|close)$/,
+];
+
+const lineOf = ([name, value]: readonly [string, string]): string => `${name.toLowerCase()}: ${value}`;
+
+/** Lower-case and sorted: the order of headers with different names means nothing. */
+function asText({ start, headers, body }: Message, without: readonly RegExp[]): string {
+  const lines = headers.map(lineOf).filter((line) => !without.some((pattern) => pattern.test(line)));
+  return [start, ...lines.sort(), "", body].join("\n");
+}
+
+const sorted = (text: string): string => {
+  const [head = "", ...body] = text.split("\n\n");
+  const [start = "", ...lines] = head.trimEnd().split("\n");
+  return [start, ...lines.sort(), "", body.join("\n\n")].join("\n");
+};
+
+function seenOf(answer: Message, wanted: WireAnswer): WireAnswer {
+  const lines = answer.headers.map(lineOf);
+  const names = new Set(answer.headers.map(([name]) => name.toLowerCase()));
+  return {
+    status: Number(answer.start.split(" ")[1]),
+    reason: wanted.reason === undefined ? undefined : lines.find((line) => line.startsWith("x-serviceroute-reason: "))?.slice(23),
+    has: wanted.has.filter((line) => lines.includes(line)),
+    lacks: wanted.lacks.filter((name) => !names.has(name)),
+    body: wanted.body === undefined ? undefined : answer.body,
+  };
+}
+
+/** The corpus of requests and answers below HTTP, on any data plane. */
+export function describeWire(name: string, start: () => Promise<DataPlaneRig>): void {
+  describe(`${name}: on the wire`, () => {
+    let rig: DataPlaneRig;
+    const web = new WireBackend();
+    let published = "";
+
+    beforeAll(async () => {
+      await web.start();
+      rig = await start();
+    });
+    afterAll(async () => {
+      await rig.close();
+      await web.stop();
+    });
+
+    const serve = async (rules: string): Promise<void> => {
+      if (published === rules) return;
+      await rig.publish(serviceYaml("web", [web.port]) + routeYaml("r", `hostnames: [a.example.com]\n${rules}`));
+      published = rules;
+    };
+
+    test.each(wireCases().map((one): [string, WireCase] => [`${one.row}: ${one.name}`, one]))("%s", async (_title, one) => {
+      await serve(one.rules ?? USUAL);
+      web.expect(one.reply, one.then);
+      const heads = one.send[0]?.startsWith("HEAD ") === true;
+      const got = await converse(rig.port, one.send.map(bytesOf), { count: one.answer.length, heads, waitForEnd: one.closed === true });
+      expect(got.problem).toBeUndefined();
+      expect(got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i])))).toEqual(one.answer);
+      expect(web.dirt).toEqual([]);
+      expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(one.backend.map(sorted));
+      if (one.closed !== undefined) expect(got.closed).toBe(one.closed);
+    });
+  });
+}
