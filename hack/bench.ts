@@ -92,7 +92,7 @@ function engine(): Engine {
       allowLoopback: true,
       builtin: { httpPort: 18_999, httpsPort: 18_998 },
     },
-    reasonHeader: false,
+    serving: { showReason: false, underscores: "reject" },
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,

@@ -152,6 +152,7 @@ async function main(): Promise<void> {
     metricsAddress: undefined,
     logLevel: "warn",
     reasonHeader: true,
+    underscoreHeaders: "reject",
     drainTimeout: 5,
   } as const;
   const running = runGateway([SAMPLES, folder], flags, stop.signal);

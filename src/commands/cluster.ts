@@ -1,3 +1,5 @@
+import type { Underscores } from "../proxy/request-policy.ts";
+import { servingOptions } from "./gateway-flags.ts";
 import type { Key } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
@@ -21,6 +23,7 @@ export interface ClusterFlags {
   readonly serviceAccount: string;
   readonly replicaName: string;
   readonly reasonHeader: boolean;
+  readonly underscoreHeaders: Underscores;
   readonly lastGoodFile?: string;
   readonly lastGoodMaxAge: number;
   readonly gatewayServices: boolean;
@@ -200,7 +203,7 @@ export class Cluster {
     const { log, metrics, options, flags } = this.#parts;
     return createEngine({
       options,
-      reasonHeader: flags.reasonHeader,
+      serving: servingOptions(flags),
       log,
       metrics,
       replicas: flags.leaderElect,

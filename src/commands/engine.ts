@@ -1,3 +1,4 @@
+import type { GatewayOptions } from "../proxy/gateway-context.ts";
 import { Controller, type StatusSink } from "../controller/controller.ts";
 import { ListenerLiveness } from "../controller/listener-liveness.ts";
 import { Liveness } from "../controller/liveness.ts";
@@ -11,7 +12,8 @@ import { Translator } from "../translate/translator.ts";
 
 export interface EngineParts {
   readonly options: TranslateOptions;
-  readonly reasonHeader: boolean;
+  /** How requests are taken and answered. */
+  readonly serving: GatewayOptions;
   readonly log: Logger;
   readonly metrics: Metrics;
   /** Whether other replicas count for Programmed. */
@@ -55,21 +57,13 @@ export function followTime({ translator, controller }: Engine, signal: AbortSign
   signal.addEventListener("abort", () => clearInterval(ticking), { once: true });
 }
 
-export function createEngine({
-  options,
-  reasonHeader,
-  log,
-  metrics,
-  replicas,
-  sink,
-  onListenerState,
-}: EngineParts): Engine {
+export function createEngine({ options, serving, log, metrics, replicas, sink, onListenerState }: EngineParts): Engine {
   const store = new Store();
   const translator = new Translator(store, options);
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {
-    showReason: reasonHeader,
+    ...serving,
     observe: observer(metrics, log),
     random: Math.random,
     onListenerState: (id, state) => {

@@ -7,6 +7,8 @@ import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { parseCertificate } from "../translate/certificates.ts";
 import { poolProblem } from "../translate/gateway-addresses.ts";
 import type { TranslateOptions } from "../translate/options.ts";
+import type { GatewayOptions } from "../proxy/gateway-context.ts";
+import { UNDERSCORES, type Underscores } from "../proxy/request-policy.ts";
 import { CommandError } from "./exit.ts";
 
 /** Flags of every command that serves traffic. */
@@ -23,6 +25,7 @@ export interface GatewayFlags {
   readonly metricsAddress: BoundAddress | undefined;
   readonly logLevel: LogLevel;
   readonly reasonHeader: boolean;
+  readonly underscoreHeaders: Underscores;
   readonly drainTimeout: number;
 }
 
@@ -142,6 +145,11 @@ export function addGatewayFlags(
     )
     .addOption(toggle("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason"))
     .addOption(
+      flag("--underscore-headers <what>", "what becomes of headers with an underscore in their name")
+        .choices(UNDERSCORES)
+        .default("reject"),
+    )
+    .addOption(
       flag("--drain-timeout <time>", "how long requests may go on after SIGTERM")
         .default(30, "30s")
         .argParser(parseDrain),
@@ -151,6 +159,13 @@ export function addGatewayFlags(
         .choices([...LOG_LEVELS])
         .default("info"),
     );
+}
+
+export function servingOptions({
+  reasonHeader,
+  underscoreHeaders,
+}: Pick<GatewayFlags, "reasonHeader" | "underscoreHeaders">): GatewayOptions {
+  return { showReason: reasonHeader, underscores: underscoreHeaders };
 }
 
 function readPem(file: string): string {

@@ -8,7 +8,7 @@ import { openEndpoints } from "./endpoints.ts";
 import { StatusBook } from "../status/status-book.ts";
 import { type Engine, createEngine, followTime } from "./engine.ts";
 import { CommandError } from "./exit.ts";
-import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
+import { type GatewayFlags, addGatewayFlags, servingOptions, translateOptions } from "./gateway-flags.ts";
 import { Readiness } from "./readiness.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -27,7 +27,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   );
   const engine: Engine = createEngine({
     options,
-    reasonHeader: flags.reasonHeader,
+    serving: servingOptions(flags),
     log,
     metrics,
     replicas: false,

@@ -24,6 +24,9 @@ export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
   InternalError: 500,
 };
 
+/** After these nobody knows, or wants to know, where the next request begins. */
+const ENDS_CONNECTION: ReadonlySet<ReasonWord> = new Set(["BadRequest", "NotImplemented", "BodyTooLarge"]);
+
 /** An answer of the gateway itself. `status` is only given where the word allows several. */
 export interface Failure {
   readonly reason: ReasonWord;
@@ -53,7 +56,7 @@ export function sendFailure(
   const body = `${failure.reason}\n`;
   const headers = decorate({ "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) });
   if (showReason) headers.push(REASON_HEADER, failure.reason);
-  if (status === 400 || status === 413 || status === 501) headers.push("connection", "close");
+  if (ENDS_CONNECTION.has(failure.reason)) headers.push("connection", "close");
   response.writeHead(status, headers);
   response.end(body);
 }

@@ -43,6 +43,9 @@ function classify(error: Error & { code?: string; syscall?: string }, sent: bool
   if (!sent || CONNECT_CODES.has(code) || error.syscall === "connect")
     return { reason: "ConnectFailure", unsent: true };
   const malformed =
+    // What undici says of a 100 or 101 that nobody asked for, or that lacks its headers.
+    code === "ERR_ASSERTION" ||
+    (error instanceof errors.SocketError && /^bad (response|upgrade)$/.test(error.message)) ||
     error instanceof errors.HTTPParserError ||
     code.startsWith("HPE_") ||
     code === "UND_ERR_HEADERS_OVERFLOW" ||
@@ -118,6 +121,7 @@ export class Attempt implements Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 100) return this.abandon("BadResponse");
     if (status >= 200 && !this.#finished) this.#sink.start(status, headers);
   }
 

@@ -30,14 +30,14 @@ const OWN = new Set([
   "x-serviceroute-route",
 ]);
 
-/** A client must not be able to strip these by naming them in Connection (B53). */
-const PROTECTED = new Set(["host", "authorization", "cookie", "content-length", "content-type"]);
+/** Envoy's own headers are instructions to a proxy: behind us there may be one that follows them. */
+const isOwn = (name: string): boolean => OWN.has(name) || name.startsWith("x-envoy-");
 
 function namedByConnection(headers: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
   const names = (headers.get("connection") ?? [])
     .flatMap((line) => line.split(","))
     .map((name) => name.trim().toLowerCase());
-  return new Set(names.filter((name) => !PROTECTED.has(name)));
+  return new Set(names);
 }
 
 function applyChanges(values: Values, changes: HeaderChanges | undefined): void {
@@ -69,7 +69,7 @@ export function backendHeaders(
   const named = namedByConnection(request.headers);
   const values: Values = new Map();
   for (const [name, list] of request.headers) {
-    if (!HOP_BY_HOP.has(name) && !OWN.has(name) && !named.has(name)) values.set(name, list);
+    if (!HOP_BY_HOP.has(name) && !isOwn(name) && !named.has(name)) values.set(name, list);
   }
   values.set("x-request-id", [facts.requestId]);
   for (const change of changes) applyChanges(values, change);

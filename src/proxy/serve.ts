@@ -13,8 +13,9 @@ import { corsHeaders, preflightHeaders } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
-import { type GatewayRequest, admit } from "./gateway-request.ts";
+import type { GatewayRequest } from "./gateway-request.ts";
 import { type ForwardingFacts, clientHeaders } from "./headers.ts";
+import { admit } from "./request-policy.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
@@ -23,6 +24,8 @@ export interface Arrival {
   readonly response: ServerResponse;
   readonly socket: string;
   readonly scheme: "http" | "https";
+  /** The client sends its body only when it is asked to (`Expect: 100-continue`). */
+  readonly waits: boolean;
   readonly upgrade?: { readonly socket: Duplex; readonly head: Buffer };
 }
 
@@ -40,6 +43,13 @@ const serverName = ({ incoming }: Arrival): string => {
   return typeof name === "string" ? name.toLowerCase() : "";
 };
 
+/** Asks for the body of a client that waits to be asked. */
+function wantBody({ response, waits }: Arrival): void {
+  if (!waits) return;
+  response.shouldKeepAlive = true;
+  response.writeContinue();
+}
+
 type Fail = (failure: Failure, decorate?: Decorate) => void;
 
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
@@ -47,6 +57,8 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   const { response, incoming } = arrival;
   const started = performance.now();
   response.on("close", () => context.observe.answered(response, started));
+  // Whether the body of a client that was not asked comes after all cannot be told from its next request.
+  if (arrival.waits) response.shouldKeepAlive = false;
   const fail: Fail = (failure, decorate) => {
     context.observe.failure(response, failure.reason);
     sendFailure(response, failure, context.options.showReason, decorate);
@@ -63,7 +75,7 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
 }
 
 function handle(context: GatewayContext, arrival: Arrival, fail: Fail): void {
-  const admission = admit(arrival.incoming);
+  const admission = admit(arrival.incoming, arrival.scheme, context.options);
   if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
   const { request } = admission;
   const decision = decide(context.table, arrival.socket, serverName(arrival), request.host, request);
@@ -102,6 +114,7 @@ function respond(
       return afterBody(arrival, rule, failed, () => answer(arrival.response, action.redirect.statusCode, headers, ""));
     }
     case "forward":
+      wantBody(arrival);
       return new Exchange(context, forwarding(arrival, request, entry)).start();
     default:
       return action satisfies never;
@@ -110,12 +123,14 @@ function respond(
 
 /** An answer that needs no body waits for it only where a limit says how long it may be, and its length was not said. */
 function afterBody(
-  { incoming, response }: Arrival,
+  arrival: Arrival,
   { policy: { maxRequestBody, idleTimeoutMs } }: RouteRule,
   failed: (reason: ReasonWord) => void,
   then: () => void,
 ): void {
+  const { incoming, response } = arrival;
   if (maxRequestBody === 0 || incoming.headers["transfer-encoding"] === undefined) return then();
+  wantBody(arrival);
   let size = 0;
   const over = (reason?: ReasonWord): void => {
     clearTimeout(idle);

@@ -14,6 +14,15 @@ export interface SocketHandlers {
   readonly changed: (state: ListenerState) => void;
 }
 
+/**
+ * Other protocols that a client offers, h2c above all, are declined by answering the request as it is.
+ *
+ * @source RFC 6455 section 4.1.
+ */
+function isWebSocket({ method, httpVersion, headers }: IncomingMessage): boolean {
+  return method === "GET" && httpVersion === "1.1" && headers.upgrade?.toLowerCase() === "websocket";
+}
+
 const SERVER_OPTIONS = {
   insecureHTTPParser: false,
   requireHostHeader: true,
@@ -23,8 +32,7 @@ const SERVER_OPTIONS = {
   connectionsCheckingInterval: 1000,
   maxHeaderSize: 16 * 1024,
   noDelay: true,
-  // Other protocols that a client offers, h2c above all, are declined by answering the request as it is.
-  shouldUpgradeCallback: ({ headers }: IncomingMessage) => headers.upgrade?.toLowerCase() === "websocket",
+  shouldUpgradeCallback: isWebSocket,
 } as const;
 /** Handshakes: from TLS 1.2 on, and one for each connection, because each costs the server more than the client. */
 const TLS_OPTIONS = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
@@ -44,6 +52,7 @@ export class SocketServer {
   readonly #upgraded = new Set<Duplex>();
   /** Answers that have not ended. */
   readonly #open = new Set<ServerResponse>();
+  readonly #last = new WeakMap<Duplex, ServerResponse>();
   /** Connections that have asked nothing yet, which Node does not count as idle. */
   readonly #silent = new Set<Duplex>();
   #default: Certificate | undefined;
@@ -111,15 +120,10 @@ export class SocketServer {
       // Once it listens, an error is of one connection that could not be taken.
       if (!server.listening) this.#bindFailed(error);
     });
-    server.on("request", (incoming, response) => {
-      if (this.#draining) response.setHeader("connection", "close");
-      this.#silent.delete(incoming.socket);
-      this.#open.add(response);
-      response.on("close", () => this.#open.delete(response));
-      incoming.on("error", () => response.destroy());
-      response.on("error", () => incoming.destroy());
-      this.#handlers.serve({ incoming, response, socket: this.#name(), scheme: this.#scheme });
-    });
+    server.on("request", (incoming, response) => this.#request(incoming, response, false));
+    // Whether somebody wants the body is known only after the decision; other expectations are the request policy's.
+    server.on("checkContinue", (incoming, response) => this.#request(incoming, response, true));
+    server.on("checkExpectation", (incoming, response) => this.#request(incoming, response, true));
     server.on(this.#scheme === "https" ? "secureConnection" : "connection", (socket: Duplex) => {
       this.#silent.add(socket);
       socket.on("close", () => this.#silent.delete(socket));
@@ -141,6 +145,7 @@ export class SocketServer {
         response,
         socket: this.#name(),
         scheme: this.#scheme,
+        waits: false,
         upgrade: { socket, head },
       });
     });
@@ -148,12 +153,33 @@ export class SocketServer {
       socket.on("error", () => socket.destroy());
       socket.end("HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
     });
-    server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#malformed(error, socket));
+  }
+
+  /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
+  #malformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+    const last = this.#last.get(socket);
+    const isAnswering = last !== undefined && !last.writableFinished && !last.destroyed;
+    if (isAnswering && last.req.complete) {
+      if (!last.headersSent) last.setHeader("connection", "close");
+      last.once("finish", () => socket.end());
+    } else if (isAnswering && last.headersSent) socket.destroy();
+    else if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
+    else {
       const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      if (socket.writable && error.code !== "ECONNRESET")
-        socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-      else socket.destroy();
-    });
+      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+    }
+  }
+
+  #request(incoming: IncomingMessage, response: ServerResponse, waits: boolean): void {
+    if (this.#draining) response.setHeader("connection", "close");
+    this.#silent.delete(incoming.socket);
+    this.#open.add(response);
+    this.#last.set(incoming.socket, response);
+    response.on("close", () => this.#open.delete(response));
+    incoming.on("error", () => response.destroy());
+    response.on("error", () => incoming.destroy());
+    this.#handlers.serve({ incoming, response, socket: this.#name(), scheme: this.#scheme, waits });
   }
 
   /** A port that is taken may become free: it is tried again until the listener goes (F52). */

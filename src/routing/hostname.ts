@@ -38,6 +38,7 @@ export function bySpecificity(a: string, b: string): number {
 
 /** A name of 253 characters, its dot and a port: what is longer is no host, and costs nothing. */
 const MAX_HOST = 260;
+const MAX_PORT = 65_535;
 
 /**
  * A request's Host for matching: lower-case, without port and one trailing dot.
@@ -49,6 +50,6 @@ export function hostOf(header: string): { host: string; port?: number } | undefi
   if (match === null || header.length > MAX_HOST) return undefined;
   const [, name = "", port] = match;
   const host = (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
-  if (host === "") return undefined;
+  if (host === "" || host.endsWith(".") || Number(port ?? 0) > MAX_PORT) return undefined;
   return port === undefined ? { host } : { host, port: Number(port) };
 }

@@ -11,7 +11,7 @@ function normaliseEscapes(raw: string): PathResult {
   for (let i = 0; i < raw.length; i++) {
     const char = raw.charAt(i);
     if (char !== "%") {
-      out += char;
+      out += PLAIN.test(char) ? char : `%${char.charCodeAt(0).toString(16).toUpperCase()}`;
       continue;
     }
     const hex = raw.slice(i + 1, i + 3);
@@ -38,8 +38,8 @@ function resolveDots(path: string): string {
 }
 
 /**
- * The one form of a request path that is matched and forwarded: unreserved escapes decoded, others in upper case, dot
- * segments resolved, slashes merged. So no request can match one rule and reach a backend as another (S16).
+ * The one form of a request path that is matched and forwarded: unreserved escapes decoded, others in upper case, what
+ * no path may hold as it is escaped, dot segments resolved, slashes merged. So no request can match one rule and reach a backend as another (S16).
  *
  * @param raw  Path of the request target, without the query.
  */

@@ -8,7 +8,7 @@ import { type Message, bytesOf } from "../support/wire-text.ts";
 /** `/admin` is not for everybody: a request that means it and is matched as something else would reach the backend. */
 const USUAL = `rules:
 - matches: [{path: {value: /admin}}]
-  filters: [{type: ServiceRouteDirectResponse, directResponse: {statusCode: 403, body: admin}}]
+  filters: [{type: DirectResponse, directResponse: {statusCode: 403, body: admin}}]
 - backendRefs: [{name: web, port: 80}]`;
 
 /** What the gateway adds to every request, and what of it differs from one to the next. */
@@ -20,12 +20,12 @@ const ALWAYS = [
   /^connection: (keep-alive|close)$/,
 ];
 
-const lineOf = ([name, value]: readonly [string, string]): string => `${name.toLowerCase()}: ${value}`;
+const lineOf = ([name, value]: readonly [string, string]): string => `${name.toLowerCase()}: ${value}`.trimEnd();
 
 /** Lower-case and sorted: the order of headers with different names means nothing. */
 function asText({ start, headers, body }: Message, without: readonly RegExp[]): string {
   const lines = headers.map(lineOf).filter((line) => !without.some((pattern) => pattern.test(line)));
-  return [start, ...lines.sort(), "", body].join("\n");
+  return [start, ...lines.sort(), "", body.replaceAll("\r\n", "\n")].join("\n");
 }
 
 const sorted = (text: string): string => {
@@ -39,7 +39,10 @@ function seenOf(answer: Message, wanted: WireAnswer): WireAnswer {
   const names = new Set(answer.headers.map(([name]) => name.toLowerCase()));
   return {
     status: Number(answer.start.split(" ")[1]),
-    reason: wanted.reason === undefined ? undefined : lines.find((line) => line.startsWith("x-serviceroute-reason: "))?.slice(23),
+    reason:
+      wanted.reason === undefined
+        ? undefined
+        : lines.find((line) => line.startsWith("x-serviceroute-reason: "))?.slice(23),
     has: wanted.has.filter((line) => lines.includes(line)),
     lacks: wanted.lacks.filter((name) => !names.has(name)),
     body: wanted.body === undefined ? undefined : answer.body,
@@ -68,16 +71,27 @@ export function describeWire(name: string, start: () => Promise<DataPlaneRig>): 
       published = rules;
     };
 
-    test.each(wireCases().map((one): [string, WireCase] => [`${one.row}: ${one.name}`, one]))("%s", async (_title, one) => {
-      await serve(one.rules ?? USUAL);
-      web.expect(one.reply, one.then);
-      const heads = one.send[0]?.startsWith("HEAD ") === true;
-      const got = await converse(rig.port, one.send.map(bytesOf), { count: one.answer.length, heads, waitForEnd: one.closed === true });
-      expect(got.problem).toBeUndefined();
-      expect(got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i])))).toEqual(one.answer);
-      expect(web.dirt).toEqual([]);
-      expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(one.backend.map(sorted));
-      if (one.closed !== undefined) expect(got.closed).toBe(one.closed);
-    });
+    test.each(wireCases().map((one): [string, WireCase] => [`${one.row}: ${one.name}`, one]))(
+      "%s",
+      async (_title, one) => {
+        await serve(one.rules ?? USUAL);
+        web.expect(one.reply, one.then);
+        const heads = one.send[0]?.startsWith("HEAD ") === true;
+        const got = await converse(rig.port, one.send.map(bytesOf), {
+          count: one.answer.length,
+          heads,
+          waitForEnd: one.closed === true,
+        });
+        expect(got.problem).toBeUndefined();
+        expect(
+          got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i]))),
+        ).toEqual(one.answer);
+        expect(web.dirt).toEqual([]);
+        expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(
+          one.backend.map((text) => sorted(bytesOf(text).toString("latin1").replaceAll("\r\n", "\n"))),
+        );
+        if (one.closed !== undefined) expect(got.closed).toBe(one.closed);
+      },
+    );
   });
 }

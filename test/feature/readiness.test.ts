@@ -13,7 +13,7 @@ test("F52: a process that can bind none of its ports is not ready until it can",
   const taken = createServer().listen(port, "127.0.0.1");
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    reasonHeader: true,
+    serving: { showReason: true, underscores: "reject" },
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,

@@ -84,7 +84,7 @@ export async function startEmbedded(): Promise<DataPlaneRig> {
   const metrics = new Metrics();
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    reasonHeader: true,
+    serving: { showReason: true, underscores: "reject" },
     log: createLogger("silent"),
     metrics,
     replicas: false,

@@ -8,7 +8,13 @@ const FOLDER = join(import.meta.dirname, "../wire");
 const texts = z.union([z.string(), z.array(z.string())]).transform((one) => (typeof one === "string" ? [one] : one));
 
 const Answer = z.union([
-  z.int().transform((status) => ({ status, reason: undefined, has: [] as string[], lacks: [] as string[], body: undefined })),
+  z.int().transform((status) => ({
+    status,
+    reason: undefined,
+    has: [] as string[],
+    lacks: [] as string[],
+    body: undefined,
+  })),
   z.strictObject({
     status: z.int(),
     reason: z.string().optional(),

@@ -39,7 +39,7 @@ export class WireBackend {
   }
 
   #serve(socket: Socket): void {
-    let bytes = Buffer.alloc(0);
+    let bytes: Buffer = Buffer.alloc(0);
     socket.on("data", (chunk) => {
       bytes = Buffer.concat([bytes, chunk]);
       for (;;) {
@@ -78,7 +78,7 @@ export async function converse(
   { count, heads, waitForEnd }: { readonly count: number; readonly heads: boolean; readonly waitForEnd: boolean },
 ): Promise<Conversation> {
   const socket = connect({ port, host: "127.0.0.1" });
-  let bytes = Buffer.alloc(0);
+  let bytes: Buffer = Buffer.alloc(0);
   const state = { closed: false };
   socket.on("data", (chunk) => (bytes = Buffer.concat([bytes, chunk])));
   socket.on("error", () => undefined);
@@ -107,7 +107,7 @@ const isEnough = (read: Omit<Conversation, "closed">, count: number, waitForEnd:
 
 function readAll(bytes: Buffer, heads: boolean, ended: boolean): Omit<Conversation, "closed"> {
   const answers: Message[] = [];
-  for (let rest = bytes; ; ) {
+  for (let rest = bytes; ;) {
     const parsed = rest.length === 0 ? ({ kind: "incomplete" } as const) : parseMessage(rest, heads, ended);
     if (parsed.kind === "incomplete") return { answers, rest: rest.toString("latin1"), problem: undefined };
     if (parsed.kind === "malformed") return { answers, rest: rest.toString("latin1"), problem: parsed.why };

@@ -7,8 +7,12 @@ export function bytesOf(text: string): Buffer {
     .replaceAll("\\\n", "")
     .replaceAll(/\{(\d+)\*([^}]*)\}/g, (_all, times: string, part: string) => part.repeat(Number(times)))
     .replaceAll("\n", "\r\n");
-  const plain = lines.replaceAll(/\\(?:x([0-9a-fA-F]{2})|([rn\\]))/g, (_all, hex: string | undefined, letter: string) =>
-    hex === undefined ? { r: "\r", n: "\n", "\\": "\\" }[letter as "r" | "n" | "\\"] : String.fromCharCode(Number.parseInt(hex, 16)),
+  const plain = lines.replaceAll(
+    /\\(?:x([0-9a-fA-F]{2})|([rn\\]))/g,
+    (_all, hex: string | undefined, letter: string) =>
+      hex === undefined
+        ? { r: "\r", n: "\n", "\\": "\\" }[letter as "r" | "n" | "\\"]
+        : String.fromCharCode(Number.parseInt(hex, 16)),
   );
   return Buffer.from(plain, "latin1");
 }
@@ -42,7 +46,8 @@ export function parseMessage(bytes: Buffer, bodyless: boolean, ended: boolean): 
   const end = bytes.indexOf("\r\n\r\n");
   if (end < 0) return { kind: "incomplete" };
   const [start = "", ...lines] = bytes.subarray(0, end).toString("latin1").split("\r\n");
-  if (!/^(HTTP\/1\.1 [1-9][0-9]{2} [^\r\n]*|[A-Z-]+ [\x21-\x7e]+ HTTP\/1\.1)$/.test(start)) return malformed(`start line ${start}`);
+  if (!/^(HTTP\/1\.1 [1-9][0-9]{2} [^\r\n]*|[A-Z-]+ [\x21-\x7e]+ HTTP\/1\.1)$/.test(start))
+    return malformed(`start line ${start}`);
   const headers: [string, string][] = [];
   for (const line of lines) {
     const match = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*)$/.exec(line);
@@ -58,7 +63,8 @@ function bodyOf(head: Message, rest: Buffer, bodyless: boolean, ended: boolean):
   const done = (body: string, left: Buffer): Parsed => ({ kind: "message", message: { ...head, body }, rest: left });
   const status = /^HTTP\/1\.1 (\d+)/.exec(head.start)?.[1];
   if (bodyless || status?.startsWith("1") === true || status === "204" || status === "304") return done("", rest);
-  if (codings.length === 1) return codings[0] === "chunked" ? chunkedBody(head, rest) : malformed(`coded ${codings[0] ?? ""}`);
+  if (codings.length === 1)
+    return codings[0] === "chunked" ? chunkedBody(head, rest) : malformed(`coded ${codings[0] ?? ""}`);
   if (lengths.length === 0) {
     if (status === undefined) return done("", rest);
     return ended ? done(rest.toString("latin1"), Buffer.alloc(0)) : { kind: "incomplete" };
@@ -71,7 +77,7 @@ function bodyOf(head: Message, rest: Buffer, bodyless: boolean, ended: boolean):
 
 function chunkedBody(head: Message, bytes: Buffer): Parsed {
   let body = "";
-  for (let rest = bytes; ; ) {
+  for (let rest = bytes; ;) {
     const line = rest.indexOf("\r\n");
     if (line < 0) return { kind: "incomplete" };
     const size = rest.subarray(0, line).toString("latin1");
