@@ -5,6 +5,7 @@
 import { performance } from "node:perf_hooks";
 import { keyOf } from "../src/api/keys.ts";
 import { type KubeObject, parseObject } from "../src/api/objects.ts";
+import { NOBODY } from "../src/proxy/client-origin.ts";
 import { createEngine, type Engine } from "../src/commands/engine.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
@@ -92,7 +93,7 @@ function engine(): Engine {
       allowLoopback: true,
       builtin: { httpPort: 18_999, httpsPort: 18_998 },
     },
-    serving: { showReason: false, underscores: "reject" },
+    serving: { showReason: false, underscores: "reject", trustedProxies: NOBODY },
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,

@@ -153,6 +153,7 @@ async function main(): Promise<void> {
     logLevel: "warn",
     reasonHeader: true,
     underscoreHeaders: "reject",
+    trustedHops: 0,
     drainTimeout: 5,
   } as const;
   const running = runGateway([SAMPLES, folder], flags, stop.signal);

@@ -1,5 +1,4 @@
-import type { Underscores } from "../proxy/request-policy.ts";
-import { servingOptions } from "./gateway-flags.ts";
+import { type ServingFlags, servingOptions } from "./gateway-flags.ts";
 import type { Key } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
@@ -16,14 +15,12 @@ import { type Engine, createEngine, followTime } from "./engine.ts";
 import { createProvisioner } from "./gateway-provisioning.ts";
 import { Readiness } from "./readiness.ts";
 
-export interface ClusterFlags {
+export interface ClusterFlags extends ServingFlags {
   readonly namespace?: string;
   readonly leaderElect: boolean;
   readonly systemNamespace: string;
   readonly serviceAccount: string;
   readonly replicaName: string;
-  readonly reasonHeader: boolean;
-  readonly underscoreHeaders: Underscores;
   readonly lastGoodFile?: string;
   readonly lastGoodMaxAge: number;
   readonly gatewayServices: boolean;

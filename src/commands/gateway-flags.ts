@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { BlockList, isIP } from "node:net";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { type Command, InvalidArgumentError, Option } from "commander";
@@ -7,7 +7,7 @@ import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { parseCertificate } from "../translate/certificates.ts";
 import { poolProblem } from "../translate/gateway-addresses.ts";
 import type { TranslateOptions } from "../translate/options.ts";
-import type { GatewayOptions } from "../proxy/gateway-context.ts";
+import type { TrustedProxies } from "../proxy/client-origin.ts";
 import { UNDERSCORES, type Underscores } from "../proxy/request-policy.ts";
 import { CommandError } from "./exit.ts";
 
@@ -26,6 +26,8 @@ export interface GatewayFlags {
   readonly logLevel: LogLevel;
   readonly reasonHeader: boolean;
   readonly underscoreHeaders: Underscores;
+  readonly trustedHops: number;
+  readonly trustedProxies?: BlockList;
   readonly drainTimeout: number;
 }
 
@@ -101,6 +103,25 @@ export function parseSeconds(value: string): number {
   return Number(match[1]) * { s: 1, m: 60, h: 3600 }[(match[2] as "s" | "m" | "h" | undefined) ?? "s"];
 }
 
+function parseHops(value: string): number {
+  if (!/^[0-9]{1,2}$/.test(value)) throw new InvalidArgumentError("a number from 0 to 99.");
+  return Number(value);
+}
+
+/** Addresses and ranges, such as 10.0.0.0/8,2001:db8::1. */
+function parseRanges(value: string): BlockList {
+  const ranges = new BlockList();
+  for (const range of value.split(",").map((part) => part.trim())) {
+    const [address = "", bits] = range.split("/");
+    const family = isIP(address) === 4 ? "ipv4" : "ipv6";
+    const most = family === "ipv4" ? 32 : 128;
+    if (isIP(address) === 0 || (bits !== undefined && !(/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most)))
+      throw new InvalidArgumentError(`"${range}" is no address and no CIDR range.`);
+    ranges.addSubnet(address, Number(bits ?? most), family);
+  }
+  return ranges;
+}
+
 const LONGEST_DRAIN_SECONDS = 86_400;
 
 function parseDrain(value: string): number {
@@ -150,6 +171,17 @@ export function addGatewayFlags(
         .default("reject"),
     )
     .addOption(
+      flag("--trusted-hops <n>", "how many proxies before this one are believed in X-Forwarded-*, whoever they are")
+        .default(0)
+        .argParser(parseHops),
+    )
+    .addOption(
+      flag(
+        "--trusted-proxies <cidrs>",
+        "addresses of proxies that are believed in X-Forwarded-*, comma-separated",
+      ).argParser(parseRanges),
+    )
+    .addOption(
       flag("--drain-timeout <time>", "how long requests may go on after SIGTERM")
         .default(30, "30s")
         .argParser(parseDrain),
@@ -161,11 +193,15 @@ export function addGatewayFlags(
     );
 }
 
-export function servingOptions({
-  reasonHeader,
-  underscoreHeaders,
-}: Pick<GatewayFlags, "reasonHeader" | "underscoreHeaders">): GatewayOptions {
-  return { showReason: reasonHeader, underscores: underscoreHeaders };
+/** Flags that say how requests are taken and answered. */
+export type ServingFlags = Pick<GatewayFlags, "reasonHeader" | "underscoreHeaders" | "trustedHops" | "trustedProxies">;
+
+export function servingOptions({ reasonHeader, underscoreHeaders, trustedHops, trustedProxies }: ServingFlags) {
+  if (trustedHops > 0 && trustedProxies !== undefined)
+    throw new CommandError("--trusted-hops and --trusted-proxies exclude each other; give one", 2);
+  const trusted: TrustedProxies =
+    trustedProxies === undefined ? { kind: "hops", hops: trustedHops } : { kind: "ranges", ranges: trustedProxies };
+  return { showReason: reasonHeader, underscores: underscoreHeaders, trustedProxies: trusted };
 }
 
 function readPem(file: string): string {

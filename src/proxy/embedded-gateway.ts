@@ -29,11 +29,11 @@ export class EmbeddedGateway {
   constructor(table: RoutingTableView, settings: GatewaySettings) {
     this.#table = table;
     this.#settings = settings;
-    const { showReason, underscores, observe, random } = settings;
+    const { showReason, underscores, trustedProxies, observe, random } = settings;
     this.#context = {
       table,
       clusters: new Clusters(random),
-      options: { showReason, underscores },
+      options: { showReason, underscores, trustedProxies },
       observe,
       random,
       identity: randomUUID(),

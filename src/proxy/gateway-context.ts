@@ -2,12 +2,14 @@ import type { ServerResponse } from "node:http";
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
 import type { Attempt } from "./attempt.ts";
+import type { TrustedProxies } from "./client-origin.ts";
 import type { RequestPolicy } from "./request-policy.ts";
 import type { Clusters } from "./clusters.ts";
 
 export interface GatewayOptions extends RequestPolicy {
   /** Whether answers of the gateway name their reason in a header. */
   readonly showReason: boolean;
+  readonly trustedProxies: TrustedProxies;
 }
 
 /** What the gateway tells of its work. Called on the request path, so it must be cheap. */

@@ -1,5 +1,6 @@
 import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
+import type { ClientOrigin } from "./client-origin.ts";
 import { REASON_HEADER } from "./answer.ts";
 
 type Values = Map<string, readonly string[]>;
@@ -53,9 +54,7 @@ function flat(values: Values): string[] {
   return out;
 }
 
-export interface ForwardingFacts {
-  readonly clientAddress: string;
-  readonly scheme: "http" | "https";
+export interface ForwardingFacts extends ClientOrigin {
   readonly requestId: string;
 }
 
@@ -74,9 +73,9 @@ export function backendHeaders(
   values.set("x-request-id", [facts.requestId]);
   for (const change of changes) applyChanges(values, change);
   values.set("host", [host]);
-  values.set("x-forwarded-for", [facts.clientAddress]);
+  values.set("x-forwarded-for", [facts.forwardedFor]);
   values.set("x-forwarded-proto", [facts.scheme]);
-  values.set("x-forwarded-host", [request.authority]);
+  values.set("x-forwarded-host", [facts.forwardedHost]);
   return flat(values);
 }
 

@@ -9,10 +9,11 @@ import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
+import { originOf } from "./client-origin.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
-import type { GatewayContext } from "./gateway-context.ts";
+import type { GatewayContext, GatewayOptions } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import { type ForwardingFacts, clientHeaders } from "./headers.ts";
 import { admit } from "./request-policy.ts";
@@ -29,11 +30,16 @@ export interface Arrival {
   readonly upgrade?: { readonly socket: Duplex; readonly head: Buffer };
 }
 
-function factsOf({ incoming, scheme }: Arrival, request: GatewayRequest): ForwardingFacts {
+function factsOf(
+  { incoming, scheme }: Arrival,
+  request: GatewayRequest,
+  { trustedProxies }: GatewayOptions,
+): ForwardingFacts {
   const given = request.header("x-request-id") ?? "";
+  const peer = incoming.socket.remoteAddress ?? "";
+  const { authority } = request;
   return {
-    clientAddress: (incoming.socket.remoteAddress ?? "").replace(/^::ffff:/, ""),
-    scheme,
+    ...originOf({ peer, scheme, authority, header: (name) => request.header(name) }, trustedProxies),
     requestId: REQUEST_ID.test(given) ? given : randomUUID(),
   };
 }
@@ -115,7 +121,7 @@ function respond(
     }
     case "forward":
       wantBody(arrival);
-      return new Exchange(context, forwarding(arrival, request, entry)).start();
+      return new Exchange(context, forwarding(arrival, request, entry, context.options)).start();
     default:
       return action satisfies never;
   }
@@ -150,9 +156,9 @@ function afterBody(
   incoming.on("data", count).on("end", ended).on("close", stop);
 }
 
-function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry): Forwarding {
+function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry, options: GatewayOptions): Forwarding {
   const { incoming, response, upgrade } = arrival;
-  const base = { incoming, response, request, entry, facts: factsOf(arrival, request) };
+  const base = { incoming, response, request, entry, facts: factsOf(arrival, request, options) };
   const protocol = request.header("upgrade");
   return upgrade === undefined || protocol === undefined ? base : { ...base, upgrade: { ...upgrade, protocol } };
 }

@@ -2,9 +2,11 @@ import { describeRouting } from "./routing-suite.ts";
 import { describeForwarding } from "./forwarding-suite.ts";
 import { describeFailure } from "./failure-suite.ts";
 import { describeWire } from "./wire-suite.ts";
+import { describeWireFuzz } from "./wire-fuzz-suite.ts";
 import { startEmbedded } from "../support/data-plane.ts";
 
-describeRouting("embedded gateway", startEmbedded);
-describeForwarding("embedded gateway", startEmbedded);
-describeFailure("embedded gateway", startEmbedded);
-describeWire("embedded gateway", startEmbedded);
+describeRouting("embedded gateway", async () => startEmbedded());
+describeForwarding("embedded gateway", async () => startEmbedded());
+describeFailure("embedded gateway", async () => startEmbedded());
+describeWire("embedded gateway", async () => startEmbedded());
+describeWireFuzz("embedded gateway", async () => startEmbedded());

@@ -6,7 +6,7 @@ import { WireBackend, converse } from "../support/wire-rig.ts";
 import { type Message, bytesOf } from "../support/wire-text.ts";
 
 /** `/admin` is not for everybody: a request that means it and is matched as something else would reach the backend. */
-const USUAL = `rules:
+export const USUAL = `rules:
 - matches: [{path: {value: /admin}}]
   filters: [{type: DirectResponse, directResponse: {statusCode: 403, body: admin}}]
 - backendRefs: [{name: web, port: 80}]`;

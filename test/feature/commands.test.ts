@@ -144,6 +144,13 @@ describe("calling it wrongly", () => {
       1,
       /^serviceroute: cannot read \/nowhere \(ENOENT\); check --tls-cert-file and --tls-key-file$/m,
     ],
+    ["F44: a range that is none", ["gateway", folder, "--trusted-proxies", "10.0.0.0/99"], 2, /no address and no CIDR/],
+    [
+      "F44: two ways of trusting proxies",
+      ["gateway", folder, "--trusted-hops", "1", "--trusted-proxies", "10.0.0.0/8"],
+      2,
+      /^serviceroute: --trusted-hops and --trusted-proxies exclude each other; give one$/m,
+    ],
     ["F44: a path that is not there", ["gateway", "/nowhere"], 1, /cannot read .*nowhere/],
     [
       "F44: an unreadable kubeconfig",

@@ -1,6 +1,6 @@
 import { connect } from "node:net";
 import { expect, test, vi } from "vitest";
-import { type Backend, startRaw } from "../support/backend.ts";
+import { type Backend, headersOf, startRaw } from "../support/backend.ts";
 import { until } from "../support/data-plane.ts";
 import { WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
@@ -121,4 +121,23 @@ test("B21: patterns that would take too long on a request cost that request alon
   expect(await outcome("/a/b", "slow.example.com")).toBe("404 NoRoute");
   expect(await outcome("/a", "rewrite.example.com")).toBe("200 web");
   expect(await outcome(long, "a.example.com")).toBe("200 web");
+});
+
+test("B54: a proxy that the operator trusts is believed, to the backend too", async () => {
+  const { rig, web } = await rigWith({ trustedProxies: { kind: "hops", hops: 1 } });
+  await rig.publish(serviceOf(web) + routeYaml("r", WEB));
+  await rig.ask("/", { headers: { "x-forwarded-for": "203.0.113.1", "x-forwarded-proto": "https" } });
+  const said = (name: string): string[] => headersOf(web.seen[0]!, name);
+  expect([said("x-forwarded-for"), said("x-forwarded-proto")]).toEqual([["203.0.113.1, 127.0.0.1"], ["https"]]);
+});
+
+test.for([
+  ["drop", 200, []],
+  ["allow", 200, ["1"]],
+  ["reject", 400, undefined],
+] as const)("D22: headers with an underscore in their name: %s", async ([underscores, status, seen]) => {
+  const { rig, web } = await rigWith({ underscores });
+  await rig.publish(serviceOf(web) + routeYaml("r", WEB));
+  expect((await rig.ask("/", { headers: { x_a: "1" } })).status).toBe(status);
+  expect(web.seen[0] === undefined ? undefined : headersOf(web.seen[0], "x_a")).toEqual(seen);
 });

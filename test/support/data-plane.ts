@@ -1,6 +1,8 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
+import { NOBODY } from "../../src/proxy/client-origin.ts";
+import type { GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -79,12 +81,12 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 }
 
 /** The embedded gateway with the whole pipeline before it, in this process. */
-export async function startEmbedded(): Promise<DataPlaneRig> {
+export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Promise<DataPlaneRig> {
   const port = await freePort();
   const metrics = new Metrics();
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    serving: { showReason: true, underscores: "reject" },
+    serving: { showReason: true, underscores: "reject", trustedProxies: NOBODY, ...serving },
     log: createLogger("silent"),
     metrics,
     replicas: false,

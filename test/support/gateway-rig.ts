@@ -1,3 +1,4 @@
+import type { GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { afterEach } from "vitest";
 import { Backend } from "./backend.ts";
 import { type DataPlaneRig, startEmbedded } from "./data-plane.ts";
@@ -9,9 +10,9 @@ afterEach(async () => {
 });
 
 /** A gateway in this process, and a backend for it to send to. */
-export async function rigWith(): Promise<{ rig: DataPlaneRig; web: Backend }> {
+export async function rigWith(serving: Partial<GatewayOptions> = {}): Promise<{ rig: DataPlaneRig; web: Backend }> {
   const web = await new Backend("web").start();
-  const rig = await startEmbedded();
+  const rig = await startEmbedded(serving);
   cleanups.push(
     async () => web.stop(),
     async () => rig.close(),
