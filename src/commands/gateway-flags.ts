@@ -130,11 +130,32 @@ function parseDrain(value: string): number {
   return seconds;
 }
 
+/** The request policy, as far as it is the operator's. */
+function addRequestFlags(command: Command): Command {
+  return command
+    .addOption(
+      flag("--underscore-headers <what>", "what becomes of headers with an underscore in their name")
+        .choices(UNDERSCORES)
+        .default("reject"),
+    )
+    .addOption(
+      flag("--trusted-hops <n>", "how many proxies before this one are believed in X-Forwarded-*, whoever they are")
+        .default(0)
+        .argParser(parseHops),
+    )
+    .addOption(
+      flag(
+        "--trusted-proxies <cidrs>",
+        "addresses of proxies that are believed in X-Forwarded-*, comma-separated",
+      ).argParser(parseRanges),
+    );
+}
+
 export function addGatewayFlags(
   command: Command,
   defaults: { readonly metricsAddress: string; readonly builtin: string },
 ): Command {
-  return command
+  return addRequestFlags(command)
     .addOption(gatewayClassOption())
     .addOption(flag("--builtin-gateway", `serve the built-in gateway as well (default: ${defaults.builtin})`))
     .addOption(new Option("--no-builtin-gateway", "do not serve the built-in gateway"))
@@ -165,22 +186,6 @@ export function addGatewayFlags(
         .argParser(parseEndpoint),
     )
     .addOption(toggle("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason"))
-    .addOption(
-      flag("--underscore-headers <what>", "what becomes of headers with an underscore in their name")
-        .choices(UNDERSCORES)
-        .default("reject"),
-    )
-    .addOption(
-      flag("--trusted-hops <n>", "how many proxies before this one are believed in X-Forwarded-*, whoever they are")
-        .default(0)
-        .argParser(parseHops),
-    )
-    .addOption(
-      flag(
-        "--trusted-proxies <cidrs>",
-        "addresses of proxies that are believed in X-Forwarded-*, comma-separated",
-      ).argParser(parseRanges),
-    )
     .addOption(
       flag("--drain-timeout <time>", "how long requests may go on after SIGTERM")
         .default(30, "30s")
