@@ -27,6 +27,8 @@ export interface Arrival {
   readonly scheme: "http" | "https";
   /** The client sends its body only when it is asked to (`Expect: 100-continue`). */
   readonly waits: boolean;
+  /** Whether the client wants to ask more on its connection. */
+  readonly keepAlive: boolean;
   readonly upgrade?: { readonly socket: Duplex; readonly head: Buffer };
 }
 
@@ -50,9 +52,9 @@ const serverName = ({ incoming }: Arrival): string => {
 };
 
 /** Asks for the body of a client that waits to be asked. */
-function wantBody({ response, waits }: Arrival): void {
+function wantBody({ response, waits, keepAlive }: Arrival): void {
   if (!waits) return;
-  response.shouldKeepAlive = true;
+  response.shouldKeepAlive = keepAlive;
   response.writeContinue();
 }
 

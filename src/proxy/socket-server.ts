@@ -146,6 +146,7 @@ export class SocketServer {
         socket: this.#name(),
         scheme: this.#scheme,
         waits: false,
+        keepAlive: false,
         upgrade: { socket, head },
       });
     });
@@ -179,7 +180,8 @@ export class SocketServer {
     response.on("close", () => this.#open.delete(response));
     incoming.on("error", () => response.destroy());
     response.on("error", () => incoming.destroy());
-    this.#handlers.serve({ incoming, response, socket: this.#name(), scheme: this.#scheme, waits });
+    const { shouldKeepAlive: keepAlive } = response;
+    this.#handlers.serve({ incoming, response, socket: this.#name(), scheme: this.#scheme, waits, keepAlive });
   }
 
   /** A port that is taken may become free: it is tried again until the listener goes (F52). */
