@@ -5,7 +5,7 @@
 import { performance } from "node:perf_hooks";
 import { keyOf } from "../src/api/keys.ts";
 import { type KubeObject, parseObject } from "../src/api/objects.ts";
-import { NOBODY } from "../src/proxy/client-origin.ts";
+import { NOBODY } from "../src/proxy/downstream/client-origin.ts";
 import { createEngine, type Engine } from "../src/commands/engine.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";

@@ -7,8 +7,8 @@ import { LOG_LEVELS, type LogLevel } from "../telemetry/logger.ts";
 import { parseCertificate } from "../translate/certificates.ts";
 import { poolProblem } from "../translate/gateway-addresses.ts";
 import type { TranslateOptions } from "../translate/options.ts";
-import type { TrustedProxies } from "../proxy/client-origin.ts";
-import { UNDERSCORES, type Underscores } from "../proxy/request-policy.ts";
+import type { TrustedProxies } from "../proxy/downstream/client-origin.ts";
+import { UNDERSCORES, type Underscores } from "../proxy/downstream/request-policy.ts";
 import { CommandError } from "./exit.ts";
 
 /** Flags of every command that serves traffic. */

@@ -4,11 +4,11 @@ import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
-import { Clusters } from "./clusters.ts";
+import { Clusters } from "./upstream/clusters.ts";
 import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
 import { serve } from "./serve.ts";
-import { SocketServer } from "./socket-server.ts";
-import { TlsContexts } from "./tls-contexts.ts";
+import { SocketServer } from "./downstream/socket-server.ts";
+import { TlsContexts } from "./downstream/tls-contexts.ts";
 
 export interface GatewaySettings extends GatewayOptions {
   readonly observe: GatewayObserver;

@@ -1,10 +1,10 @@
 import type { ServerResponse } from "node:http";
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
-import type { Attempt } from "./attempt.ts";
-import type { TrustedProxies } from "./client-origin.ts";
-import type { RequestPolicy } from "./request-policy.ts";
-import type { Clusters } from "./clusters.ts";
+import type { Attempt } from "./upstream/attempt.ts";
+import type { TrustedProxies } from "./downstream/client-origin.ts";
+import type { RequestPolicy } from "./downstream/request-policy.ts";
+import type { Clusters } from "./upstream/clusters.ts";
 
 export interface GatewayOptions extends RequestPolicy {
   /** Whether answers of the gateway name their reason in a header. */

@@ -1,6 +1,6 @@
 import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
-import type { ClientOrigin } from "./client-origin.ts";
+import type { ClientOrigin } from "./downstream/client-origin.ts";
 import { REASON_HEADER } from "./answer.ts";
 
 type Values = Map<string, readonly string[]>;

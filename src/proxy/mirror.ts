@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Mirror } from "../routing/rule.ts";
-import { Attempt, type AnswerSink } from "./attempt.ts";
+import { Attempt, type AnswerSink } from "./upstream/attempt.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { backendHeaders } from "./headers.ts";

@@ -9,14 +9,14 @@ import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
-import { originOf } from "./client-origin.ts";
+import { originOf } from "./downstream/client-origin.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext, GatewayOptions } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import { type ForwardingFacts, clientHeaders } from "./headers.ts";
-import { admit } from "./request-policy.ts";
+import { admit } from "./downstream/request-policy.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 

@@ -1,4 +1,4 @@
-import { NOBODY } from "../../src/proxy/client-origin.ts";
+import { NOBODY } from "../../src/proxy/downstream/client-origin.ts";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/commands/engine.ts";

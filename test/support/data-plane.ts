@@ -1,7 +1,7 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { NOBODY } from "../../src/proxy/client-origin.ts";
+import { NOBODY } from "../../src/proxy/downstream/client-origin.ts";
 import type { GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";

@@ -1,6 +1,6 @@
 import { BlockList } from "node:net";
 import { describe, expect, test } from "vitest";
-import { NOBODY, type TrustedProxies, originOf } from "../../src/proxy/client-origin.ts";
+import { NOBODY, type TrustedProxies, originOf } from "../../src/proxy/downstream/client-origin.ts";
 
 const PEER = "198.51.100.9";
 const ranges = new BlockList();

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Clusters } from "../../src/proxy/clusters.ts";
+import { Clusters } from "../../src/proxy/upstream/clusters.ts";
 import type { EndpointsKey } from "../../src/routing/endpoints.ts";
 import type { ClusterRef } from "../../src/routing/rule.ts";
 

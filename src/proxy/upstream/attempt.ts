@@ -1,9 +1,9 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { type Dispatcher, errors } from "undici";
-import type { ReasonWord } from "../routing/rule.ts";
+import type { ReasonWord } from "../../routing/rule.ts";
 import type { Lease } from "./endpoint-pool.ts";
-import { BodyTooLarge } from "./request-body.ts";
+import { BodyTooLarge } from "../request-body.ts";
 
 export interface BackendCall {
   readonly method: string;

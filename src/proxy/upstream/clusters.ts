@@ -1,5 +1,5 @@
-import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
-import type { ClusterRef } from "../routing/rule.ts";
+import type { EndpointSet, EndpointsKey } from "../../routing/endpoints.ts";
+import type { ClusterRef } from "../../routing/rule.ts";
 import { Cluster } from "./cluster.ts";
 
 const UNUSED_MS = 5 * 60_000;

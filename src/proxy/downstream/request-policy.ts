@@ -1,8 +1,8 @@
 import type { IncomingMessage } from "node:http";
-import { hostOf } from "../routing/hostname.ts";
-import { normalisePath } from "../routing/request-path.ts";
-import type { ReasonWord } from "../routing/rule.ts";
-import { GatewayRequest } from "./gateway-request.ts";
+import { hostOf } from "../../routing/hostname.ts";
+import { normalisePath } from "../../routing/request-path.ts";
+import type { ReasonWord } from "../../routing/rule.ts";
+import { GatewayRequest } from "../gateway-request.ts";
 import { type RequestTarget, targetOf } from "./request-target.ts";
 
 /** What becomes of a header whose name has an underscore, which many backends take for a hyphen. */

@@ -1,5 +1,5 @@
 import { Client } from "undici";
-import { type Endpoint, authorityOf } from "../routing/endpoints.ts";
+import { type Endpoint, authorityOf } from "../../routing/endpoints.ts";
 
 /** Below the idle limits that backends commonly have, so that we rarely send on a connection that is being closed. */
 const KEEP_ALIVE_MS = 4000;

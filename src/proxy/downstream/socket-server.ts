@@ -3,9 +3,9 @@ import { type IncomingMessage, type Server, ServerResponse, createServer } from 
 import { type Server as TlsServer, createServer as createTlsServer } from "node:https";
 import { Server as NetServer } from "node:net";
 import type { Duplex } from "node:stream";
-import type { ListenerState } from "../routing/programmed.ts";
-import type { Certificate, Listener } from "../routing/listener.ts";
-import type { Arrival } from "./serve.ts";
+import type { ListenerState } from "../../routing/programmed.ts";
+import type { Certificate, Listener } from "../../routing/listener.ts";
+import type { Arrival } from "../serve.ts";
 import type { TlsContexts } from "./tls-contexts.ts";
 
 export interface SocketHandlers {

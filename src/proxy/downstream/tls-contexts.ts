@@ -1,6 +1,6 @@
 import { type SecureContext, createSecureContext } from "node:tls";
-import { listenerFor } from "../routing/decide.ts";
-import type { Certificate, Listener } from "../routing/listener.ts";
+import { listenerFor } from "../../routing/decide.ts";
+import type { Certificate, Listener } from "../../routing/listener.ts";
 
 /** TLS contexts by certificate: made once for each, dropped with it, so that a key does not outlive its listener (S25). */
 export class TlsContexts {

@@ -1,5 +1,5 @@
-import { type Endpoint, type EndpointSet, authorityOf } from "../routing/endpoints.ts";
-import type { Algorithm, RetryPolicy } from "../routing/rule.ts";
+import { type Endpoint, type EndpointSet, authorityOf } from "../../routing/endpoints.ts";
+import type { Algorithm, RetryPolicy } from "../../routing/rule.ts";
 import { EndpointPool } from "./endpoint-pool.ts";
 
 /** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
