@@ -27,6 +27,7 @@ const MAY_IMPORT: Readonly<
     packages: [
       "undici",
       "node:http",
+      "node:http2",
       "node:https",
       "node:net",
       "node:tls",

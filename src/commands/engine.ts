@@ -35,13 +35,10 @@ export interface Engine {
 
 function observer(metrics: Metrics, log: Logger): GatewayObserver {
   return {
-    failure: (_response, reason) => metrics.gatewayAnswer(reason),
+    failure: (_downstream, reason) => metrics.gatewayAnswer(reason),
     retry: () => metrics.retried(),
     defect: (error) => log.error({ err: error }, "a request could not be served; this is a defect of the gateway"),
-    answered: (response, started) => {
-      const isAnswered = response.headersSent || response.statusCode === 101;
-      metrics.answered(isAnswered ? response.statusCode : 0, (performance.now() - started) / 1000);
-    },
+    answered: ({ status }, started) => metrics.answered(status, (performance.now() - started) / 1000),
   };
 }
 

@@ -91,11 +91,12 @@ function actionOf(action: RuleAction): unknown {
   };
 }
 
-function clusterOf({ endpoints, state, protocol, algorithm }: ClusterRef): object {
+function clusterOf({ endpoints, state, http, tls, algorithm }: ClusterRef): object {
   return {
     endpoints,
     ...(state === endpoints ? {} : { state }),
-    ...(protocol === "HTTP/1.1" ? {} : { protocol }),
+    ...(http === "1.1" ? {} : { http }),
+    ...(tls === undefined ? {} : { tls }),
     ...(algorithm === "LeastRequest" ? {} : { algorithm }),
   };
 }

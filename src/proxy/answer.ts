@@ -1,5 +1,6 @@
-import type { ServerResponse } from "node:http";
 import type { ReasonWord } from "../routing/rule.ts";
+import type { Downstream } from "./downstream/downstream.ts";
+import { grpcStatusOf } from "./grpc-status.ts";
 
 export const REASON_HEADER = "x-serviceroute-reason";
 
@@ -41,22 +42,26 @@ export function statusOf({ reason, status }: Failure): number {
 export type Decorate = (own: Readonly<Record<string, string>>) => string[];
 const plain: Decorate = (own) => Object.entries(own).flat();
 
-/** Sends a failure, or cuts the connection when an answer has begun: a short answer must never look whole. */
-export function sendFailure(
-  response: ServerResponse,
-  failure: Failure,
-  showReason: boolean,
-  decorate: Decorate = plain,
-): void {
-  if (response.headersSent) {
-    response.destroy();
-    return;
-  }
+export interface FailureStyle {
+  /** Whether the reason is named in a header. */
+  readonly showReason: boolean;
+  /** gRPC clients read a status of their own, under HTTP 200 (D45). */
+  readonly grpc: boolean;
+  readonly decorate?: Decorate;
+}
+
+/** Sends a failure, or cuts the answer off when it has begun: a short answer must never look whole. */
+export function sendFailure(downstream: Downstream, failure: Failure, style: FailureStyle): void {
+  if (downstream.status !== 0) return downstream.cut();
+  const { showReason, grpc, decorate = plain } = style;
+  const { reason } = failure;
   const status = statusOf(failure);
-  const body = `${failure.reason}\n`;
-  const headers = decorate({ "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) });
-  if (showReason) headers.push(REASON_HEADER, failure.reason);
-  if (ENDS_CONNECTION.has(failure.reason)) headers.push("connection", "close");
-  response.writeHead(status, headers);
-  response.end(body);
+  const body = grpc ? "" : `${reason}\n`;
+  const own = grpc
+    ? { "content-type": "application/grpc", "grpc-status": String(grpcStatusOf(status)), "grpc-message": reason }
+    : { "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) };
+  const headers = decorate(own);
+  if (showReason) headers.push(REASON_HEADER, reason);
+  if (ENDS_CONNECTION.has(reason)) downstream.takeNoMore();
+  downstream.answer(grpc ? 200 : status, headers, body);
 }

@@ -88,7 +88,7 @@ export class EmbeddedGateway {
     const name = socketOf(listener);
     if (this.#servers.has(name)) return;
     const server = new SocketServer(listener, this.#tls, {
-      serve: (arrival) => serve(this.#context, arrival),
+      arrive: (downstream) => serve(this.#context, downstream),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
     });

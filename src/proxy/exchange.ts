@@ -1,26 +1,23 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { chooseBackend } from "../routing/backend-choice.ts";
-import { authorityOf } from "../routing/endpoints.ts";
 import { PatternLimit } from "../routing/pattern-budget.ts";
 import { changedPath } from "../routing/rewrite.ts";
 import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
-import { type AnswerSink, Attempt, type AttemptFailure, type BackendCall } from "./upstream/attempt.ts";
+import type { AnswerSink, Attempt, AttemptFailure, BackendCall } from "./upstream/attempt.ts";
 import type { Cluster } from "./upstream/cluster.ts";
-import type { EndpointPool } from "./upstream/endpoint-pool.ts";
+import type { Host } from "./upstream/host.ts";
 import { corsHeaders } from "./cors.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
+import { isGrpc } from "./grpc-status.ts";
 import { backendHeaders, clientHeaders } from "./headers.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
 import { tunnel } from "./tunnel.ts";
 
 const MAX_BACKOFF_FACTOR = 10;
-const NOTHING = Buffer.alloc(0);
-/** How long the rest of a body that nobody wants is still read before its connection is cut. */
-const LINGER_MS = 5000;
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** One request on its way to a backend and back: tries, time limits, streaming. */
@@ -39,6 +36,7 @@ export class Exchange {
   #holdsRetry = false;
   #started = false;
   #done = false;
+  #switched = false;
   #requestTimer: NodeJS.Timeout | undefined;
   #tryTimer: NodeJS.Timeout | undefined;
   #idleTimer: NodeJS.Timeout | undefined;
@@ -47,18 +45,15 @@ export class Exchange {
     this.#context = context;
     this.#parts = parts;
     this.#rule = parts.entry.rule;
-    const { incoming, request } = parts;
-    const hasBody =
-      parts.upgrade === undefined &&
-      (request.headers.has("transfer-encoding") || Number(request.header("content-length") ?? 0) > 0);
-    this.#body = hasBody
-      ? new RequestBody(incoming, this.#rule.policy.maxRequestBody, () => this.#idleTimer?.refresh())
+    const { downstream } = parts;
+    this.#body = downstream.hasBody
+      ? new RequestBody(downstream.body, this.#rule.policy.maxRequestBody, () => this.#idleTimer?.refresh())
       : undefined;
   }
 
   /** Ends when the answer has been handed over, one way or the other. */
   start(): void {
-    const { response } = this.#parts;
+    const { downstream } = this.#parts;
     const { action } = this.#rule;
     if (action.kind !== "forward") return;
     const choice = chooseBackend(
@@ -72,9 +67,8 @@ export class Exchange {
     if (choice.backend.target.kind === "invalid") return this.#fail("InvalidBackend");
     this.#cluster = this.#context.clusters.get(choice.backend.target);
     this.#cluster.enter();
-    response.on("close", () => this.#clientGone());
-    this.#parts.upgrade?.socket.once("end", () => this.#clientGone());
-    response.on("drain", () => this.#attempt?.resume());
+    downstream.onGone(() => this.#clientGone());
+    downstream.onDrain(() => this.#attempt?.resume());
     this.#armTimers();
     this.#try(choice.backend.target);
     sendMirrors(
@@ -91,8 +85,8 @@ export class Exchange {
     if (requestTimeoutMs === 0) return;
     const arm = (): void =>
       void (this.#requestTimer = setTimeout(() => this.#timeUp("RequestTimeout"), requestTimeoutMs));
-    if (this.#body === undefined || this.#parts.incoming.complete) arm();
-    else this.#parts.incoming.once("end", arm);
+    if (this.#body === undefined || this.#parts.downstream.complete) arm();
+    else this.#parts.downstream.body.once("end", arm);
   }
 
   #timeUp(reason: ReasonWord): void {
@@ -102,24 +96,15 @@ export class Exchange {
 
   #try(target: ClusterRef): void {
     const { policy } = this.#rule;
-    const pool = this.#cluster?.pick(
-      this.#context.table.endpoints.get(target.endpoints),
-      this.#tried,
-      policy.connectTimeoutMs,
-    );
-    if (pool === undefined) return this.#fail("NoEndpoints");
-    const call = this.#call();
+    const host = this.#cluster?.pick(this.#context.table.endpoints.get(target.endpoints), this.#tried);
+    if (host === undefined) return this.#fail("NoEndpoints");
+    const call = this.#call(target);
     if (typeof call === "string") return this.#fail(call);
-    this.#tried.add(authorityOf(pool.endpoint));
-    const lease = pool.lease();
-    const attempt = new Attempt(this.#sink(target, pool, lease.reused), (reusable) => {
-      clearTimeout(this.#tryTimer);
-      pool.release(lease, reusable);
-    });
-    this.#attempt = attempt;
+    this.#tried.add(host.pool.authority);
+    const ended = (): void => clearTimeout(this.#tryTimer);
     if (policy.backendTimeoutMs > 0)
-      this.#tryTimer = setTimeout(() => attempt.abandon("BackendTimeout"), policy.backendTimeoutMs);
-    attempt.send(lease, call);
+      this.#tryTimer = setTimeout(() => this.#attempt?.abandon("BackendTimeout"), policy.backendTimeoutMs);
+    this.#attempt = host.pool.send(call, this.#sink(target, host), policy.connectTimeoutMs, ended);
   }
 
   /** The path as the backend gets it; undefined when a rewrite leads to none. */
@@ -130,8 +115,8 @@ export class Exchange {
   }
 
   /** The request as the backend gets it, or why there is none. */
-  #call(): BackendCall | "InvalidRule" | "PatternLimit" {
-    const { request, facts, upgrade } = this.#parts;
+  #call({ http }: ClusterRef): BackendCall | "InvalidRule" | "PatternLimit" {
+    const { request, facts, downstream } = this.#parts;
     const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
     try {
       this.#rewritten ??= this.#path(rewrites);
@@ -146,47 +131,43 @@ export class Exchange {
       this.#rule.filters.requestHeaders,
       this.#backend?.filters.requestHeaders,
     ]);
+    // gRPC servers refuse clients that do not say so.
+    if (http === "2" && /\btrailers\b/i.test(request.header("te") ?? "")) headers.push("te", "trailers");
     return {
       method: request.method,
       path: `${path}${request.search}`,
       headers,
       body: this.#body === undefined ? null : (this.#body.whole ?? this.#body.read()),
-      upgrade: upgrade?.protocol,
+      trailers: () => downstream.trailers,
+      upgrade: downstream.upgrade?.protocol,
     };
   }
 
-  #sink(target: ClusterRef, pool: EndpointPool, reused: boolean): AnswerSink {
-    const { response } = this.#parts;
+  #sink(target: ClusterRef, host: Host): AnswerSink {
+    const { downstream } = this.#parts;
     return {
       start: (status, headers) => {
         if (this.#rule.policy.retry.codes.includes(status) && this.#mayRetry()) {
           this.#attempt?.abandon("Reset");
           return;
         }
-        this.#begin(status, headers);
+        this.#started = true;
+        downstream.begin(status, this.#answerHeaders(headers), target.http === "2");
       },
       data: (chunk) => {
         this.#idleTimer?.refresh();
-        return !this.#started || response.write(chunk);
+        return !this.#started || downstream.write(chunk);
       },
-      end: () => {
-        response.end();
+      end: (trailers) => {
+        downstream.end(trailers);
         this.#finish();
       },
       upgraded: (headers, socket) => this.#switch(headers, socket),
       failed: (failure) => {
-        if (failure.unsent) pool.connectFailed(performance.now());
-        this.#attemptFailed(target, failure, reused);
+        if (failure.unsent) host.connectFailed(performance.now());
+        this.#attemptFailed(target, failure);
       },
     };
-  }
-
-  #begin(status: number, headers: IncomingHttpHeaders): void {
-    this.#started = true;
-    const { response } = this.#parts;
-    response.writeHead(status, this.#answerHeaders(headers));
-    // Sends the headers now and as Latin-1; flushHeaders would encode them as UTF-8.
-    if (this.#parts.request.method !== "HEAD") response.write(NOTHING);
   }
 
   #answerHeaders(headers: IncomingHttpHeaders): string[] {
@@ -197,23 +178,23 @@ export class Exchange {
   }
 
   #switch(headers: IncomingHttpHeaders, backend: Duplex): void {
-    const { upgrade } = this.#parts;
+    const { upgrade } = this.#parts.downstream;
     if (upgrade === undefined) {
       backend.destroy();
       return this.#fail("BadResponse");
     }
     this.#started = true;
-    this.#parts.response.statusCode = 101;
+    this.#switched = true;
     clearTimeout(this.#requestTimer);
     clearTimeout(this.#tryTimer);
     clearTimeout(this.#idleTimer);
-    tunnel(upgrade, backend, this.#answerHeaders(headers), this.#rule.policy.idleTimeoutMs, () => this.#finish());
+    const client = upgrade.accept(this.#answerHeaders(headers));
+    tunnel(client, backend, this.#rule.policy.idleTimeoutMs, () => this.#finish());
   }
 
-  #attemptFailed(target: ClusterRef, failure: AttemptFailure, reused: boolean): void {
+  #attemptFailed(target: ClusterRef, failure: AttemptFailure): void {
     if (this.#done) return;
-    const staleConnection =
-      reused && failure.reason === "Reset" && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
+    const staleConnection = failure.stale && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
     const { connectFailureOnly } = this.#rule.policy.retry;
     const eligible =
       failure.unsent ||
@@ -246,13 +227,22 @@ export class Exchange {
 
   #fail(reason: ReasonWord): void {
     if (this.#done) return;
-    this.#context.observe.failure(this.#parts.response, reason);
-    sendFailure(this.#parts.response, { reason }, this.#context.options.showReason, (own) => this.#answerHeaders(own));
+    const { downstream, request } = this.#parts;
+    this.#context.observe.failure(downstream, reason);
+    sendFailure(
+      downstream,
+      { reason },
+      {
+        showReason: this.#context.options.showReason,
+        grpc: isGrpc(request),
+        decorate: (own) => this.#answerHeaders(own),
+      },
+    );
     this.#finish();
   }
 
   #clientGone(): void {
-    if (this.#done) return;
+    if (this.#done || this.#switched) return;
     // Over before the attempt ends: nobody is there for a retry, and nothing has failed.
     this.#finish();
     this.#attempt?.abandon("Reset");
@@ -266,14 +256,7 @@ export class Exchange {
     clearTimeout(this.#idleTimer);
     if (this.#holdsRetry) this.#cluster?.endRetry();
     this.#cluster?.leave();
-    this.#linger();
-  }
-
-  /** An answer may come before the request's body has: the rest is read and dropped, else the connection would hang. */
-  #linger(): void {
-    const { incoming } = this.#parts;
-    if (this.#body === undefined || incoming.complete || incoming.destroyed) return;
-    const cut = setTimeout(() => incoming.socket.destroy(), LINGER_MS);
-    void this.#body.discard().finally(() => clearTimeout(cut));
+    // An answer may come before the request's body has.
+    if (this.#body !== undefined) this.#parts.downstream.dropBody(this.#body.discard());
   }
 }

@@ -1,6 +1,6 @@
-import type { ServerResponse } from "node:http";
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
+import type { Downstream } from "./downstream/downstream.ts";
 import type { Attempt } from "./upstream/attempt.ts";
 import type { TrustedProxies } from "./downstream/client-origin.ts";
 import type { RequestPolicy } from "./downstream/request-policy.ts";
@@ -14,12 +14,12 @@ export interface GatewayOptions extends RequestPolicy {
 
 /** What the gateway tells of its work. Called on the request path, so it must be cheap. */
 export interface GatewayObserver {
-  failure(response: ServerResponse, reason: ReasonWord): void;
+  failure(downstream: Downstream, reason: ReasonWord): void;
   retry(): void;
   /** A defect of ours in the decision of one request, which is answered 500. */
   defect(error: unknown): void;
   /** An answer has gone out whole or its connection is gone. */
-  answered(response: ServerResponse, startedMs: number): void;
+  answered(downstream: Downstream, startedMs: number): void;
 }
 
 /** What every request needs and none owns. */

@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Mirror } from "../routing/rule.ts";
-import { Attempt, type AnswerSink } from "./upstream/attempt.ts";
+import type { AnswerSink, Attempt } from "./upstream/attempt.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { backendHeaders } from "./headers.ts";
@@ -39,10 +39,10 @@ export function sendMirrors(
 ): void {
   if (mirrors.length === 0 || makersOf(parts).includes(nameOn(parts, context))) return;
   const chosen = mirrors.filter(({ share }) => share > 0 && context.random() < share);
-  if (chosen.length === 0 || parts.upgrade !== undefined) return;
+  if (chosen.length === 0 || parts.downstream.upgrade !== undefined) return;
   if (body === undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, null);
   else
-    parts.incoming.once("end", () =>
+    parts.downstream.body.once("end", () =>
       setImmediate(() => {
         const whole = body.whole;
         if (whole !== undefined) for (const mirror of chosen) sendCopy(context, parts, mirror, whole);
@@ -55,26 +55,27 @@ function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirro
   const { request, facts, entry } = parts;
   const cluster = context.clusters.get(backend);
   const endpoints = context.table.endpoints.get(backend.endpoints);
-  const pool = cluster.pick(endpoints, NOBODY, entry.rule.policy.connectTimeoutMs);
-  if (pool === undefined || !cluster.beginMirror()) return;
-  const lease = pool.lease();
-  const attempt = new Attempt(IGNORE, (reusable) => {
-    clearTimeout(timer);
-    cluster.endMirror();
-    context.mirrors.delete(attempt);
-    pool.release(lease, reusable);
-  });
-  context.mirrors.add(attempt);
-  const timer = setTimeout(() => attempt.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
+  const host = cluster.pick(endpoints, NOBODY);
+  if (host === undefined || !cluster.beginMirror()) return;
   // Before rewrites and header changes, as the order of work has it.
   const makers = [...makersOf(parts), nameOn(parts, context)].join(",");
   const marked = { set: [[MIRRORED_BY, makers] as const], add: [], remove: [] };
   const headers = backendHeaders(request, facts, request.authority, [marked]);
-  attempt.send(lease, {
+  const call = {
     method: request.method,
     path: `${request.path}${request.search}`,
     headers,
     body,
+    trailers: () => [],
     upgrade: undefined,
+  };
+  const copy: { over: boolean; attempt?: Attempt } = { over: false };
+  const timer = setTimeout(() => copy.attempt?.abandon("BackendTimeout"), MIRROR_TIMEOUT_MS);
+  copy.attempt = host.pool.send(call, IGNORE, entry.rule.policy.connectTimeoutMs, () => {
+    copy.over = true;
+    clearTimeout(timer);
+    cluster.endMirror();
+    if (copy.attempt !== undefined) context.mirrors.delete(copy.attempt);
   });
+  if (!copy.over) context.mirrors.add(copy.attempt);
 }

@@ -1,7 +1,4 @@
 import { randomUUID } from "node:crypto";
-import type { IncomingMessage, ServerResponse } from "node:http";
-import type { Duplex } from "node:stream";
-import type { TLSSocket } from "node:tls";
 import { type Decision, decide } from "../routing/decide.ts";
 import type { MatchEntry } from "../routing/precedence.ts";
 import { PatternLimit } from "../routing/pattern-budget.ts";
@@ -9,36 +6,25 @@ import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
-import { originOf } from "./downstream/client-origin.ts";
 import { corsHeaders, preflightHeaders } from "./cors.ts";
+import { originOf } from "./downstream/client-origin.ts";
+import type { Downstream } from "./downstream/downstream.ts";
+import { admit } from "./downstream/request-policy.ts";
 import { Exchange } from "./exchange.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext, GatewayOptions } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
+import { isGrpc } from "./grpc-status.ts";
 import { type ForwardingFacts, clientHeaders } from "./headers.ts";
-import { admit } from "./downstream/request-policy.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 
-export interface Arrival {
-  readonly incoming: IncomingMessage;
-  readonly response: ServerResponse;
-  readonly socket: string;
-  readonly scheme: "http" | "https";
-  /** The client sends its body only when it is asked to (`Expect: 100-continue`). */
-  readonly waits: boolean;
-  /** Whether the client wants to ask more on its connection. */
-  readonly keepAlive: boolean;
-  readonly upgrade?: { readonly socket: Duplex; readonly head: Buffer };
-}
-
 function factsOf(
-  { incoming, scheme }: Arrival,
+  { peer, via: { scheme } }: Downstream,
   request: GatewayRequest,
   { trustedProxies }: GatewayOptions,
 ): ForwardingFacts {
   const given = request.header("x-request-id") ?? "";
-  const peer = incoming.socket.remoteAddress ?? "";
   const { authority } = request;
   return {
     ...originOf({ peer, scheme, authority, header: (name) => request.header(name) }, trustedProxies),
@@ -46,34 +32,25 @@ function factsOf(
   };
 }
 
-const serverName = ({ incoming }: Arrival): string => {
-  const name = (incoming.socket as Partial<TLSSocket>).servername;
-  return typeof name === "string" ? name.toLowerCase() : "";
-};
-
-/** Asks for the body of a client that waits to be asked. */
-function wantBody({ response, waits, keepAlive }: Arrival): void {
-  if (!waits) return;
-  response.shouldKeepAlive = keepAlive;
-  response.writeContinue();
-}
-
 type Fail = (failure: Failure, decorate?: Decorate) => void;
 
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
-export function serve(context: GatewayContext, arrival: Arrival): void {
-  const { response, incoming } = arrival;
+export function serve(context: GatewayContext, downstream: Downstream): void {
   const started = performance.now();
-  response.on("close", () => context.observe.answered(response, started));
-  // Whether the body of a client that was not asked comes after all cannot be told from its next request.
-  if (arrival.waits) response.shouldKeepAlive = false;
+  downstream.onGone(() => context.observe.answered(downstream, started));
+  let request: GatewayRequest | undefined;
   const fail: Fail = (failure, decorate) => {
-    context.observe.failure(response, failure.reason);
-    sendFailure(response, failure, context.options.showReason, decorate);
-    incoming.resume();
+    context.observe.failure(downstream, failure.reason);
+    const grpc = request !== undefined && isGrpc(request);
+    const { showReason } = context.options;
+    sendFailure(downstream, failure, { showReason, grpc, ...(decorate === undefined ? {} : { decorate }) });
+    downstream.dropBody();
   };
   try {
-    handle(context, arrival, fail);
+    const admission = admit(downstream.head, downstream.via.scheme, context.options);
+    if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
+    ({ request } = admission);
+    route(context, downstream, request, fail);
   } catch (error) {
     if (error instanceof PatternLimit) return fail({ reason: "PatternLimit" });
     // One request that we cannot serve must not end all others.
@@ -82,19 +59,17 @@ export function serve(context: GatewayContext, arrival: Arrival): void {
   }
 }
 
-function handle(context: GatewayContext, arrival: Arrival, fail: Fail): void {
-  const admission = admit(arrival.incoming, arrival.scheme, context.options);
-  if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
-  const { request } = admission;
-  const decision = decide(context.table, arrival.socket, serverName(arrival), request.host, request);
+function route(context: GatewayContext, downstream: Downstream, request: GatewayRequest, fail: Fail): void {
+  const { via, serverName } = downstream;
+  const decision = decide(context.table, via.socket, serverName, request.host, request);
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
-  respond(context, arrival, request, decision, fail);
+  respond(context, downstream, request, decision, fail);
 }
 
 function respond(
   context: GatewayContext,
-  arrival: Arrival,
+  downstream: Downstream,
   request: GatewayRequest,
   { entry, listener: { port } }: Extract<Decision, { kind: "route" }>,
   fail: Fail,
@@ -102,7 +77,7 @@ function respond(
   const { rule } = entry;
   const { cors } = rule.filters;
   if (cors !== undefined && isPreflight(request))
-    return answer(arrival.response, 204, preflightHeaders(cors, request).flat(), "");
+    return answer(downstream, 204, preflightHeaders(cors, request).flat(), "");
   const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(request, rule, own));
   const limit = rule.policy.maxRequestBody;
   if (limit > 0 && Number(request.header("content-length") ?? 0) > limit) return failed("BodyTooLarge");
@@ -111,19 +86,21 @@ function respond(
     case "fail":
       return failed(action.reason);
     case "respond":
-      return afterBody(arrival, rule, failed, () => direct(arrival, request, rule, action));
+      return afterBody(downstream, request, rule, failed, () => direct(downstream, request, rule, action));
     case "redirect": {
-      const { scheme } = arrival;
+      const { scheme } = downstream.via;
       const { host, path, search: query, patterns } = request;
       const from = { scheme, host, path, query, listenerPort: port, patterns };
       const location = redirectLocation(from, action.redirect, entry.match.path);
       if (location === undefined) return failed("InvalidRule");
       const headers = localHeaders(request, rule, { location });
-      return afterBody(arrival, rule, failed, () => answer(arrival.response, action.redirect.statusCode, headers, ""));
+      return afterBody(downstream, request, rule, failed, () =>
+        answer(downstream, action.redirect.statusCode, headers, ""),
+      );
     }
     case "forward":
-      wantBody(arrival);
-      return new Exchange(context, forwarding(arrival, request, entry, context.options)).start();
+      downstream.askForBody();
+      return new Exchange(context, forwarding(downstream, request, entry, context.options)).start();
     default:
       return action satisfies never;
   }
@@ -131,20 +108,24 @@ function respond(
 
 /** An answer that needs no body waits for it only where a limit says how long it may be, and its length was not said. */
 function afterBody(
-  arrival: Arrival,
+  downstream: Downstream,
+  request: GatewayRequest,
   { policy: { maxRequestBody, idleTimeoutMs } }: RouteRule,
   failed: (reason: ReasonWord) => void,
   then: () => void,
 ): void {
-  const { incoming, response } = arrival;
-  if (maxRequestBody === 0 || incoming.headers["transfer-encoding"] === undefined) return then();
-  wantBody(arrival);
+  if (maxRequestBody === 0 || !downstream.hasBody || request.headers.has("content-length")) {
+    then();
+    return downstream.dropBody();
+  }
+  downstream.askForBody();
+  const { body } = downstream;
   let size = 0;
   const over = (reason?: ReasonWord): void => {
     clearTimeout(idle);
-    incoming.off("data", count).off("end", ended).off("close", stop);
+    body.off("data", count).off("end", ended).off("close", stop);
     if (reason === undefined) return then();
-    response.setHeader("connection", "close");
+    downstream.takeNoMore();
     failed(reason);
   };
   const ended = (): void => over();
@@ -155,14 +136,16 @@ function afterBody(
     idle?.refresh();
     if (size > maxRequestBody) over("BodyTooLarge");
   };
-  incoming.on("data", count).on("end", ended).on("close", stop);
+  body.on("data", count).on("end", ended).on("close", stop);
 }
 
-function forwarding(arrival: Arrival, request: GatewayRequest, entry: MatchEntry, options: GatewayOptions): Forwarding {
-  const { incoming, response, upgrade } = arrival;
-  const base = { incoming, response, request, entry, facts: factsOf(arrival, request, options) };
-  const protocol = request.header("upgrade");
-  return upgrade === undefined || protocol === undefined ? base : { ...base, upgrade: { ...upgrade, protocol } };
+function forwarding(
+  downstream: Downstream,
+  request: GatewayRequest,
+  entry: MatchEntry,
+  options: GatewayOptions,
+): Forwarding {
+  return { downstream, request, entry, facts: factsOf(downstream, request, options) };
 }
 
 /** Header changes and CORS of a rule hold for every answer to a request that it takes, the gateway's own included. */
@@ -179,19 +162,18 @@ function localHeaders(
 }
 
 function direct(
-  { response }: Arrival,
+  downstream: Downstream,
   request: GatewayRequest,
   rule: RouteRule,
   action: Extract<RouteRule["action"], { kind: "respond" }>,
 ): void {
   const type = action.contentType === "" ? {} : { "content-type": action.contentType };
-  answer(response, action.statusCode, localHeaders(request, rule, type), action.body);
+  answer(downstream, action.statusCode, localHeaders(request, rule, type), action.body);
 }
 
 /** @param headers  Names and values by turns. */
-function answer(response: ServerResponse, status: number, headers: readonly string[], body: string): void {
+function answer(downstream: Downstream, status: number, headers: readonly string[], body: string): void {
   const bodyless = status === 204 || status === 304;
   const length = bodyless ? [] : ["content-length", String(Buffer.byteLength(body))];
-  response.writeHead(status, [...headers, ...length]);
-  response.end(bodyless ? undefined : body);
+  downstream.answer(status, [...headers, ...length], bodyless ? "" : body);
 }

@@ -1,5 +1,6 @@
 import type { RefError } from "../api/condition.ts";
 import type { Key } from "../api/keys.ts";
+import type { BackendTls } from "./backend-tls.ts";
 import type { EndpointsKey } from "./endpoints.ts";
 import type { Regex } from "./regex.ts";
 
@@ -91,14 +92,17 @@ export interface Filters {
 }
 
 export type Algorithm = "RoundRobin" | "LeastRequest" | "Random";
-export type BackendProtocol = "HTTP/1.1" | "h2c" | "ws" | "wss" | "https";
+/** The version of HTTP that a backend speaks. */
+export type BackendHttp = "1.1" | "2";
 
 /** A backend that exists. `state` names what is shared: routes with equal policies share connections, budgets and rings. */
 export interface ClusterRef {
   readonly kind: "cluster";
   readonly endpoints: EndpointsKey;
   readonly state: string;
-  readonly protocol: BackendProtocol;
+  readonly http: BackendHttp;
+  /** Absent: cleartext. */
+  readonly tls?: BackendTls;
   readonly algorithm: Algorithm;
 }
 export interface InvalidRef {

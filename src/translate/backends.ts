@@ -2,8 +2,9 @@ import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import type { RefReason } from "../api/condition.ts";
 import { keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
+import type { BackendTls } from "../routing/backend-tls.ts";
 import { endpointsKey } from "../routing/endpoints.ts";
-import type { Algorithm, BackendProtocol, ClusterRef, InvalidRef } from "../routing/rule.ts";
+import type { Algorithm, BackendHttp, ClusterRef, InvalidRef } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { grantMessage, isPermitted } from "./grants.ts";
 import type { Problems } from "./problems.ts";
@@ -24,28 +25,26 @@ export interface BackendContext {
   readonly algorithm: Algorithm;
   /** What names the shared state besides the Service port, empty for plain defaults. */
   readonly policyHash: string;
-  readonly defaultProtocol: "HTTP/1.1" | "h2c";
+  /** What backends speak that do not say it themselves. */
+  readonly defaultHttp: BackendHttp;
   /** The clusters of this route so far: rules that send to the same one share it. */
   readonly clusters: Map<string, ClusterRef>;
 }
 
-const SERVED_PROTOCOLS: readonly BackendProtocol[] = ["HTTP/1.1", "ws"];
-
-function protocolOf(appProtocol: string | undefined, fallback: "HTTP/1.1" | "h2c"): BackendProtocol {
+/** @source Kubernetes' standard application protocols (KEP-3726); `grpc` and `https` as peers read them. */
+function spokenBy(appProtocol: string | undefined, otherwise: BackendHttp): { http: BackendHttp; secure: boolean } {
   switch (appProtocol) {
     case undefined:
-      return fallback;
+      return { http: otherwise, secure: false };
     case "kubernetes.io/h2c":
     case "grpc":
-      return "h2c";
-    case "kubernetes.io/ws":
-      return "ws";
+      return { http: "2", secure: false };
     case "kubernetes.io/wss":
-      return "wss";
+      return { http: "1.1", secure: true };
     case "https":
-      return "https";
+      return { http: otherwise, secure: true };
     default:
-      return "HTTP/1.1";
+      return { http: "1.1", secure: false };
   }
 }
 
@@ -84,17 +83,20 @@ function resolvePort(
   const transport = found.protocol ?? "TCP";
   if (transport !== "TCP")
     return invalid("UnsupportedProtocol", `port ${found.port} of Service ${name} is ${transport}, not TCP`);
-  const protocol = protocolOf(found.appProtocol, context.defaultProtocol);
-  if (!SERVED_PROTOCOLS.includes(protocol))
-    return invalid("UnsupportedProtocol", `backends that speak ${protocol} are not served yet`);
+  const { http, secure } = spokenBy(found.appProtocol, context.defaultHttp);
   const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
-  const state = context.policyHash === "" ? endpoints : `${endpoints}#${context.policyHash}`;
-  return shared(context.clusters, { kind: "cluster", endpoints, state, protocol, algorithm: context.algorithm });
+  const own = [http === "2" ? "h2" : "", secure ? "tls" : "", context.policyHash].filter((part) => part !== "");
+  const state = own.length === 0 ? endpoints : `${endpoints}#${own.join(";")}`;
+  const { algorithm, clusters } = context;
+  const known = clusters.get(state);
+  if (known !== undefined) return known;
+  const tls = secure ? { tls: verifiedBySystem(metadata) } : {};
+  const cluster: ClusterRef = { kind: "cluster", endpoints, state, http, algorithm, ...tls };
+  clusters.set(state, cluster);
+  return cluster;
 }
 
-function shared(clusters: Map<string, ClusterRef>, cluster: ClusterRef): ClusterRef {
-  const id = `${cluster.protocol} ${cluster.state}`;
-  const known = clusters.get(id);
-  if (known === undefined) clusters.set(id, cluster);
-  return known ?? cluster;
+/** Without a policy that says otherwise a backend shows a certificate for its name in the cluster, from somebody whom the system trusts. */
+function verifiedBySystem({ name, namespace }: KubeObject<"Service">["metadata"]): BackendTls {
+  return { hostname: `${name}.${namespace}.svc`, names: [], authorities: undefined };
 }

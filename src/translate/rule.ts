@@ -93,7 +93,7 @@ function build(
     problems,
     algorithm: algorithmOf(spec),
     policyHash: policyHashOf(spec),
-    defaultProtocol: isGrpcOnly(spec) ? "h2c" : "HTTP/1.1",
+    defaultHttp: isGrpcOnly(spec) ? "2" : "1.1",
   };
   const { filters, answer } = translateFilters(effective.filters, context);
   const backends = backendsOf(spec, field, context);

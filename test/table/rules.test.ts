@@ -135,7 +135,7 @@ describe("backends", () => {
     const action = rules[0]?.action;
     const target = action?.kind === "forward" ? action.backends[0]?.target : undefined;
     return target?.kind === "cluster"
-      ? `${target.protocol} ${target.endpoints} ${target.state}`
+      ? `HTTP/${target.http}${target.tls === undefined ? "" : " TLS"} ${target.endpoints} ${target.state}`
       : `${brief(status, "ResolvedRefs")} ${message(status, "ResolvedRefs")}`;
   };
   const at = (reason: string, text: string): string => `False/${reason} rules[0].backendRefs[0]: ${text}`;
@@ -156,11 +156,11 @@ describe("backends", () => {
       "{name: web, port: 80, group: x.test, kind: Service}",
       at("InvalidKind", "x.test/Service is not a supported backend; use a Service"),
     ],
-    ["{name: speaking, port: 1}", at("UnsupportedProtocol", "backends that speak h2c are not served yet")],
-    ["{name: speaking, port: 2}", at("UnsupportedProtocol", "backends that speak h2c are not served yet")],
-    ["{name: speaking, port: 3}", "ws default/speaking:3 default/speaking:3"],
-    ["{name: speaking, port: 4}", at("UnsupportedProtocol", "backends that speak wss are not served yet")],
-    ["{name: speaking, port: 5}", at("UnsupportedProtocol", "backends that speak https are not served yet")],
+    ["{name: speaking, port: 1}", "HTTP/2 default/speaking:1 default/speaking:1#h2"],
+    ["{name: speaking, port: 2}", "HTTP/2 default/speaking:2 default/speaking:2#h2"],
+    ["{name: speaking, port: 3}", "HTTP/1.1 default/speaking:3 default/speaking:3"],
+    ["{name: speaking, port: 4}", "HTTP/1.1 TLS default/speaking:4 default/speaking:4#tls"],
+    ["{name: speaking, port: 5}", "HTTP/1.1 TLS default/speaking:5 default/speaking:5#tls"],
     ["{name: speaking, port: 6}", "HTTP/1.1 default/speaking:6 default/speaking:6"],
     ["{name: speaking, port: 7}", "HTTP/1.1 default/speaking:7 default/speaking:7"],
     ["{name: speaking, port: 8}", "HTTP/1.1 default/speaking:8 default/speaking:8"],
@@ -168,8 +168,8 @@ describe("backends", () => {
 
   test("of a rule with gRPC matches alone speak HTTP/2 unless they say otherwise", () => {
     const grpc = "{grpc: {service: a.B}}";
-    const h2c = at("UnsupportedProtocol", "backends that speak h2c are not served yet");
-    expect(resolved("{name: speaking, port: 8}", `matches: [${grpc}], `)).toBe(h2c);
+    expect(resolved("{name: speaking, port: 8}", `matches: [${grpc}], `)).toContain("HTTP/2 default");
+    expect(resolved("{name: speaking, port: 5}", `matches: [${grpc}], `)).toContain("HTTP/2 TLS");
     expect(resolved("{name: speaking, port: 8}", `matches: [${grpc}, {path: {value: /}}], `)).toContain("HTTP/1.1");
     expect(resolved("{name: speaking, port: 6}", `matches: [${grpc}], `)).toContain("HTTP/1.1");
   });

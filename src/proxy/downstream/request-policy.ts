@@ -1,8 +1,8 @@
-import type { IncomingMessage } from "node:http";
 import { hostOf } from "../../routing/hostname.ts";
 import { normalisePath } from "../../routing/request-path.ts";
 import type { ReasonWord } from "../../routing/rule.ts";
 import { GatewayRequest } from "../gateway-request.ts";
+import type { RequestHead } from "./downstream.ts";
 import { type RequestTarget, targetOf } from "./request-target.ts";
 
 /** What becomes of a header whose name has an underscore, which many backends take for a hyphen. */
@@ -20,6 +20,7 @@ export type Admission =
 const METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "QUERY"]);
 const NOT_FOR_GATEWAYS = new Set(["TRACE", "CONNECT"]);
 const MAX_HEADERS = 100;
+const MAX_HEADER_BYTES = 16 * 1024;
 
 /** Of these a backend may believe the first or the last. */
 const ONCE = ["host", "authorization", "proxy-authorization", "content-type", "content-length"];
@@ -42,6 +43,7 @@ type Problem = readonly [status: number, problem: string];
 /** Headers as they came, names lower-case, repeated values apart. Map, because names are user input. */
 function collectHeaders(raw: readonly string[], underscores: Underscores): Headers | Problem {
   if (raw.length > 2 * MAX_HEADERS) return [431, `more than ${MAX_HEADERS} headers`];
+  if (raw.reduce((size, text) => size + text.length, 0) > MAX_HEADER_BYTES) return [431, "more than 16 KiB of headers"];
   const headers: Headers = new Map();
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
@@ -80,6 +82,14 @@ function headerProblem(headers: Headers, version: string): Problem | undefined {
   return undefined;
 }
 
+/** @returns undefined when the two places that may say it differ (D42). */
+function authorityOf({ authority }: RequestHead, headers: Headers): string | undefined {
+  const host = headers.get("host")?.[0];
+  if (authority === undefined) return host ?? "";
+  headers.set("host", [authority]);
+  return host === undefined || host.toLowerCase() === authority.toLowerCase() ? authority : undefined;
+}
+
 const isProblem = (found: Headers | Problem | undefined): found is Problem => Array.isArray(found);
 
 /**
@@ -87,20 +97,21 @@ const isProblem = (found: Headers | Problem | undefined): found is Problem => Ar
  *
  * @source docs/requests.md, row by row.
  */
-export function admit(incoming: IncomingMessage, scheme: "http" | "https", policy: RequestPolicy): Admission {
+export function admit(head: RequestHead, scheme: "http" | "https", policy: RequestPolicy): Admission {
   const refuse = ([status, problem]: Problem): Admission => {
     const reason = status === 501 ? "NotImplemented" : "BadRequest";
     return { ok: false, status, reason, problem };
   };
-  const { method = "", url = "", rawHeaders, httpVersion } = incoming;
-  const headers = collectHeaders(rawHeaders, policy.underscores);
+  const { method, target: raw, version } = head;
+  const headers = collectHeaders(head.headers, policy.underscores);
   if (isProblem(headers)) return refuse(headers);
-  const problem = methodProblem(method) ?? headerProblem(headers, httpVersion);
+  const problem = methodProblem(method) ?? headerProblem(headers, version);
   if (problem !== undefined) return refuse(problem);
-  const authority = headers.get("host")?.[0] ?? "";
+  const authority = authorityOf(head, headers);
+  if (authority === undefined) return refuse([400, ":authority and Host name different hosts"]);
   const host = hostOf(authority);
   if (host === undefined) return refuse([400, "exactly one valid Host is required"]);
-  const target = targetOf(url, scheme, authority);
+  const target = targetOf(raw, scheme, authority);
   if (!target.ok) return refuse([400, target.problem]);
   const path = normalisePath(target.path);
   if (!path.ok) return refuse([400, `the path has ${path.problem}`]);

@@ -1,22 +1,22 @@
 import { type Endpoint, type EndpointSet, authorityOf } from "../../routing/endpoints.ts";
-import type { Algorithm, RetryPolicy } from "../../routing/rule.ts";
-import { EndpointPool } from "./endpoint-pool.ts";
+import type { ClusterRef, RetryPolicy } from "../../routing/rule.ts";
+import { Host } from "./host.ts";
 
 /** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
 const MOST_MIRRORS = 100;
 
 /** What is shared by all requests to one backend with equal policies: connections, counts and the retry budget. */
 export class Cluster {
-  readonly #pools = new Map<string, EndpointPool>();
-  readonly #algorithm: Algorithm;
+  readonly #hosts = new Map<string, Host>();
+  readonly #ref: ClusterRef;
   readonly #random: () => number;
   #next = 0;
   #active = 0;
   #retrying = 0;
   #mirroring = 0;
 
-  constructor(algorithm: Algorithm, random: () => number) {
-    this.#algorithm = algorithm;
+  constructor(ref: ClusterRef, random: () => number) {
+    this.#ref = ref;
     this.#random = random;
   }
 
@@ -61,60 +61,60 @@ export class Cluster {
    * @param tried  Endpoints that have failed this request; used again only when there is no other.
    * @returns      undefined when there is no usable endpoint at all.
    */
-  pick(set: EndpointSet | undefined, tried: ReadonlySet<string>, connectTimeoutMs: number): EndpointPool | undefined {
+  pick(set: EndpointSet | undefined, tried: ReadonlySet<string>): Host | undefined {
     if (set === undefined || set.usable.length === 0) return undefined;
     const fresh = tried.size === 0 ? set.usable : set.usable.filter((endpoint) => !tried.has(authorityOf(endpoint)));
     const candidates = this.#withoutAvoided(fresh.length === 0 ? set.usable : fresh);
-    const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates, connectTimeoutMs);
-    return endpoint === undefined ? undefined : this.#pool(endpoint, connectTimeoutMs);
+    const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates);
+    return endpoint === undefined ? undefined : this.#host(endpoint);
   }
 
   /** Forgets endpoints that are gone: their requests in flight end, nothing new is sent. */
   keepOnly(set: EndpointSet | undefined): void {
     const present = new Set((set?.usable ?? []).map(authorityOf));
-    for (const [id, pool] of this.#pools) {
+    for (const [id, host] of this.#hosts) {
       if (present.has(id)) continue;
-      pool.close();
-      this.#pools.delete(id);
+      host.pool.close();
+      this.#hosts.delete(id);
     }
   }
 
   #withoutAvoided(candidates: readonly Endpoint[]): readonly Endpoint[] {
     const now = performance.now();
-    const good = candidates.filter((endpoint) => this.#pools.get(authorityOf(endpoint))?.isAvoided(now) !== true);
+    const good = candidates.filter((endpoint) => this.#hosts.get(authorityOf(endpoint))?.isAvoided(now) !== true);
     return good.length === 0 ? candidates : good;
   }
 
-  #choose(candidates: readonly Endpoint[], connectTimeoutMs: number): Endpoint | undefined {
-    switch (this.#algorithm) {
+  #choose(candidates: readonly Endpoint[]): Endpoint | undefined {
+    switch (this.#ref.algorithm) {
       case "RoundRobin":
         return candidates[this.#next++ % candidates.length];
       case "Random":
         return candidates[this.#randomIndex(candidates.length)];
       case "LeastRequest":
-        return this.#leastOfTwo(candidates, connectTimeoutMs);
+        return this.#leastOfTwo(candidates);
       default:
-        return this.#algorithm satisfies never;
+        return this.#ref.algorithm satisfies never;
     }
   }
 
   /** Power of two choices, as Envoy's LEAST_REQUEST does it. */
-  #leastOfTwo(candidates: readonly Endpoint[], connectTimeoutMs: number): Endpoint | undefined {
+  #leastOfTwo(candidates: readonly Endpoint[]): Endpoint | undefined {
     const first = this.#randomIndex(candidates.length);
     const second = (first + 1 + this.#randomIndex(candidates.length - 1)) % candidates.length;
     const [a, b] = [candidates[first], candidates[second]];
     if (a === undefined || b === undefined) return a ?? b;
-    return this.#pool(a, connectTimeoutMs).active <= this.#pool(b, connectTimeoutMs).active ? a : b;
+    return this.#host(a).active <= this.#host(b).active ? a : b;
   }
 
   #randomIndex(length: number): number {
     return Math.floor(this.#random() * length);
   }
 
-  #pool(endpoint: Endpoint, connectTimeoutMs: number): EndpointPool {
+  #host(endpoint: Endpoint): Host {
     const id = authorityOf(endpoint);
-    let pool = this.#pools.get(id);
-    if (pool === undefined) this.#pools.set(id, (pool = new EndpointPool(endpoint, connectTimeoutMs)));
-    return pool;
+    let host = this.#hosts.get(id);
+    if (host === undefined) this.#hosts.set(id, (host = new Host(endpoint, this.#ref)));
+    return host;
   }
 }

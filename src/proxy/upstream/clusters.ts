@@ -28,12 +28,13 @@ export class Clusters {
     return [...this.#byEndpoints.values()].reduce((sum, states) => sum + states.size, 0);
   }
 
-  get({ state, endpoints, algorithm }: ClusterRef): Cluster {
+  get(ref: ClusterRef): Cluster {
+    const { state, endpoints } = ref;
     const now = this.#now();
     let known = this.#byEndpoints.get(endpoints)?.get(state);
     if (known === undefined) {
       this.#sweep(now);
-      known = { cluster: new Cluster(algorithm, this.#random), usedAt: now };
+      known = { cluster: new Cluster(ref, this.#random), usedAt: now };
       const states = this.#byEndpoints.get(endpoints);
       if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
       else states.set(state, known);

@@ -1,0 +1,143 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Duplex, Readable } from "node:stream";
+import type { TLSSocket } from "node:tls";
+import type { Downstream, RequestHead, Upgrade, Via } from "./downstream.ts";
+
+const NOTHING = Buffer.alloc(0);
+/** How long the rest of a body that nobody wants is still read before its connection is cut. */
+const LINGER_MS = 5000;
+
+/** A connection that Node has let go of, and what came on it after the request. */
+interface Unbound {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+}
+
+/** SNI as Node tells it: `false` where the client named nothing. */
+export function serverNameOf(socket: object): string {
+  const { servername } = socket as Partial<TLSSocket>;
+  return typeof servername === "string" ? servername.toLowerCase() : "";
+}
+
+/** HTTP/1.1 and 1.0: one request after the other on a connection. */
+export class Http1Downstream implements Downstream {
+  readonly via: Via;
+  readonly head: RequestHead;
+  /** Dropped: no backend of HTTP/1.1 could rely on them, and none other asks for them. */
+  readonly trailers: readonly string[] = [];
+  readonly #incoming: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #waits: boolean;
+  /** Whether the client wants to ask more on its connection. */
+  readonly #keepAlive: boolean;
+  readonly #upgrade: Unbound | undefined;
+  #switched = false;
+
+  /**
+   * @param waits  The client sends its body only when it is asked to.
+   */
+  constructor(via: Via, incoming: IncomingMessage, response: ServerResponse, waits: boolean, upgrade?: Unbound) {
+    this.via = via;
+    this.#incoming = incoming;
+    this.#response = response;
+    this.#waits = waits;
+    this.#keepAlive = response.shouldKeepAlive;
+    this.#upgrade = upgrade;
+    const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
+    this.head = { version, method, target: url, authority: undefined, headers };
+    // Whether the body of a client that was not asked comes after all cannot be told from its next request.
+    if (waits) response.shouldKeepAlive = false;
+  }
+
+  get peer(): string {
+    return this.#incoming.socket.remoteAddress ?? "";
+  }
+  get serverName(): string {
+    return serverNameOf(this.#incoming.socket);
+  }
+  get body(): Readable {
+    return this.#incoming;
+  }
+  get hasBody(): boolean {
+    const { headers } = this.#incoming;
+    return (
+      this.#upgrade === undefined &&
+      (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0)
+    );
+  }
+  get complete(): boolean {
+    return this.#incoming.complete;
+  }
+  get status(): number {
+    if (this.#switched) return 101;
+    return this.#response.headersSent ? this.#response.statusCode : 0;
+  }
+  get upgrade(): Upgrade | undefined {
+    if (this.#upgrade === undefined) return undefined;
+    return { protocol: this.#incoming.headers.upgrade ?? "", accept: (headers) => this.#switch(headers) };
+  }
+
+  askForBody(): void {
+    if (!this.#waits) return;
+    this.#response.shouldKeepAlive = this.#keepAlive;
+    this.#response.writeContinue();
+  }
+
+  takeNoMore(): void {
+    if (!this.#response.headersSent) this.#response.shouldKeepAlive = false;
+  }
+
+  begin(status: number, headers: readonly string[]): void {
+    this.#response.writeHead(status, [...headers]);
+    // Sends the headers now and as Latin-1; flushHeaders would encode them as UTF-8.
+    if (this.head.method !== "HEAD") this.#response.write(NOTHING);
+  }
+
+  write(chunk: Buffer): boolean {
+    return this.#response.write(chunk);
+  }
+
+  end(): void {
+    this.#response.end();
+  }
+
+  answer(status: number, headers: readonly string[], body: string): void {
+    this.#response.writeHead(status, [...headers]);
+    this.#response.end(body);
+  }
+
+  cut(): void {
+    this.#response.destroy();
+  }
+
+  dropBody(reading?: Promise<void>): void {
+    const { socket, complete, destroyed } = this.#incoming;
+    if (complete || destroyed) return;
+    const cut = setTimeout(() => socket.destroy(), LINGER_MS);
+    this.#incoming.once("close", () => clearTimeout(cut));
+    if (reading === undefined) this.#incoming.resume().once("end", () => clearTimeout(cut));
+    else void reading.finally(() => clearTimeout(cut));
+  }
+
+  onGone(listener: () => void): void {
+    this.#response.on("close", listener);
+    this.#upgrade?.socket.once("end", () => {
+      if (!this.#switched) listener();
+    });
+  }
+
+  onDrain(listener: () => void): void {
+    this.#response.on("drain", listener);
+  }
+
+  #switch(headers: readonly string[]): Duplex {
+    const { socket, head }: Unbound = this.#upgrade ?? { socket: this.#incoming.socket, head: NOTHING };
+    const protocol = this.#incoming.headers.upgrade ?? "";
+    const lines = ["HTTP/1.1 101 Switching Protocols", "connection: upgrade", `upgrade: ${protocol}`];
+    for (let i = 0; i + 1 < headers.length; i += 2) lines.push(`${headers[i] ?? ""}: ${headers[i + 1] ?? ""}`);
+    this.#switched = true;
+    socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
+    if (head.length > 0) socket.unshift(head);
+    return socket;
+  }
+}

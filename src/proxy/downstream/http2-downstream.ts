@@ -1,0 +1,154 @@
+import { randomBytes } from "node:crypto";
+import { type ServerHttp2Stream, constants } from "node:http2";
+import type { Duplex, Readable } from "node:stream";
+import type { Downstream, RequestHead, Upgrade, Via } from "./downstream.ts";
+import { serverNameOf } from "./http1-downstream.ts";
+
+const BODYLESS = new Set([204, 205, 304]);
+
+type Pseudo = ReadonlyMap<string, string>;
+
+function split(raw: readonly string[]): { readonly pseudo: Pseudo; readonly headers: string[] } {
+  const pseudo = new Map<string, string>();
+  const headers: string[] = [];
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const [name = "", value = ""] = [raw[i], raw[i + 1]];
+    if (name.startsWith(":")) pseudo.set(name, value);
+    else headers.push(name, value);
+  }
+  return { pseudo, headers };
+}
+
+/** Backends speak WebSocket over HTTP/1.1, which has a handshake that HTTP/2 left out. @source RFC 8441 section 5. */
+function asHandshake(headers: readonly string[], protocol: string, key: string): string[] {
+  const kept = headers.filter((_, i) => !(headers[i - (i % 2)] ?? "").startsWith("sec-websocket-key"));
+  return [...kept, "connection", "upgrade", "upgrade", protocol, "sec-websocket-key", key];
+}
+
+/** HTTP/2: one stream. */
+export class Http2Downstream implements Downstream {
+  readonly via: Via;
+  readonly head: RequestHead;
+  readonly hasBody: boolean;
+  readonly upgrade: Upgrade | undefined;
+  readonly #stream: ServerHttp2Stream;
+  readonly #waits: boolean;
+  #requestTrailers: readonly string[] = [];
+  #trailers: readonly string[] = [];
+  #status = 0;
+
+  /** @param endOfStream  The request has no body. */
+  constructor(via: Via, stream: ServerHttp2Stream, raw: readonly string[], endOfStream: boolean) {
+    this.via = via;
+    this.#stream = stream;
+    const { pseudo, headers } = split(raw);
+    const method = pseudo.get(":method") ?? "";
+    const protocol = method === "CONNECT" ? pseudo.get(":protocol") : undefined;
+    const head = { version: "2.0", target: pseudo.get(":path") ?? "", authority: pseudo.get(":authority") };
+    if (protocol === undefined) this.head = { ...head, method, headers };
+    else {
+      const key = randomBytes(16).toString("base64");
+      this.head = { ...head, method: "GET", headers: asHandshake(headers, protocol, key) };
+      this.upgrade = { protocol, accept: (answer) => this.#switch(answer) };
+    }
+    this.hasBody = this.upgrade === undefined && !endOfStream;
+    this.#waits = this.hasBody && headers.some((name, i) => i % 2 === 0 && name === "expect");
+    stream.on("trailers", (_headers, _flags, trailers) => (this.#requestTrailers = trailers));
+  }
+
+  get trailers(): readonly string[] {
+    return this.#requestTrailers;
+  }
+  get peer(): string {
+    return this.#stream.session?.socket.remoteAddress ?? "";
+  }
+  get serverName(): string {
+    const socket = this.#stream.session?.socket;
+    return socket === undefined ? "" : serverNameOf(socket);
+  }
+  get body(): Readable {
+    return this.#stream;
+  }
+  get complete(): boolean {
+    return !this.hasBody || this.#stream.readableEnded;
+  }
+  get status(): number {
+    return this.#status;
+  }
+
+  askForBody(): void {
+    if (this.#waits && this.#isOpen) this.#stream.additionalHeaders({ ":status": 100 });
+  }
+
+  takeNoMore(): void {
+    // Streams do not depend on each other: what is wrong with one says nothing of where the next one begins.
+  }
+
+  begin(status: number, headers: readonly string[], trails: boolean): void {
+    this.#respond(status, headers, this.#isBodyless(status), trails);
+  }
+
+  write(chunk: Buffer): boolean {
+    return !this.#isOpen || this.#stream.write(chunk);
+  }
+
+  end(trailers: readonly string[]): void {
+    this.#trailers = trailers;
+    this.#stream.end();
+  }
+
+  answer(status: number, headers: readonly string[], body: string): void {
+    const isBodyless = body === "" || this.#isBodyless(status);
+    this.#respond(status, headers, isBodyless, false);
+    if (!isBodyless) this.#stream.end(body);
+  }
+
+  cut(): void {
+    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+  }
+
+  /** @source RFC 9113 section 8.1: after a whole answer the client is told to stop, without an error. */
+  dropBody(): void {
+    if (this.complete) return;
+    const stop = (): void => this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    if (this.#stream.writableFinished) stop();
+    else this.#stream.once("finish", stop);
+  }
+
+  onGone(listener: () => void): void {
+    this.#stream.on("close", listener);
+  }
+
+  onDrain(listener: () => void): void {
+    this.#stream.on("drain", listener);
+  }
+
+  get #isOpen(): boolean {
+    return !this.#stream.closed && !this.#stream.destroyed;
+  }
+
+  #isBodyless(status: number): boolean {
+    return this.head.method === "HEAD" || BODYLESS.has(status);
+  }
+
+  #respond(status: number, headers: readonly string[], endStream: boolean, trails: boolean): void {
+    if (!this.#isOpen || this.#stream.headersSent) return;
+    this.#status = status;
+    const waitForTrailers = trails && !endStream;
+    this.#stream.respond([":status", String(status), ...headers], { endStream, waitForTrailers });
+    if (waitForTrailers) this.#stream.on("wantTrailers", () => this.#sendTrailers());
+  }
+
+  #sendTrailers(): void {
+    const trailers: Record<string, string[]> = {};
+    for (let i = 0; i + 1 < this.#trailers.length; i += 2)
+      (trailers[this.#trailers[i] ?? ""] ??= []).push(this.#trailers[i + 1] ?? "");
+    this.#stream.sendTrailers(trailers);
+  }
+
+  #switch(headers: readonly string[]): Duplex {
+    const kept = headers.filter((_, i) => headers[i - (i % 2)] !== "sec-websocket-accept");
+    this.#respond(200, kept, false, false);
+    return this.#stream;
+  }
+}

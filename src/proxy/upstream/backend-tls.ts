@@ -1,0 +1,77 @@
+import {
+  type PeerCertificate,
+  type SecureContext,
+  type TLSSocket,
+  checkServerIdentity,
+  connect,
+  createSecureContext,
+  getCACertificates,
+} from "node:tls";
+import type { BackendTls } from "../../routing/backend-tls.ts";
+import { type Address, type Connected, settle } from "./connect.ts";
+
+const contexts = new WeakMap<BackendTls, SecureContext>();
+let systemAuthorities: string[] | undefined;
+
+/** The machine's own trust store; an image without one has Mozilla's, which Node brings. */
+function system(): string[] {
+  systemAuthorities ??= getCACertificates("system");
+  if (systemAuthorities.length === 0) systemAuthorities = getCACertificates("bundled");
+  return systemAuthorities;
+}
+
+function contextOf(tls: BackendTls): SecureContext {
+  let context = contexts.get(tls);
+  if (context === undefined) {
+    context = createSecureContext({ ca: tls.authorities ?? system(), minVersion: "TLSv1.2" });
+    contexts.set(tls, context);
+  }
+  return context;
+}
+
+/** URIs among the subject alternative names. Node quotes those that hold a separator: they are never taken for another. */
+const urisOf = ({ subjectaltname = "" }: PeerCertificate): string[] =>
+  subjectaltname.split(", ").flatMap((name) => (name.startsWith("URI:") ? [name.slice("URI:".length)] : []));
+
+/**
+ * Whether a backend is who the policy says: one of its names where it lists some, else its hostname.
+ *
+ * @source Gateway API v1 BackendTLSPolicyValidation.
+ */
+export function identityProblem(tls: BackendTls, certificate: PeerCertificate): Error | undefined {
+  const { hostname, names } = tls;
+  if (names.length === 0) return checkServerIdentity(hostname, certificate);
+  const isOne = names.some(({ type, value }) =>
+    type === "URI"
+      ? urisOf(certificate).includes(value)
+      : checkServerIdentity(value, certificate) === undefined && certificate.subjectaltname !== undefined,
+  );
+  return isOne ? undefined : new Error("the certificate has none of the names that the policy lists");
+}
+
+/**
+ * A connection to a backend over TLS. Sessions are not resumed: one that was made under another policy must not stand
+ * in for a check under this one (S23).
+ *
+ * @param limitMs  Within which the handshake must be done.
+ */
+export function connectTls(
+  address: Address,
+  tls: BackendTls,
+  protocol: "h2" | "http/1.1",
+  limitMs: number,
+  done: (...outcome: Connected) => void,
+): TLSSocket {
+  const socket = connect({
+    ...address,
+    secureContext: contextOf(tls),
+    ALPNProtocols: [protocol],
+    checkServerIdentity: (_name, certificate) => identityProblem(tls, certificate),
+    servername: tls.hostname,
+  });
+  socket.setNoDelay(true);
+  settle(socket, "secureConnect", limitMs, done, ({ alpnProtocol }) =>
+    protocol === "h2" && alpnProtocol !== "h2" ? new Error("the backend does not speak HTTP/2") : undefined,
+  );
+  return socket;
+}
