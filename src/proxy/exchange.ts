@@ -146,13 +146,13 @@ export class Exchange {
   #sink(target: ClusterRef, host: Host): AnswerSink {
     const { downstream } = this.#parts;
     return {
-      start: (status, headers) => {
+      start: (status, headers, follows) => {
         if (this.#rule.policy.retry.codes.includes(status) && this.#mayRetry()) {
           this.#attempt?.abandon("Reset");
           return;
         }
         this.#started = true;
-        downstream.begin(status, this.#answerHeaders(headers), target.http === "2");
+        downstream.begin(status, this.#answerHeaders(headers), follows);
       },
       data: (chunk) => {
         this.#idleTimer?.refresh();

@@ -18,6 +18,9 @@ export interface Upgrade {
   accept(headers: readonly string[]): Duplex;
 }
 
+/** What comes after the head of an answer. With nothing the head is all: gRPC tells its status so. */
+export type Follows = "nothing" | "body" | "bodyAndTrailers";
+
 /** Where a request came in. */
 export interface Via {
   /** `address:port` of the listeners. */
@@ -47,8 +50,8 @@ export interface Downstream {
   askForBody(): void;
   /** Nothing more is taken on the connection, where requests come one after the other. */
   takeNoMore(): void;
-  /** Sends the head of an answer at once. @param trails  Whether trailers may follow the body. */
-  begin(status: number, headers: readonly string[], trails: boolean): void;
+  /** Sends the head of an answer at once. */
+  begin(status: number, headers: readonly string[], follows: Follows): void;
   /** @returns Whether the client keeps up. */
   write(chunk: Buffer): boolean;
   end(trailers: readonly string[]): void;

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import type { Downstream, RequestHead, Upgrade, Via } from "./downstream.ts";
+import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 
 const NOTHING = Buffer.alloc(0);
 /** How long the rest of a body that nobody wants is still read before its connection is cut. */
@@ -87,10 +87,10 @@ export class Http1Downstream implements Downstream {
     if (!this.#response.headersSent) this.#response.shouldKeepAlive = false;
   }
 
-  begin(status: number, headers: readonly string[]): void {
+  begin(status: number, headers: readonly string[], follows: Follows): void {
     this.#response.writeHead(status, [...headers]);
     // Sends the headers now and as Latin-1; flushHeaders would encode them as UTF-8.
-    if (this.head.method !== "HEAD") this.#response.write(NOTHING);
+    if (this.head.method !== "HEAD" && follows !== "nothing") this.#response.write(NOTHING);
   }
 
   write(chunk: Buffer): boolean {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
-import type { Downstream, RequestHead, Upgrade, Via } from "./downstream.ts";
+import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 import { serverNameOf } from "./http1-downstream.ts";
 
 const BODYLESS = new Set([204, 205, 304]);
@@ -84,8 +84,8 @@ export class Http2Downstream implements Downstream {
     // Streams do not depend on each other: what is wrong with one says nothing of where the next one begins.
   }
 
-  begin(status: number, headers: readonly string[], trails: boolean): void {
-    this.#respond(status, headers, this.#isBodyless(status), trails);
+  begin(status: number, headers: readonly string[], follows: Follows): void {
+    this.#respond(status, headers, follows === "nothing" || this.#isBodyless(status), follows === "bodyAndTrailers");
   }
 
   write(chunk: Buffer): boolean {
@@ -104,7 +104,8 @@ export class Http2Downstream implements Downstream {
   }
 
   cut(): void {
-    this.#stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+    // close() would send the end of the stream before the reset.
+    this.#stream.destroy(new Error("the answer broke off"));
   }
 
   /** @source RFC 9113 section 8.1: after a whole answer the client is told to stop, without an error. */

@@ -21,7 +21,7 @@ export function chooseByPreface(socket: Socket, limitMs: number, { http1, http2 
   const limit = setTimeout(() => socket.destroy(), limitMs);
   const look = (chunk: Buffer): void => {
     seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
-    const isHttp2 = seen.subarray(0, TELLING).equals(PREFACE.subarray(0, seen.length));
+    const isHttp2 = seen.subarray(0, TELLING).equals(PREFACE.subarray(0, Math.min(seen.length, TELLING)));
     if (isHttp2 && seen.length < TELLING) return;
     settle();
     socket.pause();

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
+import type { Follows } from "../downstream/downstream.ts";
 import type { ReasonWord } from "../../routing/rule.ts";
 
 /** A request as a backend gets it. Headers are names and values by turns. */
@@ -24,7 +25,7 @@ export interface AttemptFailure {
 
 /** Where an answer goes, as it comes. `data` returns false when the client must catch up first. */
 export interface AnswerSink {
-  start(status: number, headers: IncomingHttpHeaders): void;
+  start(status: number, headers: IncomingHttpHeaders, follows: Follows): void;
   data(chunk: Buffer): boolean;
   end(trailers: readonly string[]): void;
   upgraded(headers: IncomingHttpHeaders, socket: Duplex): void;

@@ -95,7 +95,7 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status < 100) return this.abandon("BadResponse");
-    if (status >= 200 && !this.#finished) this.#sink.start(status, headers);
+    if (status >= 200 && !this.#finished) this.#sink.start(status, headers, "body");
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -25,6 +25,16 @@ function streamHeaders({ method, path, headers }: BackendCall, scheme: "http" | 
   return [":method", method, ":scheme", scheme, ":authority", authority, ":path", path, ...kept];
 }
 
+async function drained(stream: ClientHttp2Stream): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      stream.off("drain", done).off("close", done);
+      resolve();
+    };
+    stream.on("drain", done).on("close", done);
+  });
+}
+
 /** One try as one stream of an HTTP/2 connection. */
 export class Http2Attempt implements Attempt {
   readonly #sink: AnswerSink;
@@ -55,7 +65,7 @@ export class Http2Attempt implements Attempt {
       return this.fail({ reason: "ConnectFailure", unsent: true, stale: false });
     }
     this.#stream = stream;
-    stream.on("response", (headers, _flags, raw) => this.#start(headers[":status"] ?? 0, raw));
+    stream.on("response", (headers, flags, raw) => this.#start(headers[":status"] ?? 0, raw, flags));
     stream.on("data", (chunk: Buffer) => {
       if (!this.#finished && !this.#sink.data(chunk)) stream.pause();
     });
@@ -69,7 +79,9 @@ export class Http2Attempt implements Attempt {
 
   abandon(reason: ReasonWord): void {
     if (this.#finished) return;
-    this.#stream?.close(constants.NGHTTP2_CANCEL);
+    // close() would send the end of the stream before the reset, and half a body would look whole.
+    if (this.#stream?.writableEnded === true) this.#stream.close(constants.NGHTTP2_CANCEL);
+    else this.#stream?.destroy(new Error(reason));
     this.fail({ reason, unsent: false, stale: false });
   }
 
@@ -81,10 +93,11 @@ export class Http2Attempt implements Attempt {
     if (this.#finish()) this.#sink.failed(failure);
   }
 
-  #start(status: number, raw: readonly string[]): void {
+  #start(status: number, raw: readonly string[], flags: number): void {
     if (this.#finished) return;
     this.#answered = true;
-    this.#sink.start(status, byName(raw));
+    const isAll = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+    this.#sink.start(status, byName(raw), isAll ? "nothing" : "bodyAndTrailers");
   }
 
   /** An answer may be whole before the request is: what is left of it then is of no use to the backend. */
@@ -99,8 +112,7 @@ export class Http2Attempt implements Attempt {
     try {
       for await (const chunk of body) {
         if (stream.destroyed || stream.closed) return;
-        if (!stream.write(chunk))
-          await new Promise<void>((resolve) => stream.once("drain", resolve).once("close", resolve));
+        if (!stream.write(chunk)) await drained(stream);
       }
       if (!stream.destroyed) stream.end();
     } catch (error) {

@@ -1,0 +1,174 @@
+import {
+  type Client,
+  Metadata,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type sendUnaryData,
+  status,
+} from "@grpc/grpc-js";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Backend, closedPort } from "../support/backend.ts";
+import type { DataPlaneRig } from "../support/data-plane.ts";
+import { ECHO, GrpcBackend, callUnary, grpcClient } from "../support/grpc.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+
+const grpcService = (name: string, ports: readonly number[]): string =>
+  serviceYaml(name, ports).replace("appProtocol: http", "appProtocol: grpc");
+
+/** What a real gRPC client and a real gRPC server see of each other, on any data plane. */
+export function describeGrpc(name: string, start: () => Promise<DataPlaneRig>): void {
+  describe(`${name}: gRPC`, () => {
+    let rig: DataPlaneRig;
+    let client: Client;
+    const echo = new GrpcBackend();
+
+    beforeAll(async () => {
+      await echo.start({
+        Unary: (call: { request: string; metadata: Metadata }, done: sendUnaryData<string>) => {
+          const trailers = new Metadata();
+          trailers.set("x-trailer", "t");
+          trailers.set("x-bin", Buffer.from([0, 255]));
+          if (call.request === "fail")
+            return done({ code: status.FAILED_PRECONDITION, details: "not so", metadata: trailers });
+          done(null, `${call.request} ${String(call.metadata.get("x-a"))}`, trailers);
+        },
+        Upload: (call: ServerReadableStream<string, string>, done: (error: null, value: string) => void) => {
+          const got: string[] = [];
+          call.on("data", (text: string) => got.push(text)).on("end", () => done(null, got.join(",")));
+        },
+        Download: (call: { request: string; write(text: string): void; end(): void }) => {
+          for (let i = 0; i < 50; i++) call.write(`${call.request}${i}`);
+          call.end();
+        },
+        Chat: (call: ServerDuplexStream<string, string>) => {
+          call.on("data", (text: string) => call.write(`echo ${text}`)).on("end", () => call.end());
+        },
+      });
+      rig = await start();
+    });
+    afterAll(async () => {
+      echo.stop();
+      await rig.close();
+    });
+    beforeEach(async () => {
+      await serve("rules: [{matches: [{grpc: {service: test.Echo}}], backendRefs: [{name: echo, port: 80}]}]");
+      client = grpcClient(rig.port);
+    });
+    afterEach(() => client.close());
+
+    const serve = async (spec: string, more = ""): Promise<void> =>
+      rig.publish(grpcService("echo", [echo.port]) + more + routeYaml("r", spec));
+    const metadata = (entries: Record<string, string> = { "x-a": "1" }): Metadata => {
+      const made = new Metadata();
+      for (const [key, value] of Object.entries(entries)) made.set(key, value);
+      return made;
+    };
+
+    test("a unary call, with metadata and trailers", async () => {
+      const outcome = await callUnary(client, "hi", metadata());
+      expect([outcome.code, outcome.text, outcome.trailers.getMap()]).toEqual([
+        status.OK,
+        "hi 1",
+        { "x-trailer": "t", "x-bin": Buffer.from([0, 255]) },
+      ]);
+    });
+
+    test("a call that fails: status, message and trailers are the server's", async () => {
+      const { code, details, trailers } = await callUnary(client, "fail", metadata());
+      expect([code, details, trailers.get("x-trailer")]).toEqual([status.FAILED_PRECONDITION, "not so", ["t"]]);
+    });
+
+    test("a client streams", async () => {
+      const text = await new Promise<string>((resolve, reject) => {
+        const { path, requestSerialize, responseDeserialize } = ECHO.Upload;
+        const call = client.makeClientStreamRequest(
+          path,
+          requestSerialize,
+          responseDeserialize,
+          metadata(),
+          (error, value) => (error === null ? resolve(value ?? "") : reject(error)),
+        );
+        for (const part of ["a", "b", "c"]) call.write(part);
+        call.end();
+      });
+      expect(text).toBe("a,b,c");
+    });
+
+    test("a server streams", async () => {
+      const got: string[] = [];
+      await new Promise<void>((resolve, reject) => {
+        const { path, requestSerialize, responseDeserialize } = ECHO.Download;
+        client
+          .makeServerStreamRequest(path, requestSerialize, responseDeserialize, "n", metadata())
+          .on("data", (text: string) => got.push(text))
+          .on("error", reject)
+          .on("end", resolve);
+      });
+      expect(got).toEqual(Array.from({ length: 50 }, (_, i) => `n${i}`));
+    });
+
+    test("both stream, each message answered before the next is sent", async () => {
+      const { path, requestSerialize, responseDeserialize } = ECHO.Chat;
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata());
+      const next = async (): Promise<string> => new Promise((resolve) => call.once("data", resolve));
+      for (const text of ["one", "two", "three"]) {
+        call.write(text);
+        expect(await next()).toBe(`echo ${text}`);
+      }
+      const ended = new Promise<number>((resolve) => call.on("status", ({ code }) => resolve(code)));
+      call.end();
+      expect(await ended).toBe(status.OK);
+    });
+
+    test("calls at the same time do not wait for each other", async () => {
+      const outcomes = await Promise.all(
+        Array.from({ length: 200 }, async (_, i) => callUnary(client, `n${i}`, metadata())),
+      );
+      expect(outcomes.map(({ text }) => text)).toEqual(outcomes.map((_, i) => `n${i} 1`));
+    });
+
+    test.for<[string, string, string, number]>([
+      [
+        "no route",
+        "rules: [{matches: [{grpc: {service: other.One}}], backendRefs: [{name: echo, port: 80}]}]",
+        "NoRoute",
+        12,
+      ],
+      ["no backend by that name", "rules: [{backendRefs: [{name: gone, port: 80}]}]", "InvalidBackend", 2],
+      ["a rule without backends", "rules: [{name: x}]", "NoBackends", 2],
+      ["a backend that refuses", "rules: [{backendRefs: [{name: refusing, port: 80}]}]", "ConnectFailure", 14],
+      ["a backend without endpoints", "rules: [{backendRefs: [{name: empty, port: 80}]}]", "NoEndpoints", 14],
+      [
+        "a backend that takes too long",
+        "rules: [{backendRefs: [{name: slow, port: 80}], timeouts: {request: 100ms}}]",
+        "RequestTimeout",
+        14,
+      ],
+      [
+        "a body over the limit",
+        "rules: [{backendRefs: [{name: echo, port: 80}], maxRequestBody: '1'}]",
+        "BodyTooLarge",
+        2,
+      ],
+    ])("D45: %s is the status that Envoy would give", async ([, spec, details, code]) => {
+      const slow = await new Backend("slow").start();
+      slow.answer = () => undefined;
+      const more =
+        grpcService("refusing", [await closedPort()]) + serviceYaml("slow", [slow.port]) + serviceYaml("empty", []);
+      await serve(spec, more);
+      const outcome = await callUnary(client, "hello", metadata());
+      await slow.stop();
+      expect([outcome.details, outcome.code]).toEqual([details, code]);
+    });
+
+    test("a cancelled call ends at the server", async () => {
+      const { path, requestSerialize, responseDeserialize } = ECHO.Chat;
+      const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata());
+      call.on("error", () => undefined);
+      call.write("one");
+      await new Promise((resolve) => call.once("data", resolve));
+      call.cancel();
+      expect((await callUnary(client, "after", metadata())).text).toBe("after 1");
+    });
+  });
+}

@@ -1,0 +1,295 @@
+import type { ClientHttp2Session } from "node:http2";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { WebSocketServer } from "ws";
+import { Backend, headersOf, startRaw } from "../support/backend.ts";
+import { type DataPlaneRig, until } from "../support/data-plane.ts";
+import { Http2Backend, askHttp2, openHttp2, replyOf, valuesOf } from "../support/http2.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+
+const H2C = "kubernetes.io/h2c";
+const speaking = (yaml: string, protocol: string): string =>
+  yaml.replace("appProtocol: http", `appProtocol: ${protocol}`);
+
+/** HTTP/2 to clients and to backends, on any data plane. */
+export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>): void {
+  describe(`${name}: HTTP/2`, () => {
+    let rig: DataPlaneRig;
+    let session: ClientHttp2Session;
+    const web = new Backend("web");
+    const two = new Http2Backend();
+
+    beforeAll(async () => {
+      await Promise.all([web.start(), two.start()]);
+      rig = await start();
+    });
+    afterAll(async () => {
+      await rig.close();
+      await Promise.all([web.stop(), two.stop()]);
+    });
+    beforeEach(async () => {
+      web.seen.length = two.seen.length = 0;
+      web.answer = (_request, response) => response.end("web");
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200, "content-type": "text/plain" });
+        stream.end("h2");
+      };
+      await serve();
+      session = await openHttp2(`http://127.0.0.1:${rig.port}`);
+    });
+    afterEach(() => session.destroy());
+
+    const serve = async (rule = ""): Promise<void> =>
+      rig.publish(
+        serviceYaml("web", [web.port]) +
+          speaking(serviceYaml("two", [two.port]), H2C) +
+          routeYaml(
+            "r",
+            `rules: [{${rule}matches: [{path: {value: /two}}], backendRefs: [{name: two, port: 80}]}, {${rule}backendRefs: [{name: web, port: 80}]}]`,
+          ),
+      );
+
+    test("D43: a client that begins with the preface is served, over a backend of HTTP/1.1", async () => {
+      const reply = await askHttp2(session, "/p?q=1", {
+        method: "POST",
+        headers: ["x-a", "1", "x-a", "2", "cookie", "a=1", "cookie", "b=2"],
+        body: "hello",
+      });
+      expect([reply.status, reply.body, reply.code]).toEqual([200, "web", 0]);
+      const [seen] = web.seen;
+      expect([seen?.method, seen?.url, seen?.body.toString()]).toEqual(["POST", "/p?q=1", "hello"]);
+      const names = ["host", "x-a", "cookie", "x-forwarded-proto", "connection"];
+      expect(names.map((header) => headersOf(seen ?? { headers: [] }, header))).toEqual([
+        ["a.example.com"],
+        ["1", "2"],
+        ["a=1; b=2"],
+        ["http"],
+        ["keep-alive"],
+      ]);
+    });
+
+    test.for([
+      ["/", "web"],
+      ["/two", "h2"],
+    ])("a hundred requests at once on one connection, to %s", async ([path, body]) => {
+      const replies = await Promise.all(Array.from({ length: 100 }, async () => askHttp2(session, path ?? "")));
+      expect(new Set(replies.map((reply) => `${reply.status} ${reply.body}`))).toEqual(new Set([`200 ${body ?? ""}`]));
+    });
+
+    test("a large body goes both ways whole", async () => {
+      web.answer = (request, response) => response.end(request.body);
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200 });
+        stream.pipe(stream);
+      };
+      const body = "0123456789".repeat(200_000);
+      for (const path of ["/", "/two"]) {
+        const reply = await askHttp2(session, path, { method: "POST", body });
+        expect([reply.status, reply.body === body, reply.code], path).toEqual([200, true, 0]);
+      }
+    });
+
+    test.for(["/", "/two"])("HEAD, 204 and 304 end without a body, on %s", async (path) => {
+      let status = 200;
+      web.answer = (_request, response) => response.writeHead(status, { "x-b": "y" }).end();
+      two.answer = (stream) => stream.respond({ ":status": status, "x-b": "y" }, { endStream: true });
+      for (const [method, answered] of [
+        ["HEAD", 200],
+        ["GET", 204],
+        ["GET", 304],
+      ] as const) {
+        status = answered;
+        const reply = await askHttp2(session, path, { method });
+        expect([reply.status, reply.body, valuesOf(reply.headers, "x-b"), reply.code]).toEqual([status, "", ["y"], 0]);
+      }
+    });
+
+    test("D32: trailers go both ways between HTTP/2 and HTTP/2", async () => {
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200 }, { waitForTrailers: true });
+        stream.on("wantTrailers", () => stream.sendTrailers({ "x-check": ["1", "2"], "grpc-status": "0" }));
+        stream.resume().on("end", () => stream.end("done"));
+      };
+      const reply = await askHttp2(session, "/two", { method: "POST", body: "x", trailers: { "x-sum": "7" } });
+      expect([reply.body, valuesOf(reply.trailers, "x-check"), valuesOf(reply.trailers, "grpc-status")]).toEqual([
+        "done",
+        ["1", "2"],
+        ["0"],
+      ]);
+      expect([two.seen[0]?.body, two.seen[0]?.trailers]).toEqual(["x", ["x-sum", "7"]]);
+    });
+
+    test("an HTTP/1.1 client is served by a backend of HTTP/2, with its body and repeated headers", async () => {
+      two.answer = (stream) => {
+        stream.respond([":status", "207", "set-cookie", "a=1", "set-cookie", "b=2"]);
+        stream.end("h2");
+      };
+      const chunks = [Buffer.from("one"), Buffer.from("two")];
+      const reply = await rig.ask("/two", { method: "PUT", body: chunks, headers: { "x-a": ["1", "2"] } });
+      expect([reply.status, reply.headers["set-cookie"], reply.body]).toEqual([207, ["a=1", "b=2"], "h2"]);
+      const seen = two.seen[0]?.headers ?? [];
+      expect([two.seen[0]?.body, valuesOf(seen, "x-a"), valuesOf(seen, ":authority"), valuesOf(seen, "host")]).toEqual([
+        "onetwo",
+        ["1", "2"],
+        ["a.example.com"],
+        [],
+      ]);
+    });
+
+    test("te: trailers reaches backends of HTTP/2 alone", async () => {
+      for (const path of ["/", "/two"]) await askHttp2(session, path, { headers: ["te", "trailers"] });
+      expect(valuesOf(two.seen[0]?.headers ?? [], "te")).toEqual(["trailers"]);
+      expect(headersOf(web.seen[0] ?? { headers: [] }, "te")).toEqual([]);
+    });
+
+    test("Expect: 100-continue is answered before the body is sent", async () => {
+      const stream = session.request([
+        ...[":method", "POST", ":path", "/", ":scheme", "http", ":authority", "a.example.com"],
+        ...["expect", "100-continue"],
+      ]);
+      const asked = new Promise<void>((resolve) => stream.once("continue", resolve));
+      const reply = replyOf(stream);
+      await asked;
+      stream.end("late");
+      expect([(await reply).status, web.seen[0]?.body.toString()]).toEqual([200, "late"]);
+    });
+
+    test.for<[string, string[], number]>([
+      ["D42: :authority and Host that differ", ["host", "b.example.com"], 400],
+      ["D42: :authority and Host that agree", ["host", "A.example.com"], 200],
+      ["D22: an underscore in a name", ["x_a", "1"], 400],
+      ["D24: more than a hundred headers", Array.from({ length: 202 }, (_, i) => (i % 2 === 0 ? `x-${i}` : "1")), 431],
+      ["D24: more than 16 KiB of headers", ["x-a", "a".repeat(9000), "x-b", "b".repeat(9000)], 431],
+      ["D28: an expectation that nobody knows", ["expect", "a-lot"], 417],
+    ])("%s", async ([, headers, status]) => {
+      const reply = await askHttp2(session, "/", { headers });
+      expect(reply.status).toBe(status);
+      expect(web.seen).toHaveLength(status === 200 ? 1 : 0);
+      expect((await askHttp2(session, "/")).status, "the connection serves on").toBe(200);
+    });
+
+    test.for([
+      ["CONNECT", "/", 405],
+      ["TRACE", "/", 405],
+      ["get", "/", 400],
+      ["GET", "/a/%2e%2e/%00", 400],
+      ["GET", "*", 0],
+    ] as const)("D8-D13: %s %s → %s", async ([method, path, status]) => {
+      if (method === "CONNECT") {
+        const stream = session.request([":method", "CONNECT", ":authority", "a.example.com:443"]);
+        expect((await replyOf(stream)).status).toBe(status);
+      } else expect((await askHttp2(session, path, { method })).status).toBe(status);
+      expect(web.seen).toHaveLength(0);
+    });
+
+    test("an answer that breaks off is reset, never whole (D37)", async () => {
+      const raw = await startRaw((socket) => {
+        socket.once("data", () => {
+          socket.write("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhal");
+          setTimeout(() => socket.destroy(), 20);
+        });
+      });
+      await rig.publish(
+        serviceYaml("web", [raw.port]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]"),
+      );
+      const reply = await askHttp2(session, "/");
+      expect([reply.status, reply.body, reply.code]).toEqual([200, "hal", 2]);
+      await raw.stop();
+    });
+
+    test("a backend's stream that is reset: before an answer 503, after its beginning reset as well", async () => {
+      two.answer = (stream) => stream.close(2);
+      expect((await askHttp2(session, "/two")).status).toBe(503);
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200 });
+        stream.write("hal");
+        setTimeout(() => stream.destroy(new Error("enough")), 20);
+      };
+      const reply = await askHttp2(session, "/two");
+      expect([reply.status, reply.body, reply.code]).toEqual([200, "hal", 2]);
+    });
+
+    test("half a body never reaches a backend as a whole one", async () => {
+      let code: number | undefined;
+      two.answer = (stream, seen) => {
+        stream.on("close", () => (code = seen.body === "half" && !stream.readableEnded ? stream.rstCode : 0));
+      };
+      const stream = session.request([
+        ...[":method", "POST", ":path", "/two", ":scheme", "http", ":authority", "a.example.com"],
+      ]);
+      stream.on("error", () => undefined);
+      stream.write("half");
+      await until("the half has come", () => two.seen[0]?.body === "half");
+      stream.destroy(new Error("gone"));
+      await until("the backend knows", () => code !== undefined);
+      expect(code).not.toBe(0);
+    });
+
+    test("a stream that the backend refuses is tried again, though it has a body", async () => {
+      let tries = 0;
+      two.answer = (stream) => {
+        if (tries++ === 0) return stream.close(7);
+        stream.respond({ ":status": 200 });
+        stream.end("second");
+      };
+      const reply = await askHttp2(session, "/two", { method: "POST", body: "x" });
+      expect([reply.status, reply.body, tries]).toEqual([200, "second", 2]);
+    });
+
+    test("a client that resets its stream ends the backend's", async () => {
+      let closed = 0;
+      two.answer = (stream) => {
+        stream.on("close", () => closed++);
+        stream.respond({ ":status": 200 });
+        stream.write("first");
+      };
+      const stream = session.request([
+        ":method",
+        "GET",
+        ":path",
+        "/two",
+        ":scheme",
+        "http",
+        ":authority",
+        "a.example.com",
+      ]);
+      stream.on("error", () => undefined);
+      await new Promise((resolve) => stream.once("data", resolve));
+      stream.close(8);
+      await until("the backend knows", () => closed === 1);
+      expect((await askHttp2(session, "/")).status).toBe(200);
+    });
+
+    test("connections to a backend of HTTP/2 are shared, and a new one follows GOAWAY without a failure", async () => {
+      for (let i = 0; i < 20; i++) {
+        if (i % 5 === 4) for (const open of two.sessions) open.goaway(0);
+        expect((await askHttp2(session, "/two")).status).toBe(200);
+      }
+      expect(two.seen).toHaveLength(20);
+    });
+
+    test("RFC 8441: a WebSocket on a stream reaches a backend that speaks it over HTTP/1.1", async () => {
+      const sockets = new WebSocketServer({ server: web.server });
+      sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(`echo ${String(data)}`)));
+      const stream = session.request([
+        ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", "/chat"],
+        ...[":authority", "a.example.com", "sec-websocket-version", "13"],
+      ]);
+      const bytes: Buffer[] = [];
+      stream.on("data", (chunk: Buffer) => bytes.push(chunk)).on("error", () => undefined);
+      const status = await new Promise((resolve) => stream.once("response", (headers) => resolve(headers[":status"])));
+      expect(status).toBe(200);
+      // A masked text frame with the mask 0: "hi".
+      stream.write(Buffer.from([0x81, 0x82, 0, 0, 0, 0, 0x68, 0x69]));
+      await until("the echo", () => Buffer.concat(bytes).toString().includes("echo hi"));
+      stream.close();
+      sockets.close();
+    });
+
+    test("a body over the limit is 413, and nothing waits for the rest", async () => {
+      await serve("maxRequestBody: 1Ki, ");
+      const reply = await askHttp2(session, "/two", { method: "POST", body: "x".repeat(100_000) });
+      expect(reply.status).toBe(413);
+      expect((await askHttp2(session, "/two", { method: "POST", body: "x" })).status).toBe(200);
+    });
+  });
+}
