@@ -10,13 +10,8 @@ import { followTime } from "../../src/commands/engine.ts";
 import { clientHello } from "../support/client-hello.ts";
 import { freePort } from "../support/data-plane.ts";
 import { GATEWAY, WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
-import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { routeYaml, secretYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
-
-function secretYaml(name: string, cert: string, key: string, type = "kubernetes.io/tls"): string {
-  const data = (text: string): string => JSON.stringify(Buffer.from(text).toString("base64"));
-  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}}\ntype: ${type}\ndata: {tls.crt: ${data(cert)}, tls.key: ${data(key)}}\n`;
-}
 
 /** Subject of the certificate that a handshake shows, or its error. */
 async function handshake(port: number, servername: string, options: ConnectionOptions = {}): Promise<string> {

@@ -56,6 +56,7 @@ export function grpcClient(
 ): Client {
   return new Client(`127.0.0.1:${port}`, channel, {
     "grpc.default_authority": authority,
+    "grpc.ssl_target_name_override": authority,
     "grpc.enable_retries": 0,
   });
 }

@@ -93,11 +93,11 @@ export class Http2Backend {
       session.on("error", () => undefined);
     });
     this.#server.on("stream", (stream, _headers, _flags, raw) => {
-      const seen: Http2Seen = { headers: raw as unknown as readonly string[], body: "", trailers: [] };
+      const seen: Http2Seen = { headers: raw as readonly string[], body: "", trailers: [] };
       this.seen.push(seen);
       stream.on("error", () => undefined);
       stream.on("data", (chunk: Buffer) => (seen.body += chunk.toString()));
-      stream.on("trailers", (_t, _f, trailers) => (seen.trailers = trailers as unknown as readonly string[]));
+      stream.on("trailers", (_t, _f, trailers) => (seen.trailers = trailers as readonly string[]));
       this.answer(stream, seen);
     });
   }

@@ -99,3 +99,8 @@ spec:
 ${indented}
 `;
 }
+
+export function secretYaml(name: string, cert: string, key: string, type = "kubernetes.io/tls"): string {
+  const data = (text: string): string => JSON.stringify(Buffer.from(text).toString("base64"));
+  return `---\napiVersion: v1\nkind: Secret\nmetadata: {name: ${name}}\ntype: ${type}\ndata: {tls.crt: ${data(cert)}, tls.key: ${data(key)}}\n`;
+}

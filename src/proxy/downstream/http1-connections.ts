@@ -45,7 +45,7 @@ export class Http1Connections {
     this.#arrive = arrive;
     const [taking] = server.listeners(connected);
     server.removeAllListeners(connected);
-    this.#take = (socket) => taking?.call(server, socket);
+    this.#take = (socket) => void taking?.call(server, socket);
     this.#wire();
   }
 

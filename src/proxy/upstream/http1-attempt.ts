@@ -112,7 +112,7 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
     const isAbandoned = cause instanceof Abandoned;
     const { reason, unsent } = isAbandoned
       ? { reason: cause.reason, unsent: false }
-      : classify(cause as NetworkError, this.#sent);
+      : classify(cause, this.#sent);
     this.#sink.failed({ reason, unsent, stale: this.#reused && reason === "Reset" });
   }
 

@@ -69,7 +69,7 @@ export class Http2Attempt implements Attempt {
     stream.on("data", (chunk: Buffer) => {
       if (!this.#finished && !this.#sink.data(chunk)) stream.pause();
     });
-    stream.on("trailers", (_headers, _flags, raw) => (this.#trailers = plain(raw)));
+    stream.on("trailers", (_headers, _flags, raw: readonly string[]) => (this.#trailers = plain(raw)));
     stream.on("end", () => this.#end(stream));
     stream.on("wantTrailers", () => this.#sendTrailers(stream));
     stream.on("error", () => undefined);
@@ -102,7 +102,7 @@ export class Http2Attempt implements Attempt {
 
   /** An answer may be whole before the request is: what is left of it then is of no use to the backend. */
   #end(stream: ClientHttp2Stream): void {
-    if (!this.#answered || (stream.rstCode ?? 0) !== constants.NGHTTP2_NO_ERROR || !this.#finish()) return;
+    if (!this.#answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR || !this.#finish()) return;
     this.#sink.end(this.#trailers);
     if (!stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
   }

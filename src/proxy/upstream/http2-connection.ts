@@ -44,7 +44,7 @@ export class Http2Connection {
   }
 
   get hasRoom(): boolean {
-    const most = Math.min(this.#session?.remoteSettings?.maxConcurrentStreams ?? MOST_STREAMS, MOST_STREAMS);
+    const most = Math.min(this.#session?.remoteSettings.maxConcurrentStreams ?? MOST_STREAMS, MOST_STREAMS);
     return !this.#closing && this.#streams < most;
   }
 
