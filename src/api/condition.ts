@@ -31,7 +31,12 @@ export type AcceptedReason =
   | "Pending";
 
 export type RefReason =
-  "RefNotPermitted" | "InvalidKind" | "BackendNotFound" | "UnsupportedProtocol" | "InvalidCertificateRef";
+  | "RefNotPermitted"
+  | "InvalidKind"
+  | "BackendNotFound"
+  | "UnsupportedProtocol"
+  | "InvalidCertificateRef"
+  | "InvalidCACertificateRef";
 
 /** A user's mistake, as a value: it becomes a condition and never an exception. `field` is a path inside spec. */
 export interface FieldError<R extends string = string> {

@@ -50,6 +50,8 @@ export const KINDS = {
   Endpoints: core("endpoints", true),
   Namespace: core("namespaces", false),
   Secret: core("secrets", true),
+  ConfigMap: core("configmaps", true),
+  BackendTLSPolicy: gatewayApi("backendtlspolicies", "v1", true),
 } as const satisfies Record<string, KindInfo>;
 
 export type Kind = keyof typeof KINDS;

@@ -167,6 +167,22 @@ const Endpoints = z.object({
 });
 
 const Secret = z.object({ type: z.string().optional(), data: z.record(z.string(), z.string()).nullish() });
+const ConfigMap = z.object({ data: z.record(z.string(), z.string()).nullish() });
+const BackendTLSPolicy = z.object({
+  spec: z.object({
+    targetRefs: z.array(
+      z.object({ group: z.string(), kind: z.string(), name: z.string(), sectionName: z.string().optional() }),
+    ),
+    validation: z.object({
+      caCertificateRefs: z.array(z.object({ group: z.string(), kind: z.string(), name: z.string() })).optional(),
+      wellKnownCACertificates: z.string().optional(),
+      hostname: z.string(),
+      subjectAltNames: z
+        .array(z.object({ type: z.string(), hostname: z.string().optional(), uri: z.string().optional() }))
+        .optional(),
+    }),
+  }),
+});
 const ServiceRoute = z.object({ spec: z.unknown().optional(), status: z.unknown().optional() });
 
 const schemas = {
@@ -179,6 +195,8 @@ const schemas = {
   Endpoints,
   Namespace: z.object({ spec: z.unknown().optional() }),
   Secret,
+  ConfigMap,
+  BackendTLSPolicy,
 } satisfies Record<Kind, z.ZodType>;
 
 type Body<K extends Kind> = z.output<(typeof schemas)[K]>;

@@ -4,7 +4,7 @@ import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
 import type { Provisioner } from "../provision/provisioner.ts";
 import { LastGoodKeeper } from "../sources/last-good/last-good.ts";
-import { SecretsSource } from "../sources/kube/secrets-source.ts";
+import { type Referenced, ReferencedSource } from "../sources/kube/referenced-source.ts";
 import { Leader } from "../status/leader.ts";
 import { Replicas } from "../status/replicas.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -49,7 +49,8 @@ export class Cluster {
   readonly #parts: ClusterParts;
   readonly #leader: Leader;
   readonly #status: ClusterStatus;
-  readonly #secrets: SecretsSource;
+  readonly #secrets: ReferencedSource;
+  readonly #bundles: ReferencedSource;
   readonly #readiness = new Readiness();
   readonly #keeper: LastGoodKeeper | undefined;
   /** Before that a table may be of old objects: it is served, but nothing is written of it. */
@@ -82,9 +83,21 @@ export class Cluster {
       controller: () => this.engine.controller,
     });
     this.engine = this.#createEngine();
-    this.#secrets = this.#createSecrets();
+    const { serviceAccount } = parts.flags;
+    this.#secrets = this.#createReferenced(
+      "Secret",
+      (namespace, name) =>
+        `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`,
+      (key, problem) => this.engine.translator.setSecretProblem(key as Key<"Secret">, problem),
+    );
+    this.#bundles = this.#createReferenced(
+      "ConfigMap",
+      (namespace, name) => `ConfigMap ${namespace}/${name} may not be read`,
+      () => undefined,
+    );
     this.#keeper = this.#createKeeper();
     this.engine.translator.onReferencedSecrets((keys) => this.#secrets.follow(keys, parts.signal));
+    this.engine.translator.onReferencedBundles((keys) => this.#bundles.follow(keys, parts.signal));
     this.replicas = flags.leaderElect
       ? new Replicas({
           ...common,
@@ -130,7 +143,8 @@ export class Cluster {
   /** Resolves when everything that the first table needs has been read once. */
   async synced(signal: AbortSignal): Promise<void> {
     await this.source.synced();
-    await this.#secrets.synced(AbortSignal.any([signal, AbortSignal.timeout(SECRETS_MS)]));
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(SECRETS_MS)]);
+    await Promise.all([this.#secrets.synced(limit), this.#bundles.synced(limit)]);
     this.#isSynced = true;
     this.#keeper?.changed();
   }
@@ -212,16 +226,22 @@ export class Cluster {
     });
   }
 
-  #createSecrets(): SecretsSource {
-    const { client, log, flags } = this.#parts;
-    return new SecretsSource({
+  #createReferenced(
+    kind: Referenced,
+    hint: (namespace: string, name: string) => string,
+    problem: (key: Key<Referenced>, problem: string | undefined) => void,
+  ): ReferencedSource {
+    const { client, log } = this.#parts;
+    const changed = (): void => this.engine.controller.changed();
+    return new ReferencedSource({
       client,
       log,
       random: Math.random,
       store: this.engine.store,
-      changed: () => this.engine.controller.changed(),
-      serviceAccount: flags.serviceAccount,
-      problem: (key, problem) => this.engine.translator.setSecretProblem(key, problem),
+      changed,
+      kind,
+      hint,
+      problem,
     });
   }
 }

@@ -48,6 +48,7 @@ export class Store implements ClusterSnapshot {
   readonly #keys = new Map<Kind, Set<Key>>(ALL_KINDS.map((kind) => [kind, new Set()]));
   readonly #slices = new TrackedMap<string, Members<"EndpointSlice">>();
   readonly #grants = new TrackedMap<string, Members<"ReferenceGrant">>();
+  readonly #tlsPolicies = new TrackedMap<string, Members<"BackendTLSPolicy">>();
   readonly #gateways = new TrackedMap<string, Members<"Gateway">>();
   readonly #listeners: ((kind: Kind, key: Key) => void)[] = [];
 
@@ -74,6 +75,14 @@ export class Store implements ClusterSnapshot {
 
   grantsIn(namespace: string): Members<"ReferenceGrant"> {
     return this.#grants.get(namespace) ?? [];
+  }
+
+  backendTlsPoliciesOf(namespace: string, service: string): Members<"BackendTLSPolicy"> {
+    return this.#tlsPolicies.get(`${namespace}/${service}`) ?? [];
+  }
+
+  backendTlsPolicies(): Members<"BackendTLSPolicy"> {
+    return this.#tlsPolicies.get(EVERY) ?? [];
   }
 
   gateways(): Members<"Gateway"> {
@@ -138,6 +147,8 @@ export class Store implements ClusterSnapshot {
     if (object.kind === "EndpointSlice") join(this.#slices, `${namespace}/${labels[SERVICE_LABEL] ?? ""}`, object);
     if (object.kind === "ReferenceGrant") join(this.#grants, namespace, object);
     if (object.kind === "Gateway") join(this.#gateways, EVERY, object);
+    if (object.kind === "BackendTLSPolicy")
+      for (const service of targetsOf(object)) join(this.#tlsPolicies, service, object);
   }
 
   #unindex(object: KubeObject): void {
@@ -145,8 +156,14 @@ export class Store implements ClusterSnapshot {
     if (object.kind === "EndpointSlice") leave(this.#slices, `${namespace}/${labels[SERVICE_LABEL] ?? ""}`, object);
     if (object.kind === "ReferenceGrant") leave(this.#grants, namespace, object);
     if (object.kind === "Gateway") leave(this.#gateways, EVERY, object);
+    if (object.kind === "BackendTLSPolicy")
+      for (const service of targetsOf(object)) leave(this.#tlsPolicies, service, object);
   }
 }
+
+/** Where a policy is found: under `namespace/service` of each Service that it names, and among all. */
+const targetsOf = ({ metadata, spec }: KubeObject<"BackendTLSPolicy">): ReadonlySet<string> =>
+  new Set([EVERY, ...spec.targetRefs.map(({ name }) => `${metadata.namespace}/${name}`)]);
 
 /** Kept in order of name, so that the order of events cannot show. */
 function join<V extends KubeObject>(index: TrackedMap<string, readonly V[]>, key: string, object: V): void {

@@ -2,10 +2,10 @@ import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import type { RefReason } from "../api/condition.ts";
 import { keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
-import type { BackendTls } from "../routing/backend-tls.ts";
 import { endpointsKey } from "../routing/endpoints.ts";
 import type { Algorithm, BackendHttp, ClusterRef, InvalidRef } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
+import { backendTlsOf } from "./backend-tls.ts";
 import { grantMessage, isPermitted } from "./grants.ts";
 import type { Problems } from "./problems.ts";
 
@@ -71,10 +71,11 @@ export function resolveBackend(context: BackendContext, ref: BackendObject, fiel
 
 function resolvePort(
   context: BackendContext,
-  { metadata, spec }: KubeObject<"Service">,
+  service: KubeObject<"Service">,
   port: number | undefined,
   invalid: (reason: RefReason, message: string) => InvalidRef,
 ): ClusterRef | InvalidRef {
+  const { metadata, spec } = service;
   const name = `${metadata.namespace}/${metadata.name}`;
   if (spec?.type === "ExternalName")
     return invalid("BackendNotFound", `Service ${name} is of type ExternalName, which is not allowed here`);
@@ -84,19 +85,17 @@ function resolvePort(
   if (transport !== "TCP")
     return invalid("UnsupportedProtocol", `port ${found.port} of Service ${name} is ${transport}, not TCP`);
   const { http, secure } = spokenBy(found.appProtocol, context.defaultHttp);
+  const choice = backendTlsOf(context.snapshot, service, found.name, secure);
+  if (choice.kind === "invalid") return invalid(choice.reason, choice.message);
   const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
-  const own = [http === "2" ? "h2" : "", secure ? "tls" : "", context.policyHash].filter((part) => part !== "");
-  const state = own.length === 0 ? endpoints : `${endpoints}#${own.join(";")}`;
+  const own = [http === "2" ? "h2" : "", choice.kind === "tls" ? choice.id : "", context.policyHash];
+  const suffix = own.filter((part) => part !== "").join(";");
+  const state = suffix === "" ? endpoints : `${endpoints}#${suffix}`;
   const { algorithm, clusters } = context;
   const known = clusters.get(state);
   if (known !== undefined) return known;
-  const tls = secure ? { tls: verifiedBySystem(metadata) } : {};
+  const tls = choice.kind === "tls" ? { tls: choice.tls } : {};
   const cluster: ClusterRef = { kind: "cluster", endpoints, state, http, algorithm, ...tls };
   clusters.set(state, cluster);
   return cluster;
-}
-
-/** Without a policy that says otherwise a backend shows a certificate for its name in the cluster, from somebody whom the system trusts. */
-function verifiedBySystem({ name, namespace }: KubeObject<"Service">["metadata"]): BackendTls {
-  return { hostname: `${name}.${namespace}.svc`, names: [], authorities: undefined };
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { type ReadonlySignal, batch, computed, effect, untracked } from "@preact/signals-core";
-import type { Key } from "../api/keys.ts";
+import { type Key, keyOf } from "../api/keys.ts";
 import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerState, Liveness } from "../routing/programmed.ts";
@@ -8,6 +8,7 @@ import { type RouteKey, RoutingTable } from "../routing/routing-table.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
+import { bundleRefs } from "./backend-tls.ts";
 import { translateEndpoints } from "./endpoints.ts";
 import { GatewayStage } from "./gateway-stage.ts";
 import type { GatewayView } from "./gateways.ts";
@@ -119,6 +120,18 @@ export class Translator {
 
   onReferencedSecrets(listener: (keys: ReadonlySet<Key<"Secret">>) => void): () => void {
     return this.#gateways.onReferencedSecrets(listener);
+  }
+
+  /** Tells of the ConfigMaps that BackendTLSPolicies take their authorities from, now and whenever that changes. */
+  onReferencedBundles(listener: (keys: ReadonlySet<Key<"ConfigMap">>) => void): () => void {
+    let last: ReadonlySet<Key<"ConfigMap">> = new Set();
+    return effect(() => {
+      const refs = this.#store.backendTlsPolicies().flatMap(bundleRefs);
+      const next = new Set(refs.map(({ namespace, name }) => keyOf("ConfigMap", namespace, name)));
+      if (isDeepStrictEqual(last, next)) return;
+      last = next;
+      listener(next);
+    });
   }
 
   #routeCameOrWent(key: RouteKey): void {

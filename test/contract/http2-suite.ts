@@ -269,7 +269,9 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
 
     test("RFC 8441: a WebSocket on a stream reaches a backend that speaks it over HTTP/1.1", async () => {
       const sockets = new WebSocketServer({ server: web.server });
-      sockets.on("connection", (socket) => socket.on("message", (data) => socket.send(`echo ${(data as Buffer).toString()}`)));
+      sockets.on("connection", (socket) =>
+        socket.on("message", (data) => socket.send(`echo ${(data as Buffer).toString()}`)),
+      );
       const stream = session.request([
         ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", "/chat"],
         ...[":authority", "a.example.com", "sec-websocket-version", "13"],

@@ -1,5 +1,6 @@
 import { readFileSync } from "node:fs";
 import type { Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { join } from "node:path";
 import { connect } from "node:tls";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -197,6 +198,31 @@ describe("with the rights as shipped", () => {
     ]);
     await cluster.apply(secret.stdout);
     await until("rotated", async () => (await certificateShown(address, 443, "site.example.com")) === "renewed");
+  });
+
+  test("BackendTLSPolicy: a backend is verified by the bundle that it names, and fails closed without it (S23)", async () => {
+    const { cert, key } = cluster.pki.issue("secure", "/CN=secure", "subjectAltName=DNS:secure.internal");
+    const secure = createSecureServer({ cert: readFileSync(cert), key: readFileSync(key) }, (_request, response) =>
+      response.end("verified"),
+    );
+    await new Promise<void>((resolve) => secure.listen(8000, "198.51.100.22", resolve));
+    await cluster.kubectl(["create", "configmap", "ca", `--from-file=ca.crt=${cluster.pki.path("ca.crt")}`]);
+    await cluster.apply(
+      gateway("strict", "{name: http, port: 80, protocol: HTTP}") +
+        service("secure") +
+        slice("secure", ["198.51.100.22"]) +
+        "---\napiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {name: secure, namespace: default}\n" +
+        "spec: {targetRefs: [{group: '', kind: Service, name: secure}], validation: {hostname: secure.internal, caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]}}\n" +
+        route("secure", `{parentRefs: [{name: strict}], hostnames: [secure.example.com], ${to("secure")}}`),
+    );
+    await until("the Gateway has an address", async () => (await gatewayStatus("strict")).addresses?.length === 1);
+    const address = (await gatewayStatus("strict")).addresses?.[0]?.value ?? "";
+    await until("verified", async () => (await ask(address, 80, "secure.example.com")) === "verified");
+    await cluster.kubectl(["delete", "configmap", "ca"]);
+    await until("refused", async () => (await ask(address, 80, "secure.example.com")).startsWith("500"));
+    const reason = async (): Promise<string> => find((await routeStatus("secure")).conditions, "ResolvedRefs");
+    await until("the status says why", async () => (await reason()) === "False/InvalidCACertificateRef");
+    secure.close();
   });
 
   test("allowedRoutes: a namespace by its label, and detached when the label goes (B11)", async () => {

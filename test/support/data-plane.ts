@@ -109,6 +109,8 @@ export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Prom
           "Secret",
           "ReferenceGrant",
           "Namespace",
+          "ConfigMap",
+          "BackendTLSPolicy",
         ] as const) {
           engine.store.replace(
             kind,

@@ -110,9 +110,7 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
     const cause = this.#abandoned ?? error;
     if (!this.#finish(false)) return;
     const isAbandoned = cause instanceof Abandoned;
-    const { reason, unsent } = isAbandoned
-      ? { reason: cause.reason, unsent: false }
-      : classify(cause, this.#sent);
+    const { reason, unsent } = isAbandoned ? { reason: cause.reason, unsent: false } : classify(cause, this.#sent);
     this.#sink.failed({ reason, unsent, stale: this.#reused && reason === "Reset" });
   }
 

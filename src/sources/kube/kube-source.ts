@@ -8,7 +8,7 @@ import type { Store } from "../../snapshot/store.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import type { Metrics } from "../../telemetry/metrics.ts";
 
-/** Endpoints come as slices through the mirroring controller; Secrets come one by one (secrets-source). */
+/** Endpoints come as slices through the mirroring controller; Secrets and ConfigMaps come one by one (referenced-source). */
 export const WATCHED_KINDS = [
   "ServiceRoute",
   "Gateway",
@@ -17,6 +17,7 @@ export const WATCHED_KINDS = [
   "Service",
   "EndpointSlice",
   "Namespace",
+  "BackendTLSPolicy",
 ] as const satisfies readonly Kind[];
 type WatchedKind = (typeof WATCHED_KINDS)[number];
 

@@ -6,32 +6,36 @@ import type { Store } from "../../snapshot/store.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { pathOf } from "./kube-source.ts";
 
-export interface SecretsSourceParts {
+/** Kinds of which only those objects are read that somebody refers to. */
+export type Referenced = "Secret" | "ConfigMap";
+
+export interface ReferencedSourceParts {
   readonly client: ApiClient;
   readonly store: Store;
   readonly log: Logger;
   readonly random: () => number;
   readonly changed: () => void;
-  /** Who to grant rights to, in the hint for a Secret that may not be read. */
-  readonly serviceAccount: string;
-  /** Told why a Secret cannot be seen, and with undefined when it can, or is simply not there. */
-  readonly problem: (key: Key<"Secret">, problem: string | undefined) => void;
+  readonly kind: Referenced;
+  /** What to do about an object that may not be read. */
+  readonly hint: (namespace: string, name: string) => string;
+  /** Told why an object cannot be seen, and with undefined when it can, or is simply not there. */
+  readonly problem: (key: Key<Referenced>, problem: string | undefined) => void;
 }
 
-/** Watches the Secrets that Gateways refer to, each by its name, and no other (S25). */
-export class SecretsSource {
-  readonly #parts: SecretsSourceParts;
-  readonly #watches = new Map<Key<"Secret">, AbortController>();
-  readonly #forbidden = new Map<Key<"Secret">, string>();
-  /** Secrets that have been asked for and not yet been answered. */
-  readonly #unread = new Set<Key<"Secret">>();
+/** Watches the objects of a kind that others refer to, each by its name, and no other (S25). */
+export class ReferencedSource {
+  readonly #parts: ReferencedSourceParts;
+  readonly #watches = new Map<Key<Referenced>, AbortController>();
+  readonly #forbidden = new Map<Key<Referenced>, string>();
+  /** Objects that have been asked for and not yet been answered. */
+  readonly #unread = new Set<Key<Referenced>>();
   #allRead: () => void = () => undefined;
 
-  constructor(parts: SecretsSourceParts) {
+  constructor(parts: ReferencedSourceParts) {
     this.#parts = parts;
   }
 
-  /** Resolves when every Secret that is wanted now has been read, refused or found missing, or when `signal` aborts. */
+  /** Resolves when every object that is wanted now has been read, refused or found missing, or when `signal` aborts. */
   async synced(signal: AbortSignal): Promise<void> {
     if (this.#unread.size === 0 || signal.aborted) return;
     await new Promise<void>((resolve) => {
@@ -40,15 +44,15 @@ export class SecretsSource {
     });
   }
 
-  #read(key: Key<"Secret">): void {
+  #read(key: Key<Referenced>): void {
     if (!this.#unread.delete(key)) return;
     this.#parts.problem(key, this.#forbidden.get(key));
     this.#parts.changed();
     if (this.#unread.size === 0) this.#allRead();
   }
 
-  /** Makes the watches those of `wanted`. Bytes of a Secret that is no longer wanted are forgotten. */
-  follow(wanted: ReadonlySet<Key<"Secret">>, signal: AbortSignal): void {
+  /** Makes the watches those of `wanted`. Bytes of an object that is no longer wanted are forgotten. */
+  follow(wanted: ReadonlySet<Key<Referenced>>, signal: AbortSignal): void {
     for (const [key, watch] of this.#watches) {
       if (wanted.has(key)) continue;
       watch.abort();
@@ -61,16 +65,16 @@ export class SecretsSource {
     for (const key of wanted) if (!this.#watches.has(key)) this.#watch(key, signal);
   }
 
-  #watch(key: Key<"Secret">, signal: AbortSignal): void {
-    const { client, log, random } = this.#parts;
+  #watch(key: Key<Referenced>, signal: AbortSignal): void {
+    const { client, log, random, kind } = this.#parts;
     const { namespace, name } = partsOf(key);
     const stop = new AbortController();
     this.#watches.set(key, stop);
     this.#unread.add(key);
-    this.#parts.problem(key, `Secret ${namespace}/${name} has not been read yet`);
+    this.#parts.problem(key, `${kind} ${namespace}/${name} has not been read yet`);
     const watch = new ListWatch({
       client,
-      path: pathOf("Secret", namespace),
+      path: pathOf(kind, namespace),
       selector: { fieldSelector: `metadata.name=${name}` },
       feed: this.#feed(key),
       log,
@@ -80,10 +84,10 @@ export class SecretsSource {
     void watch.start(AbortSignal.any([stop.signal, signal]));
   }
 
-  #feed(key: Key<"Secret">): Feed {
-    const { store, changed } = this.#parts;
+  #feed(key: Key<Referenced>): Feed {
+    const { store, changed, kind } = this.#parts;
     const apply = (raw: RawObject | undefined): void => {
-      const parsed = raw === undefined ? undefined : parseObject("Secret", raw);
+      const parsed = raw === undefined ? undefined : parseObject(kind, raw);
       if (parsed?.ok === true) store.apply(parsed.object);
       else store.remove(key);
     };
@@ -102,15 +106,10 @@ export class SecretsSource {
     };
   }
 
-  #hint(key: Key<"Secret">): string {
-    const { namespace, name } = partsOf(key);
-    const { serviceAccount } = this.#parts;
-    return `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`;
-  }
-
-  #setForbidden(key: Key<"Secret">, isForbidden: boolean): void {
+  #setForbidden(key: Key<Referenced>, isForbidden: boolean): void {
     if (this.#forbidden.has(key) === isForbidden) return;
-    if (isForbidden) this.#forbidden.set(key, this.#hint(key));
+    const { namespace, name } = partsOf(key);
+    if (isForbidden) this.#forbidden.set(key, this.#parts.hint(namespace, name));
     else this.#forbidden.delete(key);
     if (!this.#unread.has(key)) this.#parts.problem(key, this.#forbidden.get(key));
     this.#parts.changed();
