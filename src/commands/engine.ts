@@ -37,6 +37,7 @@ function observer(metrics: Metrics, log: Logger): GatewayObserver {
   return {
     failure: (_downstream, reason) => metrics.gatewayAnswer(reason),
     retry: () => metrics.retried(),
+    endpointHealth: (change) => metrics.endpointHealth(change),
     defect: (error) => log.error({ err: error }, "a request could not be served; this is a defect of the gateway"),
     answered: ({ status }, started) => metrics.answered(status, (performance.now() - started) / 1000),
   };

@@ -12,6 +12,8 @@ export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
   InvalidBackend: 500,
   NoBackends: 500,
   NoEndpoints: 503,
+  NoHealthyEndpoints: 503,
+  CircuitOpen: 503,
   ConnectFailure: 503,
   Reset: 503,
   BadResponse: 502,

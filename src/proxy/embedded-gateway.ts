@@ -32,7 +32,7 @@ export class EmbeddedGateway {
     const { showReason, underscores, trustedProxies, observe, random } = settings;
     this.#context = {
       table,
-      clusters: new Clusters(random),
+      clusters: new Clusters(random, (change) => observe.endpointHealth(change)),
       options: { showReason, underscores, trustedProxies },
       observe,
       random,

@@ -6,6 +6,7 @@ import { changedPath } from "../routing/rewrite.ts";
 import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
 import type { AnswerSink, Attempt, AttemptFailure, BackendCall } from "./upstream/attempt.ts";
+import type { Place } from "./upstream/circuit-breaker.ts";
 import type { Cluster } from "./upstream/cluster.ts";
 import type { Host } from "./upstream/host.ts";
 import { corsHeaders } from "./cors.ts";
@@ -29,6 +30,8 @@ export class Exchange {
   readonly #tried = new Set<string>();
   #backend: WeightedBackend | undefined;
   #cluster: Cluster | undefined;
+  #target: ClusterRef | undefined;
+  #place: Place | undefined;
   #attempt: Attempt | undefined;
   /** The path for the backend: made once, however often it is sent. */
   #rewritten: string | undefined;
@@ -65,18 +68,33 @@ export class Exchange {
     if (choice.kind === "none") return this.#fail(choice.reason);
     this.#backend = choice.backend;
     if (choice.backend.target.kind === "invalid") return this.#fail("InvalidBackend");
-    this.#cluster = this.#context.clusters.get(choice.backend.target);
-    this.#cluster.enter();
+    const place = this.#enter(choice.backend.target, action.fallback);
+    if (place === undefined) return this.#fail("CircuitOpen");
     downstream.onGone(() => this.#clientGone());
     downstream.onDrain(() => this.#attempt?.resume());
     this.#armTimers();
-    this.#try(choice.backend.target);
+    if (place.mayStart) this.#try();
     sendMirrors(
       this.#context,
       this.#parts,
-      [...this.#rule.filters.mirrors, ...choice.backend.filters.mirrors],
+      [...this.#rule.filters.mirrors, ...this.#backend.filters.mirrors],
       this.#body,
     );
+  }
+
+  /** The place of this request at its backend, or at the fallback when no endpoint of the backend can be asked. */
+  #enter(target: ClusterRef, fallback: WeightedBackend | undefined): Place | undefined {
+    const { clusters, table } = this.#context;
+    this.#target = target;
+    this.#cluster = clusters.get(target);
+    if (fallback?.target.kind === "cluster" && !this.#cluster.hasHealthy(table.endpoints.get(target.endpoints))) {
+      this.#backend = fallback;
+      this.#target = fallback.target;
+      this.#cluster = clusters.get(fallback.target);
+    }
+    return (this.#place = this.#cluster.enter(() => {
+      if (!this.#done) this.#try();
+    }));
   }
 
   #armTimers(): void {
@@ -94,17 +112,21 @@ export class Exchange {
     this.#fail(reason);
   }
 
-  #try(target: ClusterRef): void {
+  #try(): void {
     const { policy } = this.#rule;
-    const host = this.#cluster?.pick(this.#context.table.endpoints.get(target.endpoints), this.#tried);
-    if (host === undefined) return this.#fail("NoEndpoints");
+    const target = this.#target;
+    if (target === undefined) return;
+    const endpoints = this.#context.table.endpoints.get(target.endpoints);
+    const host = this.#cluster?.pick(endpoints, this.#tried);
+    if (host === undefined)
+      return this.#fail((endpoints?.usable.length ?? 0) === 0 ? "NoEndpoints" : "NoHealthyEndpoints");
     const call = this.#call(target);
     if (typeof call === "string") return this.#fail(call);
     this.#tried.add(host.pool.authority);
     const ended = (): void => clearTimeout(this.#tryTimer);
     if (policy.backendTimeoutMs > 0)
       this.#tryTimer = setTimeout(() => this.#attempt?.abandon("BackendTimeout"), policy.backendTimeoutMs);
-    this.#attempt = host.pool.send(call, this.#sink(target, host), policy.connectTimeoutMs, ended);
+    this.#attempt = host.pool.send(call, this.#sink(host), policy.connectTimeoutMs, ended);
   }
 
   /** The path as the backend gets it; undefined when a rewrite leads to none. */
@@ -143,10 +165,14 @@ export class Exchange {
     };
   }
 
-  #sink(target: ClusterRef, host: Host): AnswerSink {
+  #sink(host: Host): AnswerSink {
     const { downstream } = this.#parts;
+    let judged = false;
     return {
       start: (status, headers, follows) => {
+        if (status >= 500) this.#cluster?.failed(host, false);
+        else this.#cluster?.succeeded(host);
+        judged = true;
         if (this.#rule.policy.retry.codes.includes(status) && this.#mayRetry()) {
           this.#attempt?.abandon("Reset");
           return;
@@ -162,10 +188,14 @@ export class Exchange {
         downstream.end(trailers);
         this.#finish();
       },
-      upgraded: (headers, socket) => this.#switch(headers, socket),
+      upgraded: (headers, socket) => {
+        this.#cluster?.succeeded(host);
+        this.#switch(headers, socket);
+      },
       failed: (failure) => {
-        if (failure.unsent) host.connectFailed(performance.now());
-        this.#attemptFailed(target, failure);
+        // A client that goes away, or sends too much, says nothing of the endpoint.
+        if (!judged && !this.#done && failure.reason !== "BodyTooLarge") this.#cluster?.failed(host, failure.unsent);
+        this.#attemptFailed(failure);
       },
     };
   }
@@ -192,7 +222,7 @@ export class Exchange {
     tunnel(client, backend, this.#rule.policy.idleTimeoutMs, () => this.#finish());
   }
 
-  #attemptFailed(target: ClusterRef, failure: AttemptFailure): void {
+  #attemptFailed(failure: AttemptFailure): void {
     if (this.#done) return;
     const staleConnection = failure.stale && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
     const { connectFailureOnly } = this.#rule.policy.retry;
@@ -201,7 +231,7 @@ export class Exchange {
       staleConnection ||
       (!connectFailureOnly && ["Reset", "BackendTimeout"].includes(failure.reason));
     if (this.#started || !eligible || !this.#mayRetry(failure.unsent)) return this.#fail(failure.reason);
-    this.#retry(target);
+    this.#retry();
   }
 
   /** A try of which nothing was sent has loaded no backend, so that its repetition costs no budget. */
@@ -213,7 +243,7 @@ export class Exchange {
     return this.#holdsRetry;
   }
 
-  #retry(target: ClusterRef): void {
+  #retry(): void {
     const { backoffMs, connectFailureOnly } = this.#rule.policy.retry;
     const wait = connectFailureOnly
       ? 0
@@ -221,7 +251,7 @@ export class Exchange {
     this.#retries++;
     this.#context.observe.retry();
     setTimeout(() => {
-      if (!this.#done) this.#try(target);
+      if (!this.#done) this.#try();
     }, wait);
   }
 
@@ -255,7 +285,7 @@ export class Exchange {
     clearTimeout(this.#tryTimer);
     clearTimeout(this.#idleTimer);
     if (this.#holdsRetry) this.#cluster?.endRetry();
-    this.#cluster?.leave();
+    this.#place?.leave();
     // An answer may come before the request's body has.
     if (this.#body !== undefined) this.#parts.downstream.dropBody(this.#body.discard());
   }

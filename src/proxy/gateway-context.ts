@@ -4,6 +4,7 @@ import type { Downstream } from "./downstream/downstream.ts";
 import type { Attempt } from "./upstream/attempt.ts";
 import type { TrustedProxies } from "./downstream/client-origin.ts";
 import type { RequestPolicy } from "./downstream/request-policy.ts";
+import type { HealthChange } from "./upstream/cluster.ts";
 import type { Clusters } from "./upstream/clusters.ts";
 
 export interface GatewayOptions extends RequestPolicy {
@@ -16,6 +17,8 @@ export interface GatewayOptions extends RequestPolicy {
 export interface GatewayObserver {
   failure(downstream: Downstream, reason: ReasonWord): void;
   retry(): void;
+  /** An endpoint was ejected, or a check found it unwell, or well again. */
+  endpointHealth(change: HealthChange): void;
   /** A defect of ours in the decision of one request, which is answered 500. */
   defect(error: unknown): void;
   /** An answer has gone out whole or its connection is gone. */

@@ -1,6 +1,7 @@
 import type { RefError } from "../api/condition.ts";
 import type { Key } from "../api/keys.ts";
 import type { BackendTls } from "./backend-tls.ts";
+import type { ClusterPolicy } from "./cluster-policy.ts";
 import type { EndpointsKey } from "./endpoints.ts";
 import type { Regex } from "./regex.ts";
 
@@ -12,6 +13,8 @@ export type ReasonWord =
   | "InvalidBackend"
   | "NoBackends"
   | "NoEndpoints"
+  | "NoHealthyEndpoints"
+  | "CircuitOpen"
   | "ConnectFailure"
   | "Reset"
   | "BadResponse"
@@ -104,6 +107,7 @@ export interface ClusterRef {
   /** Absent: cleartext. */
   readonly tls?: BackendTls;
   readonly algorithm: Algorithm;
+  readonly policy: ClusterPolicy;
 }
 export interface InvalidRef {
   readonly kind: "invalid";
@@ -125,7 +129,13 @@ export interface WeightedBackend {
 }
 
 export type RuleAction =
-  | { readonly kind: "forward"; readonly backends: readonly WeightedBackend[]; readonly redistribute: boolean }
+  | {
+      readonly kind: "forward";
+      readonly backends: readonly WeightedBackend[];
+      readonly redistribute: boolean;
+      /** Serves what would be 503 for want of endpoints. */
+      readonly fallback?: WeightedBackend;
+    }
   | { readonly kind: "redirect"; readonly redirect: Redirect }
   | { readonly kind: "respond"; readonly statusCode: number; readonly body: string; readonly contentType: string }
   | {

@@ -28,6 +28,12 @@ export class Metrics {
     help: "Tries after the first.",
     registers: [this.registry],
   });
+  readonly #health = new Counter({
+    name: "serviceroute_endpoint_health_changes_total",
+    help: "Endpoints that were ejected for failing requests, or that checks found unwell, or well again.",
+    labelNames: ["change"],
+    registers: [this.registry],
+  });
   readonly #pass = new Histogram({
     name: "serviceroute_translation_seconds",
     help: "Length of a pass that changed something.",
@@ -86,6 +92,10 @@ export class Metrics {
 
   retried(): void {
     this.#retries.inc();
+  }
+
+  endpointHealth(change: "ejected" | "unwell" | "well"): void {
+    this.#health.inc({ change });
   }
 
   translated(milliseconds: number): void {

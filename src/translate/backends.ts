@@ -2,6 +2,7 @@ import { SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import type { RefReason } from "../api/condition.ts";
 import { keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
+import type { ClusterPolicy } from "../routing/cluster-policy.ts";
 import { endpointsKey } from "../routing/endpoints.ts";
 import type { Algorithm, BackendHttp, ClusterRef, InvalidRef } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -23,6 +24,7 @@ export interface BackendContext {
   readonly namespace: string;
   readonly problems: Problems;
   readonly algorithm: Algorithm;
+  readonly policy: ClusterPolicy;
   /** What names the shared state besides the Service port, empty for plain defaults. */
   readonly policyHash: string;
   /** What backends speak that do not say it themselves. */
@@ -87,15 +89,20 @@ function resolvePort(
   const { http, secure } = spokenBy(found.appProtocol, context.defaultHttp);
   const choice = backendTlsOf(context.snapshot, service, found.name, secure);
   if (choice.kind === "invalid") return invalid(choice.reason, choice.message);
+  if (context.policy.active?.type === "GRPC" && http !== "2")
+    return invalid(
+      "UnsupportedProtocol",
+      `port ${found.port} of Service ${name} needs appProtocol kubernetes.io/h2c for health checks of type GRPC`,
+    );
   const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
   const own = [http === "2" ? "h2" : "", choice.kind === "tls" ? choice.id : "", context.policyHash];
   const suffix = own.filter((part) => part !== "").join(";");
   const state = suffix === "" ? endpoints : `${endpoints}#${suffix}`;
-  const { algorithm, clusters } = context;
+  const { algorithm, policy, clusters } = context;
   const known = clusters.get(state);
   if (known !== undefined) return known;
   const tls = choice.kind === "tls" ? { tls: choice.tls } : {};
-  const cluster: ClusterRef = { kind: "cluster", endpoints, state, http, algorithm, ...tls };
+  const cluster: ClusterRef = { kind: "cluster", endpoints, state, http, algorithm, policy, ...tls };
   clusters.set(state, cluster);
   return cluster;
 }

@@ -77,14 +77,11 @@ export function policyHashOf({ loadBalancing, retry, timeouts }: RouteRule): str
 /** Fields of the schema that no data plane serves yet. They are refused by name, never ignored. */
 const UNSERVED = [
   "sessionPersistence",
-  "healthCheck",
-  "circuitBreaker",
   "rateLimits",
   "fault",
   "authentication",
   "authorization",
   "compression",
-  "fallback",
 ] as const;
 
 /** An empty list asks for nothing. */

@@ -2,9 +2,10 @@ import type { RouteMatch } from "../api/match.ts";
 import type { RouteRule as RuleSpec, RuleDefaults } from "../api/rule.ts";
 import { patternSize } from "../routing/match.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
-import type { RequestMatch, RouteRule, RuleAction, WeightedBackend } from "../routing/rule.ts";
+import type { RefName, RequestMatch, RouteRule, RuleAction, WeightedBackend } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
-import { type BackendContext, resolveBackend } from "./backends.ts";
+import { type BackendContext, type BackendObject, resolveBackend } from "./backends.ts";
+import { clusterPolicyId, clusterPolicyOf } from "./cluster-policy.ts";
 import { type EffectiveRule, effectiveRule } from "./effective-rule.ts";
 import { NO_FILTERS, translateFilters } from "./filters.ts";
 import { translateMatch } from "./match.ts";
@@ -86,13 +87,15 @@ function build(
 ): Built {
   const { spec } = effective;
   refuseUnserved(effective, problems);
+  const policy = clusterPolicyOf(spec);
   const context: BackendContext = {
     snapshot,
     namespace: route.namespace,
     clusters: route.clusters,
     problems,
     algorithm: algorithmOf(spec),
-    policyHash: policyHashOf(spec),
+    policy,
+    policyHash: [policyHashOf(spec), clusterPolicyId(policy)].filter((part) => part !== "").join(";"),
     defaultHttp: isGrpcOnly(spec) ? "2" : "1.1",
   };
   const { filters, answer } = translateFilters(effective.filters, context);
@@ -101,16 +104,40 @@ function build(
     problems.spec(`${field}.backendRefs`, "must be empty when a filter answers the request", "IncompatibleFilters");
   }
   requirePrefixMatches(effective, field, problems);
-  return { filters, action: answer ?? forward(spec, backends), policy: policyOf(spec) };
+  return { filters, action: answer ?? forward(spec, backends, fallbackOf(effective, context)), policy: policyOf(spec) };
 }
 
-function forward(spec: RuleSpec, backends: readonly WeightedBackend[]): RuleAction {
+function forward(
+  spec: RuleSpec,
+  backends: readonly WeightedBackend[],
+  fallback: WeightedBackend | undefined,
+): RuleAction {
   if (backends.every((backend) => backend.weight === 0)) {
     const message = backends.length === 0 ? "the rule has no backendRefs" : "every backendRef has weight 0";
     return { kind: "fail", reason: "NoBackends", message, backends };
   }
-  return { kind: "forward", backends, redistribute: spec.whenNoEndpoints === "Redistribute" };
+  return {
+    kind: "forward",
+    backends,
+    redistribute: spec.whenNoEndpoints === "Redistribute",
+    ...(fallback === undefined ? {} : { fallback }),
+  };
 }
+
+function fallbackOf({ spec, fieldOf }: EffectiveRule, context: BackendContext): WeightedBackend | undefined {
+  if (spec.fallback === undefined) return undefined;
+  const { backendRef } = spec.fallback;
+  const target = resolveBackend(context, backendRef, `${fieldOf("fallback")}.backendRef`);
+  return { ref: nameOf(backendRef), target, weight: 1, filters: NO_FILTERS };
+}
+
+/** A reference as it was written. */
+const nameOf = ({ name, namespace, kind, port }: BackendObject): RefName => ({
+  name,
+  ...(namespace === undefined ? {} : { namespace }),
+  ...(kind === undefined ? {} : { kind }),
+  ...(port === undefined ? {} : { port }),
+});
 
 function backendsOf(spec: RuleSpec, field: string, context: BackendContext): WeightedBackend[] {
   return (spec.backendRefs ?? []).map((ref, i) => {
@@ -123,18 +150,7 @@ function backendsOf(spec: RuleSpec, field: string, context: BackendContext): Wei
         "only header changes, rewrites and mirrors are served inside a backendRef",
       );
     }
-    const { name, namespace, kind, port, weight = 1 } = ref;
-    return {
-      ref: {
-        name,
-        ...(namespace === undefined ? {} : { namespace }),
-        ...(kind === undefined ? {} : { kind }),
-        ...(port === undefined ? {} : { port }),
-      },
-      target: resolveBackend(context, ref, at),
-      weight,
-      filters,
-    };
+    return { ref: nameOf(ref), target: resolveBackend(context, ref, at), weight: ref.weight ?? 1, filters };
   });
 }
 

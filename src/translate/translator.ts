@@ -5,6 +5,7 @@ import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerState, Liveness } from "../routing/programmed.ts";
 import { type RouteKey, RoutingTable } from "../routing/routing-table.ts";
+import type { RuleAction, WeightedBackend } from "../routing/rule.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
@@ -226,10 +227,13 @@ export class Translator {
   }
 }
 
+const receiversOf = ({ backends, fallback }: Extract<RuleAction, { kind: "forward" }>): readonly WeightedBackend[] =>
+  fallback === undefined ? backends : [...backends, fallback];
+
 function endpointsOf(table: RouteTranslation["table"]): ReadonlySet<EndpointsKey> {
   const keys = new Set<EndpointsKey>();
   for (const { rule } of table?.entries ?? []) {
-    const backends = rule.action.kind === "forward" ? rule.action.backends : [];
+    const backends = rule.action.kind === "forward" ? receiversOf(rule.action) : [];
     const mirrors = [...rule.filters.mirrors, ...backends.flatMap((b) => b.filters.mirrors)];
     for (const { target } of backends) if (target.kind === "cluster") keys.add(target.endpoints);
     for (const { backend } of mirrors) if (backend.kind === "cluster") keys.add(backend.endpoints);

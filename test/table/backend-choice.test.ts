@@ -16,7 +16,7 @@ function backend(name: string, weight: number, state: State): WeightedBackend {
     target:
       state === "invalid"
         ? { kind: "invalid", error: { field: "", reason: "BackendNotFound", message: "" } }
-        : { kind: "cluster", endpoints, state: endpoints, http: "1.1", algorithm: "Random" },
+        : { kind: "cluster", endpoints, state: endpoints, http: "1.1", algorithm: "Random", policy: {} },
   };
 }
 

@@ -10,13 +10,18 @@ const stateOf = (i: number): ClusterRef =>
     state: `default/web:80 #${i}`,
     endpoints: "default/web:80" as EndpointsKey,
     algorithm: "RoundRobin",
+    policy: {},
   }) as ClusterRef;
 
 test("F43: what edits of a policy leave behind goes when no request has asked for it in a while", () => {
   let now = 0;
-  const clusters = new Clusters(Math.random, () => now);
+  const clusters = new Clusters(
+    Math.random,
+    () => undefined,
+    () => now,
+  );
   const [kept, busy] = [clusters.get(stateOf(0)), clusters.get(stateOf(1))];
-  busy.enter();
+  busy.enter(() => undefined);
   for (let i = 2; i < 1000; i++) clusters.get(stateOf(i));
   now = 4 * MINUTE;
   expect(clusters.get(stateOf(0))).toBe(kept);

@@ -1,40 +1,58 @@
 import { type Endpoint, type EndpointSet, authorityOf } from "../../routing/endpoints.ts";
 import type { ClusterRef, RetryPolicy } from "../../routing/rule.ts";
+import { Breaker, type Place } from "./circuit-breaker.ts";
+import { HealthChecker } from "./health-checker.ts";
 import { Host } from "./host.ts";
+import { MOST_STREAMS } from "./http2-connection.ts";
 
 /** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
 const MOST_MIRRORS = 100;
+const NOBODY: readonly Endpoint[] = Object.freeze([]);
 
-/** What is shared by all requests to one backend with equal policies: connections, counts and the retry budget. */
+/** What became of an endpoint's health. */
+export type HealthChange = "ejected" | "unwell" | "well";
+
+/** What is shared by all requests to one backend with equal policies: connections, counts, health and the retry budget. */
 export class Cluster {
   readonly #hosts = new Map<string, Host>();
+  /** Hosts that may not be what one would choose; empty while all is well, so that choosing costs nothing then. */
+  readonly #troubled = new Set<Host>();
   readonly #ref: ClusterRef;
   readonly #random: () => number;
+  readonly #healthChanged: (change: HealthChange) => void;
+  readonly #breaker: Breaker;
+  readonly #checker: HealthChecker | undefined;
+  #endpoints: readonly Endpoint[] = NOBODY;
   #next = 0;
-  #active = 0;
   #retrying = 0;
   #mirroring = 0;
 
-  constructor(ref: ClusterRef, random: () => number) {
+  constructor(ref: ClusterRef, random: () => number, healthChanged: (change: HealthChange) => void) {
     this.#ref = ref;
     this.#random = random;
+    this.#healthChanged = healthChanged;
+    const { active, breaker } = ref.policy;
+    this.#breaker = new Breaker(breaker, ref.http === "2" ? MOST_STREAMS : 1);
+    if (active !== undefined)
+      this.#checker = new HealthChecker(
+        active,
+        () => this.#endpoints.map((endpoint) => this.#host(endpoint)),
+        (host, isWell) => this.#checked(host, isWell),
+      );
   }
 
   get active(): number {
-    return this.#active;
+    return this.#breaker.active;
   }
 
-  enter(): void {
-    this.#active++;
-  }
-
-  leave(): void {
-    this.#active--;
+  /** A request's place here; see {@link Breaker.enter}. */
+  enter(called: () => void): Place | undefined {
+    return this.#breaker.enter(called);
   }
 
   /** @returns Whether the budget has room for one more retry; if so it must be given back with {@link endRetry}. */
   beginRetry({ budgetPercent, budgetMinConcurrent }: RetryPolicy): boolean {
-    const allowed = Math.max(budgetMinConcurrent, Math.floor((this.#active * budgetPercent) / 100));
+    const allowed = Math.max(budgetMinConcurrent, Math.floor((this.active * budgetPercent) / 100));
     if (this.#retrying >= allowed) return false;
     this.#retrying++;
     return true;
@@ -59,29 +77,81 @@ export class Cluster {
    * An endpoint for one try.
    *
    * @param tried  Endpoints that have failed this request; used again only when there is no other.
-   * @returns      undefined when there is no usable endpoint at all.
+   * @returns      undefined when no endpoint is healthy.
    */
   pick(set: EndpointSet | undefined, tried: ReadonlySet<string>): Host | undefined {
-    if (set === undefined || set.usable.length === 0) return undefined;
-    const fresh = tried.size === 0 ? set.usable : set.usable.filter((endpoint) => !tried.has(authorityOf(endpoint)));
-    const candidates = this.#withoutAvoided(fresh.length === 0 ? set.usable : fresh);
+    this.#endpoints = set?.usable ?? NOBODY;
+    const healthy = this.#healthy();
+    const fresh = tried.size === 0 ? healthy : healthy.filter((endpoint) => !tried.has(authorityOf(endpoint)));
+    const candidates = this.#withoutAvoided(fresh.length === 0 ? healthy : fresh);
     const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates);
     return endpoint === undefined ? undefined : this.#host(endpoint);
   }
 
+  /** Whether a request would find an endpoint. */
+  hasHealthy(set: EndpointSet | undefined): boolean {
+    this.#endpoints = set?.usable ?? NOBODY;
+    return this.#healthy().length > 0;
+  }
+
+  /** What a try has said of its endpoint. */
+  succeeded(host: Host): void {
+    host.outlier?.succeeded();
+  }
+
+  /** @param refused  No connection could be made. */
+  failed(host: Host, refused: boolean): void {
+    const now = performance.now();
+    if (refused) host.connectFailed(now);
+    if (refused) this.#troubled.add(host);
+    if (host.outlier?.failed(now) !== true || !this.#mayEject(now)) return;
+    host.outlier.eject(now);
+    this.#troubled.add(host);
+    this.#healthChanged("ejected");
+  }
+
   /** Forgets endpoints that are gone: their requests in flight end, nothing new is sent. */
   keepOnly(set: EndpointSet | undefined): void {
-    const present = new Set((set?.usable ?? []).map(authorityOf));
+    this.#endpoints = set?.usable ?? NOBODY;
+    const present = new Set(this.#endpoints.map(authorityOf));
     for (const [id, host] of this.#hosts) {
       if (present.has(id)) continue;
       host.pool.close();
       this.#hosts.delete(id);
+      this.#troubled.delete(host);
     }
   }
 
-  #withoutAvoided(candidates: readonly Endpoint[]): readonly Endpoint[] {
+  /** Nothing is sent any more. */
+  close(): void {
+    this.#checker?.stop();
+    this.keepOnly(undefined);
+  }
+
+  #checked(host: Host, isWell: boolean): void {
+    if (!isWell) this.#troubled.add(host);
+    this.#healthChanged(isWell ? "well" : "unwell");
+  }
+
+  /** @source Envoy's max_ejection_percent: asked before each ejection. */
+  #mayEject(now: number): boolean {
+    let ejected = 0;
+    for (const host of this.#troubled) if (host.outlier?.isEjected(now) === true) ejected++;
+    const most = this.#ref.policy.passive?.maxEjectionPercent ?? 0;
+    return (ejected * 100) / Math.max(this.#endpoints.length, 1) < most;
+  }
+
+  #healthy(): readonly Endpoint[] {
+    if (this.#troubled.size === 0) return this.#endpoints;
     const now = performance.now();
-    const good = candidates.filter((endpoint) => this.#hosts.get(authorityOf(endpoint))?.isAvoided(now) !== true);
+    for (const host of this.#troubled) if (host.isHealthy(now) && !host.isAvoided(now)) this.#troubled.delete(host);
+    return this.#endpoints.filter((endpoint) => this.#known(endpoint)?.isHealthy(now) !== false);
+  }
+
+  #withoutAvoided(candidates: readonly Endpoint[]): readonly Endpoint[] {
+    if (this.#troubled.size === 0) return candidates;
+    const now = performance.now();
+    const good = candidates.filter((endpoint) => this.#known(endpoint)?.isAvoided(now) !== true);
     return good.length === 0 ? candidates : good;
   }
 
@@ -111,10 +181,13 @@ export class Cluster {
     return Math.floor(this.#random() * length);
   }
 
+  #known(endpoint: Endpoint): Host | undefined {
+    return this.#hosts.get(authorityOf(endpoint));
+  }
+
   #host(endpoint: Endpoint): Host {
-    const id = authorityOf(endpoint);
-    let host = this.#hosts.get(id);
-    if (host === undefined) this.#hosts.set(id, (host = new Host(endpoint, this.#ref)));
+    let host = this.#known(endpoint);
+    if (host === undefined) this.#hosts.set(authorityOf(endpoint), (host = new Host(endpoint, this.#ref)));
     return host;
   }
 }

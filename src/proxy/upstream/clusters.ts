@@ -1,6 +1,6 @@
 import type { EndpointSet, EndpointsKey } from "../../routing/endpoints.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
-import { Cluster } from "./cluster.ts";
+import { Cluster, type HealthChange } from "./cluster.ts";
 
 const UNUSED_MS = 5 * 60_000;
 
@@ -16,12 +16,18 @@ export class Clusters {
   readonly #byEndpoints = new Map<EndpointsKey, States>();
   readonly #random: () => number;
   readonly #now: () => number;
+  readonly #healthChanged: (change: HealthChange) => void;
   #sweptAt = 0;
 
   /** @param now  Milliseconds that never jump. */
-  constructor(random: () => number, now: () => number = () => performance.now()) {
+  constructor(
+    random: () => number,
+    healthChanged: (change: HealthChange) => void = () => undefined,
+    now: () => number = () => performance.now(),
+  ) {
     this.#random = random;
     this.#now = now;
+    this.#healthChanged = healthChanged;
   }
 
   get size(): number {
@@ -34,7 +40,7 @@ export class Clusters {
     let known = this.#byEndpoints.get(endpoints)?.get(state);
     if (known === undefined) {
       this.#sweep(now);
-      known = { cluster: new Cluster(ref, this.#random), usedAt: now };
+      known = { cluster: new Cluster(ref, this.#random, this.#healthChanged), usedAt: now };
       const states = this.#byEndpoints.get(endpoints);
       if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
       else states.set(state, known);
@@ -65,15 +71,14 @@ export class Clusters {
   #drop(endpoints: EndpointsKey, states: States, isOver: (known: Known) => boolean): void {
     for (const [state, known] of states) {
       if (known.cluster.active > 0 || !isOver(known)) continue;
-      known.cluster.keepOnly(undefined);
+      known.cluster.close();
       states.delete(state);
     }
     if (states.size === 0) this.#byEndpoints.delete(endpoints);
   }
 
   close(): void {
-    for (const states of this.#byEndpoints.values())
-      for (const { cluster } of states.values()) cluster.keepOnly(undefined);
+    for (const states of this.#byEndpoints.values()) for (const { cluster } of states.values()) cluster.close();
     this.#byEndpoints.clear();
   }
 }

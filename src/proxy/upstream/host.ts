@@ -1,6 +1,7 @@
 import { type Endpoint, authorityOf } from "../../routing/endpoints.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
 import type { EndpointPool } from "./attempt.ts";
+import { OutlierDetector } from "./outlier-detector.ts";
 import { Http1Pool } from "./http1-pool.ts";
 import { Http2Pool } from "./http2-pool.ts";
 
@@ -10,11 +11,15 @@ const AVOID_MS = 1000;
 export class Host {
   readonly endpoint: Endpoint;
   readonly pool: EndpointPool;
+  readonly outlier: OutlierDetector | undefined;
+  /** What the last checks said; true before the first. */
+  isWell = true;
   #avoidUntil = 0;
 
-  constructor(endpoint: Endpoint, { http, tls }: Pick<ClusterRef, "http" | "tls">) {
+  constructor(endpoint: Endpoint, { http, tls, policy: { passive } }: ClusterRef) {
     this.endpoint = endpoint;
     const authority = authorityOf(endpoint);
+    this.outlier = passive === undefined ? undefined : new OutlierDetector(passive);
     this.pool = http === "2" ? new Http2Pool(authority, tls) : new Http1Pool(authority, tls);
   }
 
@@ -25,6 +30,11 @@ export class Host {
   /** Others are preferred for a second: an endpoint that refuses is the least busy one, and would draw all tries. */
   connectFailed(nowMs: number): void {
     this.#avoidUntil = nowMs + AVOID_MS;
+  }
+
+  /** Whether requests may be given to it. */
+  isHealthy(nowMs: number): boolean {
+    return this.isWell && this.outlier?.isEjected(nowMs) !== true;
   }
 
   isAvoided(nowMs: number): boolean {

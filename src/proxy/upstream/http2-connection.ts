@@ -6,7 +6,7 @@ import { type Connected, connectPlain, endpointOf } from "./connect.ts";
 import type { Http2Attempt } from "./http2-attempt.ts";
 
 /** Beyond it another connection is opened, so that one that stalls does not stall all. */
-const MOST_STREAMS = 100;
+export const MOST_STREAMS = 100;
 const IDLE_MS = 60_000;
 const OPTIONS = {
   settings: { enablePush: false, maxHeaderListSize: 64 * 1024, initialWindowSize: 256 * 1024 },

@@ -1,0 +1,41 @@
+import type { PassiveHealth } from "../../routing/cluster-policy.ts";
+
+const LONGEST_FACTOR = 10;
+
+/** What is known of one endpoint from the requests that it was given. Times are milliseconds that never jump. */
+export class OutlierDetector {
+  readonly #policy: PassiveHealth;
+  #failures = 0;
+  /** How many times as long as the first ejection the next one lasts. */
+  #factor = 0;
+  #ejectedAt = 0;
+  #ejectedUntil = 0;
+
+  constructor(policy: PassiveHealth) {
+    this.#policy = policy;
+  }
+
+  isEjected(now: number): boolean {
+    return now < this.#ejectedUntil;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+  }
+
+  /** @returns Whether it has failed often enough to be ejected, if there is room for one more. */
+  failed(now: number): boolean {
+    if (this.isEjected(now)) return false;
+    this.#failures++;
+    return this.#failures >= this.#policy.consecutive5xx;
+  }
+
+  eject(now: number): void {
+    const { ejectionTimeMs, intervalMs } = this.#policy;
+    const quiet = this.#ejectedAt === 0 ? 0 : Math.floor((now - this.#ejectedUntil) / intervalMs);
+    this.#factor = Math.min(Math.max(this.#factor - quiet, 0) + 1, LONGEST_FACTOR);
+    this.#failures = 0;
+    this.#ejectedAt = now;
+    this.#ejectedUntil = now + ejectionTimeMs * this.#factor;
+  }
+}
