@@ -5,7 +5,7 @@
 import { performance } from "node:perf_hooks";
 import { keyOf } from "../src/api/keys.ts";
 import { type KubeObject, parseObject } from "../src/api/objects.ts";
-import { NOBODY } from "../src/proxy/downstream/client-origin.ts";
+import { DEFAULT_OPTIONS } from "../src/proxy/gateway-context.ts";
 import { createEngine, type Engine } from "../src/commands/engine.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
@@ -93,7 +93,7 @@ function engine(): Engine {
       allowLoopback: true,
       builtin: { httpPort: 18_999, httpsPort: 18_998 },
     },
-    serving: { showReason: false, underscores: "reject", trustedProxies: NOBODY },
+    serving: DEFAULT_OPTIONS,
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,

@@ -154,6 +154,11 @@ async function main(): Promise<void> {
     reasonHeader: true,
     underscoreHeaders: "reject",
     trustedHops: 0,
+    routeHeader: true,
+    maxConnections: 1000,
+    maxEventLoopDelay: 500,
+    accessLog: false,
+    accessLogSample: 1,
     drainTimeout: 5,
   } as const;
   const running = runGateway([SAMPLES, folder], flags, stop.signal);

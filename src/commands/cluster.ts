@@ -1,5 +1,6 @@
-import { type ServingFlags, servingOptions } from "./gateway-flags.ts";
+import { type ServingFlags, servingOptions } from "./serving-flags.ts";
 import type { Key } from "../api/keys.ts";
+import type { Kind } from "../api/kinds.ts";
 import type { ApiClient } from "../kube/api-client.ts";
 import { KubeSource } from "../sources/kube/kube-source.ts";
 import type { Provisioner } from "../provision/provisioner.ts";
@@ -7,6 +8,7 @@ import { LastGoodKeeper } from "../sources/last-good/last-good.ts";
 import { type Referenced, ReferencedSource } from "../sources/kube/referenced-source.ts";
 import { Leader } from "../status/leader.ts";
 import { Replicas } from "../status/replicas.ts";
+import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { TranslateOptions } from "../translate/options.ts";
@@ -30,12 +32,15 @@ export interface ClusterFlags extends ServingFlags {
 interface ClusterParts {
   readonly client: ApiClient;
   readonly log: Logger;
+  readonly accessLog: AccessLog | undefined;
   readonly metrics: Metrics;
   readonly options: TranslateOptions;
   readonly flags: ClusterFlags;
   readonly signal: AbortSignal;
 }
 
+/** Kinds whose status is ours to write. */
+const HAVE_STATUS: ReadonlySet<Kind> = new Set(["ServiceRoute", "Gateway", "GatewayClass"]);
 /** A Secret that nobody answers for holds up the start no longer than this. */
 const SECRETS_MS = 5000;
 const monotonic = (): number => performance.now();
@@ -73,28 +78,15 @@ export class Cluster {
       mayLead: () => this.#isSynced && (this.notReady() === "" || !this.#othersServe),
     });
     this.#status = new ClusterStatus({
-      client,
-      log,
-      metrics,
-      identity,
+      ...{ client, log, metrics, identity },
       isLeader: () => this.#mayWrite(),
       gatewayClass: parts.options.gatewayClass,
       store: () => this.engine.store,
       controller: () => this.engine.controller,
     });
     this.engine = this.#createEngine();
-    const { serviceAccount } = parts.flags;
-    this.#secrets = this.#createReferenced(
-      "Secret",
-      (namespace, name) =>
-        `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`,
-      (key, problem) => this.engine.translator.setSecretProblem(key as Key<"Secret">, problem),
-    );
-    this.#bundles = this.#createReferenced(
-      "ConfigMap",
-      (namespace, name) => `ConfigMap ${namespace}/${name} may not be read`,
-      () => undefined,
-    );
+    this.#secrets = this.#createSecrets();
+    this.#bundles = this.#createBundles();
     this.#keeper = this.#createKeeper();
     this.engine.translator.onReferencedSecrets((keys) => this.#secrets.follow(keys, parts.signal));
     this.engine.translator.onReferencedBundles((keys) => this.#bundles.follow(keys, parts.signal));
@@ -121,7 +113,7 @@ export class Cluster {
       namespace: flags.namespace,
       changed,
       onRaw: (kind, key, raw) => {
-        if (kind === "ServiceRoute" || kind === "Gateway" || kind === "GatewayClass") this.#status.seen(key, raw);
+        if (HAVE_STATUS.has(kind)) this.#status.seen(key, raw);
       },
       onProgress: (version) => {
         this.replicas?.served(version);
@@ -211,10 +203,11 @@ export class Cluster {
   }
 
   #createEngine(): Engine {
-    const { log, metrics, options, flags } = this.#parts;
+    const { log, accessLog, metrics, options, flags } = this.#parts;
     return createEngine({
       options,
       serving: servingOptions(flags),
+      accessLog,
       log,
       metrics,
       replicas: flags.leaderElect,
@@ -224,6 +217,21 @@ export class Cluster {
       },
       onListenerState: () => this.replicas?.publish(),
     });
+  }
+
+  #createSecrets(): ReferencedSource {
+    const { serviceAccount } = this.#parts.flags;
+    return this.#createReferenced(
+      "Secret",
+      (namespace, name) =>
+        `Secret ${namespace}/${name} may not be read; run: kubectl -n ${namespace} create rolebinding serviceroute-secrets --clusterrole=serviceroute-secrets --serviceaccount=${serviceAccount}`,
+      (key, problem) => this.engine.translator.setSecretProblem(key as Key<"Secret">, problem),
+    );
+  }
+
+  #createBundles(): ReferencedSource {
+    const hint = (namespace: string, name: string): string => `ConfigMap ${namespace}/${name} may not be read`;
+    return this.#createReferenced("ConfigMap", hint, () => undefined);
   }
 
   #createReferenced(

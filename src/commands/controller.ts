@@ -1,7 +1,8 @@
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import { Command, Option } from "commander";
-import { addGatewayFlags, flag, parseName, parseSeconds, toggle } from "./gateway-flags.ts";
+import { flag, parseName, parseSeconds, toggle } from "./flag.ts";
+import { addGatewayFlags } from "./gateway-flags.ts";
 import type { ControllerFlags } from "./run-controller.ts";
 import { stopSignal } from "./stop-signal.ts";
 

@@ -1,12 +1,14 @@
+import { displayName } from "../api/keys.ts";
 import type { GatewayOptions } from "../proxy/gateway-context.ts";
 import { Controller, type StatusSink } from "../controller/controller.ts";
 import { ListenerLiveness } from "../controller/listener-liveness.ts";
 import { Liveness } from "../controller/liveness.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
-import type { GatewayObserver } from "../proxy/gateway-context.ts";
 import { Store } from "../snapshot/store.ts";
+import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
+import { gatewayObserver } from "./gateway-observer.ts";
 import type { TranslateOptions } from "../translate/options.ts";
 import { Translator } from "../translate/translator.ts";
 
@@ -16,6 +18,8 @@ export interface EngineParts {
   readonly serving: GatewayOptions;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Absent: requests are not logged. */
+  readonly accessLog?: AccessLog | undefined;
   /** Whether other replicas count for Programmed. */
   readonly replicas: boolean;
   readonly sink: StatusSink;
@@ -33,16 +37,6 @@ export interface Engine {
   readonly listeners: ListenerLiveness;
 }
 
-function observer(metrics: Metrics, log: Logger): GatewayObserver {
-  return {
-    failure: (_downstream, reason) => metrics.gatewayAnswer(reason),
-    retry: () => metrics.retried(),
-    endpointHealth: (change) => metrics.endpointHealth(change),
-    defect: (error) => log.error({ err: error }, "a request could not be served; this is a defect of the gateway"),
-    answered: ({ status }, started) => metrics.answered(status, (performance.now() - started) / 1000),
-  };
-}
-
 const TICK_MS = 30_000;
 
 /** Tells the pipeline the time, now and until `signal` aborts: certificates expire without anybody's doing. */
@@ -55,14 +49,15 @@ export function followTime({ translator, controller }: Engine, signal: AbortSign
   signal.addEventListener("abort", () => clearInterval(ticking), { once: true });
 }
 
-export function createEngine({ options, serving, log, metrics, replicas, sink, onListenerState }: EngineParts): Engine {
+export function createEngine(parts: EngineParts): Engine {
+  const { options, serving, log, metrics, accessLog, replicas, sink, onListenerState } = parts;
   const store = new Store();
   const translator = new Translator(store, options);
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
   const gateway = new EmbeddedGateway(translator.table, {
     ...serving,
-    observe: observer(metrics, log),
+    observe: gatewayObserver(metrics, log, accessLog),
     random: Math.random,
     onListenerState: (id, state) => {
       if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
@@ -78,7 +73,16 @@ export function createEngine({ options, serving, log, metrics, replicas, sink, o
     listeners,
     log,
     observe: { passed: (ms) => metrics.translated(ms), failed: () => metrics.translationFailed() },
-    sink,
+    sink: {
+      ...sink,
+      routesChanged: (keys) => {
+        const all = [...keys];
+        for (const key of all) if (store.peek(key) === undefined) metrics.requests.forget(displayName(key));
+        sink.routesChanged(all);
+      },
+      gatewaysChanged: (keys) => sink.gatewaysChanged(keys),
+    },
   });
+  metrics.requests.countConnections(() => gateway.connections);
   return { store, translator, controller, gateway, liveness, listeners };
 }

@@ -2,20 +2,22 @@ import { setTimeout } from "node:timers/promises";
 import { Command } from "commander";
 import { FilesSource } from "../sources/files/files-source.ts";
 import { readStdin } from "../sources/files/folder.ts";
-import { createLogger } from "../telemetry/logger.ts";
+import { createLogger, openStdout } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { openEndpoints } from "./endpoints.ts";
 import { StatusBook } from "../status/status-book.ts";
 import { type Engine, createEngine, followTime } from "./engine.ts";
 import { CommandError } from "./exit.ts";
-import { type GatewayFlags, addGatewayFlags, servingOptions, translateOptions } from "./gateway-flags.ts";
+import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
+import { accessLogOf, servingOptions } from "./serving-flags.ts";
 import { Readiness } from "./readiness.ts";
 import { stopSignal } from "./stop-signal.ts";
 
 /** Serves folders of manifests until `signal` aborts, then drains. */
 export async function runGateway(paths: readonly string[], flags: GatewayFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const log = createLogger(flags.logLevel, () => metrics.logLineDropped());
+  const stdout = openStdout(() => metrics.logLineDropped());
+  const log = createLogger(flags.logLevel, stdout);
   const options = translateOptions(flags, {
     builtin: flags.builtinGateway ?? true,
     classByName: true,
@@ -28,6 +30,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   const engine: Engine = createEngine({
     options,
     serving: servingOptions(flags),
+    accessLog: accessLogOf(flags, stdout),
     log,
     metrics,
     replicas: false,

@@ -3,8 +3,9 @@ import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../kube/api-client.ts";
 import { Backoff, pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
+import { accessLogOf } from "./serving-flags.ts";
 import { type LastGood, readLastGood, restore } from "../sources/last-good/last-good.ts";
-import { createLogger, type Logger } from "../telemetry/logger.ts";
+import { createLogger, openStdout, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
 import { Cluster, type ClusterFlags } from "./cluster.ts";
 import { openEndpoints } from "./endpoints.ts";
@@ -89,7 +90,8 @@ function lastGoodOf(
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const log = createLogger(flags.logLevel, () => metrics.logLineDropped());
+  const stdout = openStdout(() => metrics.logLineDropped());
+  const log = createLogger(flags.logLevel, stdout);
   const client = new ApiClient(loadConfig(flags.kubeconfig));
   const started: { cluster?: Cluster } = {};
   const notReady = (): string => {
@@ -115,7 +117,15 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
     gatewayServices,
   };
   const stop = new AbortController();
-  const cluster = new Cluster({ client, log, metrics, options, flags, signal: stop.signal });
+  const cluster = new Cluster({
+    client,
+    log,
+    accessLog: accessLogOf(flags, stdout),
+    metrics,
+    options,
+    flags,
+    signal: stop.signal,
+  });
   started.cluster = cluster;
   await serveCluster({ cluster, flags, log, metrics, signal, stop }, lastGood);
   await Promise.all(endpoints.map((endpoint) => endpoint.close()));

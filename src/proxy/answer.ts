@@ -14,6 +14,8 @@ export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
   NoEndpoints: 503,
   NoHealthyEndpoints: 503,
   CircuitOpen: 503,
+  Overloaded: 503,
+  LoopDetected: 508,
   ConnectFailure: 503,
   Reset: 503,
   BadResponse: 502,
@@ -64,6 +66,7 @@ export function sendFailure(downstream: Downstream, failure: Failure, style: Fai
     : { "content-type": "text/plain; charset=utf-8", "content-length": String(body.length) };
   const headers = decorate(own);
   if (showReason) headers.push(REASON_HEADER, reason);
+  if (reason === "Overloaded") headers.push("retry-after", "1");
   if (ENDS_CONNECTION.has(reason)) downstream.takeNoMore();
   downstream.answer(grpc ? 200 : status, headers, body);
 }

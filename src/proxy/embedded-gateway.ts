@@ -6,6 +6,8 @@ import type { ListenerState } from "../routing/programmed.ts";
 import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import { Clusters } from "./upstream/clusters.ts";
 import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
+import { ConnectionLimit } from "./downstream/connection-limit.ts";
+import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
 import { SocketServer } from "./downstream/socket-server.ts";
 import { TlsContexts } from "./downstream/tls-contexts.ts";
@@ -23,17 +25,20 @@ export class EmbeddedGateway {
   readonly #settings: GatewaySettings;
   readonly #context: GatewayContext;
   readonly #tls = new TlsContexts();
+  readonly #connections: ConnectionLimit;
   readonly #servers = new Map<string, { server: SocketServer; state: ListenerState | undefined }>();
   readonly #known = new Map<ListenerId, string>();
 
   constructor(table: RoutingTableView, settings: GatewaySettings) {
     this.#table = table;
     this.#settings = settings;
-    const { showReason, underscores, trustedProxies, observe, random } = settings;
+    const { observe, random, ...options } = settings;
+    this.#connections = new ConnectionLimit(options.maxConnections, () => observe.connectionRejected());
     this.#context = {
       table,
       clusters: new Clusters(random, (change) => observe.endpointHealth(change)),
-      options: { showReason, underscores, trustedProxies },
+      options,
+      overload: new Overload(options.maxEventLoopDelayMs),
       observe,
       random,
       identity: randomUUID(),
@@ -54,6 +59,11 @@ export class EmbeddedGateway {
     for (const listener of diff.listeners.values()) if (listener !== undefined) this.#open(listener);
   }
 
+  /** Connections of clients that are open now. */
+  get connections(): number {
+    return this.#connections.open;
+  }
+
   /** Sockets that are bound now, as `address:port`. */
   sockets(): readonly string[] {
     return [...this.#servers].filter(([, { state }]) => state?.kind === "serving").map(([name]) => name);
@@ -70,6 +80,7 @@ export class EmbeddedGateway {
     limit.abort();
     for (const server of servers) server.destroy();
     for (const mirror of this.#context.mirrors) mirror.abandon("Reset");
+    this.#context.overload.stop();
     this.#context.clusters.close();
   }
 
@@ -88,6 +99,7 @@ export class EmbeddedGateway {
     const name = socketOf(listener);
     if (this.#servers.has(name)) return;
     const server = new SocketServer(listener, this.#tls, {
+      admits: (connection) => this.#connections.admits(connection),
       arrive: (downstream) => serve(this.#context, downstream),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),

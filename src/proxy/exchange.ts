@@ -9,13 +9,14 @@ import type { AnswerSink, Attempt, AttemptFailure, BackendCall } from "./upstrea
 import type { Place } from "./upstream/circuit-breaker.ts";
 import type { Cluster } from "./upstream/cluster.ts";
 import type { Host } from "./upstream/host.ts";
-import { corsHeaders } from "./cors.ts";
+import { extraHeaders } from "./extra-headers.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { isGrpc } from "./grpc-status.ts";
 import { backendHeaders, clientHeaders } from "./headers.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
+import { TimeLimits } from "./time-limits.ts";
 import { tunnel } from "./tunnel.ts";
 
 const MAX_BACKOFF_FACTOR = 10;
@@ -27,6 +28,7 @@ export class Exchange {
   readonly #parts: Forwarding;
   readonly #rule: RouteRule;
   readonly #body: RequestBody | undefined;
+  readonly #limits = new TimeLimits();
   readonly #tried = new Set<string>();
   #backend: WeightedBackend | undefined;
   #cluster: Cluster | undefined;
@@ -40,9 +42,6 @@ export class Exchange {
   #started = false;
   #done = false;
   #switched = false;
-  #requestTimer: NodeJS.Timeout | undefined;
-  #tryTimer: NodeJS.Timeout | undefined;
-  #idleTimer: NodeJS.Timeout | undefined;
 
   constructor(context: GatewayContext, parts: Forwarding) {
     this.#context = context;
@@ -50,7 +49,10 @@ export class Exchange {
     this.#rule = parts.entry.rule;
     const { downstream } = parts;
     this.#body = downstream.hasBody
-      ? new RequestBody(downstream.body, this.#rule.policy.maxRequestBody, () => this.#idleTimer?.refresh())
+      ? new RequestBody(downstream.body, this.#rule.policy.maxRequestBody, (size) => {
+          parts.record.bytesIn += size;
+          this.#limits.refreshIdle();
+        })
       : undefined;
   }
 
@@ -99,12 +101,13 @@ export class Exchange {
 
   #armTimers(): void {
     const { requestTimeoutMs, idleTimeoutMs } = this.#rule.policy;
-    if (idleTimeoutMs > 0) this.#idleTimer = setTimeout(() => this.#timeUp("IdleTimeout"), idleTimeoutMs);
-    if (requestTimeoutMs === 0) return;
-    const arm = (): void =>
-      void (this.#requestTimer = setTimeout(() => this.#timeUp("RequestTimeout"), requestTimeoutMs));
-    if (this.#body === undefined || this.#parts.downstream.complete) arm();
-    else this.#parts.downstream.body.once("end", arm);
+    this.#limits.set("idle", idleTimeoutMs, () => this.#timeUp("IdleTimeout"));
+    const arm = (): void => {
+      if (!this.#done) this.#limits.set("request", requestTimeoutMs, () => this.#timeUp("RequestTimeout"));
+    };
+    const { downstream } = this.#parts;
+    if (this.#body === undefined || downstream.complete) arm();
+    else downstream.body.once("end", arm);
   }
 
   #timeUp(reason: ReasonWord): void {
@@ -123,9 +126,12 @@ export class Exchange {
     const call = this.#call(target);
     if (typeof call === "string") return this.#fail(call);
     this.#tried.add(host.pool.authority);
-    const ended = (): void => clearTimeout(this.#tryTimer);
-    if (policy.backendTimeoutMs > 0)
-      this.#tryTimer = setTimeout(() => this.#attempt?.abandon("BackendTimeout"), policy.backendTimeoutMs);
+    const { record } = this.#parts;
+    record.tries++;
+    record.backend = target.endpoints;
+    record.endpoint = host.pool.authority;
+    const ended = (): void => this.#limits.clear("try");
+    this.#limits.set("try", policy.backendTimeoutMs, () => this.#attempt?.abandon("BackendTimeout"));
     this.#attempt = host.pool.send(call, this.#sink(host), policy.connectTimeoutMs, ended);
   }
 
@@ -181,7 +187,8 @@ export class Exchange {
         downstream.begin(status, this.#answerHeaders(headers), follows);
       },
       data: (chunk) => {
-        this.#idleTimer?.refresh();
+        this.#limits.refreshIdle();
+        if (this.#started) this.#parts.record.bytesOut += chunk.length;
         return !this.#started || downstream.write(chunk);
       },
       end: (trailers) => {
@@ -202,9 +209,9 @@ export class Exchange {
 
   #answerHeaders(headers: IncomingHttpHeaders): string[] {
     const { request } = this.#parts;
-    const { cors, responseHeaders } = this.#rule.filters;
-    const extra = cors === undefined ? [] : corsHeaders(cors, request);
-    return clientHeaders(headers, [this.#backend?.filters.responseHeaders, responseHeaders], extra);
+    const extra = extraHeaders(this.#context.options, request, this.#rule);
+    const changes = [this.#backend?.filters.responseHeaders, this.#rule.filters.responseHeaders];
+    return clientHeaders(headers, changes, extra);
   }
 
   #switch(headers: IncomingHttpHeaders, backend: Duplex): void {
@@ -215,9 +222,7 @@ export class Exchange {
     }
     this.#started = true;
     this.#switched = true;
-    clearTimeout(this.#requestTimer);
-    clearTimeout(this.#tryTimer);
-    clearTimeout(this.#idleTimer);
+    this.#limits.clearAll();
     const client = upgrade.accept(this.#answerHeaders(headers));
     tunnel(client, backend, this.#rule.policy.idleTimeoutMs, () => this.#finish());
   }
@@ -257,8 +262,9 @@ export class Exchange {
 
   #fail(reason: ReasonWord): void {
     if (this.#done) return;
-    const { downstream, request } = this.#parts;
-    this.#context.observe.failure(downstream, reason);
+    const { downstream, request, record } = this.#parts;
+    record.reason = reason;
+    this.#context.observe.failure(reason);
     sendFailure(
       downstream,
       { reason },
@@ -281,12 +287,11 @@ export class Exchange {
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
-    clearTimeout(this.#requestTimer);
-    clearTimeout(this.#tryTimer);
-    clearTimeout(this.#idleTimer);
+    this.#limits.clearAll();
     if (this.#holdsRetry) this.#cluster?.endRetry();
     this.#place?.leave();
     // An answer may come before the request's body has.
-    if (this.#body !== undefined) this.#parts.downstream.dropBody(this.#body.discard());
+    const { downstream } = this.#parts;
+    if (this.#body !== undefined && !downstream.complete) downstream.dropBody(this.#body.discard());
   }
 }

@@ -1,8 +1,9 @@
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
-import type { Downstream } from "./downstream/downstream.ts";
+import type { Overload } from "./overload.ts";
+import type { RequestRecord } from "./request-record.ts";
 import type { Attempt } from "./upstream/attempt.ts";
-import type { TrustedProxies } from "./downstream/client-origin.ts";
+import { NOBODY, type TrustedProxies } from "./downstream/client-origin.ts";
 import type { RequestPolicy } from "./downstream/request-policy.ts";
 import type { HealthChange } from "./upstream/cluster.ts";
 import type { Clusters } from "./upstream/clusters.ts";
@@ -10,19 +11,36 @@ import type { Clusters } from "./upstream/clusters.ts";
 export interface GatewayOptions extends RequestPolicy {
   /** Whether answers of the gateway name their reason in a header. */
   readonly showReason: boolean;
+  /** Whether answers name the route and rule that they come by. */
+  readonly showRoute: boolean;
   readonly trustedProxies: TrustedProxies;
+  /** Of clients, at a time; 0 is no limit. */
+  readonly maxConnections: number;
+  /** From which on requests are turned away; 0 is never. */
+  readonly maxEventLoopDelayMs: number;
 }
+
+export const DEFAULT_OPTIONS: GatewayOptions = Object.freeze({
+  showReason: false,
+  showRoute: false,
+  underscores: "reject",
+  trustedProxies: NOBODY,
+  maxConnections: 10_000,
+  maxEventLoopDelayMs: 500,
+});
 
 /** What the gateway tells of its work. Called on the request path, so it must be cheap. */
 export interface GatewayObserver {
-  failure(downstream: Downstream, reason: ReasonWord): void;
+  failure(reason: ReasonWord): void;
   retry(): void;
   /** An endpoint was ejected, or a check found it unwell, or well again. */
   endpointHealth(change: HealthChange): void;
   /** A defect of ours in the decision of one request, which is answered 500. */
   defect(error: unknown): void;
   /** An answer has gone out whole or its connection is gone. */
-  answered(downstream: Downstream, startedMs: number): void;
+  answered(record: RequestRecord): void;
+  /** A client's connection was closed because there are too many. */
+  connectionRejected(): void;
 }
 
 /** What every request needs and none owns. */
@@ -30,6 +48,7 @@ export interface GatewayContext {
   readonly table: RoutingTableView;
   readonly clusters: Clusters;
   readonly options: GatewayOptions;
+  readonly overload: Overload;
   readonly observe: GatewayObserver;
   /** Unguessable, and different for each process. */
   readonly identity: string;

@@ -3,6 +3,9 @@ import type { GatewayRequest } from "./gateway-request.ts";
 import type { ClientOrigin } from "./downstream/client-origin.ts";
 import { REASON_HEADER } from "./answer.ts";
 
+/** Names the route and rule of an answer, where the operator wants that. */
+export const ROUTE_HEADER = "x-serviceroute-route";
+
 type Values = Map<string, readonly string[]>;
 
 /** @source RFC 9110 section 7.6.1, and what is framing: rebuilt on each side, never copied. */
@@ -28,7 +31,7 @@ const OWN = new Set([
   "forwarded",
   "x-real-ip",
   REASON_HEADER,
-  "x-serviceroute-route",
+  ROUTE_HEADER,
 ]);
 
 /** Envoy's own headers are instructions to a proxy: behind us there may be one that follows them. */
@@ -54,8 +57,13 @@ function flat(values: Values): string[] {
   return out;
 }
 
+/** How often a request has passed a gateway of ours. A route may lead back to it, which nobody notices but by this. */
+export const HOPS_HEADER = "x-serviceroute-hops";
+
 export interface ForwardingFacts extends ClientOrigin {
   readonly requestId: string;
+  /** Gateways of ours that the request has passed, this one included. */
+  readonly hops: number;
 }
 
 /** Headers for the backend: end-to-end ones of the client, the gateway's own, then the changes in order. */
@@ -71,6 +79,7 @@ export function backendHeaders(
     if (!HOP_BY_HOP.has(name) && !isOwn(name) && !named.has(name)) values.set(name, list);
   }
   values.set("x-request-id", [facts.requestId]);
+  values.set(HOPS_HEADER, [String(facts.hops)]);
   for (const change of changes) applyChanges(values, change);
   values.set("host", [host]);
   values.set("x-forwarded-for", [facts.forwardedFor]);
@@ -91,7 +100,7 @@ export function clientHeaders(
   }
   const named = namedByConnection(values);
   for (const name of [...values.keys()])
-    if (HOP_BY_HOP.has(name) || name === REASON_HEADER || named.has(name)) values.delete(name);
+    if (HOP_BY_HOP.has(name) || name === REASON_HEADER || name === ROUTE_HEADER || named.has(name)) values.delete(name);
   for (const change of changes) applyChanges(values, change);
   for (const [name, value] of extra) values.set(name, name === "vary" ? [...(values.get(name) ?? []), value] : [value]);
   return flat(values);

@@ -18,13 +18,13 @@ export class RequestBody {
   #ended = false;
   #overflowed = false;
   #pull: Promise<IteratorResult<Buffer>> | undefined;
-  readonly #progress: () => void;
+  readonly #progress: (size: number) => void;
 
   /**
    * @param limit     Bytes; 0 is no limit. One byte more makes readers throw {@link BodyTooLarge}.
-   * @param progress  Told of every chunk.
+   * @param progress  Told of the size of every chunk.
    */
-  constructor(source: Readable, limit: number, progress: () => void) {
+  constructor(source: Readable, limit: number, progress: (size: number) => void) {
     this.#source = source[Symbol.asyncIterator]() as AsyncIterator<Buffer>;
     this.#limit = limit;
     this.#progress = progress;
@@ -82,7 +82,7 @@ export class RequestBody {
   }
 
   #keep(result: IteratorResult<Buffer>): void {
-    this.#progress();
+    this.#progress(result.done === true ? 0 : result.value.length);
     if (result.done === true) {
       this.#ended = true;
       return;

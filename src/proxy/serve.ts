@@ -6,7 +6,7 @@ import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
-import { corsHeaders, preflightHeaders } from "./cors.ts";
+import { preflightHeaders } from "./cors.ts";
 import { originOf } from "./downstream/client-origin.ts";
 import type { Downstream } from "./downstream/downstream.ts";
 import { admit } from "./downstream/request-policy.ts";
@@ -15,9 +15,19 @@ import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext, GatewayOptions } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import { isGrpc } from "./grpc-status.ts";
-import { type ForwardingFacts, clientHeaders } from "./headers.ts";
+import { type ForwardingFacts, HOPS_HEADER, clientHeaders } from "./headers.ts";
+import { extraHeaders } from "./extra-headers.ts";
+import { type RequestRecord, recordOf } from "./request-record.ts";
 
+/** Gateways in a row are rarely more than three; a loop ends here. */
+const MOST_HOPS = 10;
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
+
+/** A client that says so itself only shortens its own way. */
+const hopsBefore = (request: GatewayRequest): number => {
+  const said = request.header(HOPS_HEADER) ?? "0";
+  return /^[0-9]{1,3}$/.test(said) ? Number(said) : 0;
+};
 
 function factsOf(
   { peer, via: { scheme } }: Downstream,
@@ -28,6 +38,7 @@ function factsOf(
   const { authority } = request;
   return {
     ...originOf({ peer, scheme, authority, header: (name) => request.header(name) }, trustedProxies),
+    hops: hopsBefore(request) + 1,
     requestId: REQUEST_ID.test(given) ? given : randomUUID(),
   };
 }
@@ -36,12 +47,12 @@ type Fail = (failure: Failure, decorate?: Decorate) => void;
 
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
 export function serve(context: GatewayContext, downstream: Downstream): void {
-  const started = performance.now();
-  downstream.onGone(() => context.observe.answered(downstream, started));
-  let request: GatewayRequest | undefined;
+  const record = recordOf(downstream);
+  downstream.onGone(() => context.observe.answered(record));
   const fail: Fail = (failure, decorate) => {
-    context.observe.failure(downstream, failure.reason);
-    const grpc = request !== undefined && isGrpc(request);
+    record.reason = failure.reason;
+    context.observe.failure(failure.reason);
+    const grpc = record.request !== undefined && isGrpc(record.request);
     const { showReason } = context.options;
     sendFailure(downstream, failure, { showReason, grpc, ...(decorate === undefined ? {} : { decorate }) });
     downstream.dropBody();
@@ -49,8 +60,9 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
   try {
     const admission = admit(downstream.head, downstream.via.scheme, context.options);
     if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
-    ({ request } = admission);
-    route(context, downstream, request, fail);
+    record.request = admission.request;
+    if (context.overload.sheds(context.random())) return fail({ reason: "Overloaded" });
+    route(context, record, admission.request, fail);
   } catch (error) {
     if (error instanceof PatternLimit) return fail({ reason: "PatternLimit" });
     // One request that we cannot serve must not end all others.
@@ -59,26 +71,28 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
   }
 }
 
-function route(context: GatewayContext, downstream: Downstream, request: GatewayRequest, fail: Fail): void {
-  const { via, serverName } = downstream;
+function route(context: GatewayContext, record: RequestRecord, request: GatewayRequest, fail: Fail): void {
+  const { via, serverName } = record.downstream;
   const decision = decide(context.table, via.socket, serverName, request.host, request);
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
-  respond(context, downstream, request, decision, fail);
+  record.rule = decision.entry.rule;
+  respond(context, record, request, decision, fail);
 }
 
 function respond(
   context: GatewayContext,
-  downstream: Downstream,
+  record: RequestRecord,
   request: GatewayRequest,
   { entry, listener: { port } }: Extract<Decision, { kind: "route" }>,
   fail: Fail,
 ): void {
+  const { downstream } = record;
   const { rule } = entry;
   const { cors } = rule.filters;
   if (cors !== undefined && isPreflight(request))
     return answer(downstream, 204, preflightHeaders(cors, request).flat(), "");
-  const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(request, rule, own));
+  const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(context, request, rule, own));
   const limit = rule.policy.maxRequestBody;
   if (limit > 0 && Number(request.header("content-length") ?? 0) > limit) return failed("BodyTooLarge");
   const { action } = rule;
@@ -86,21 +100,22 @@ function respond(
     case "fail":
       return failed(action.reason);
     case "respond":
-      return afterBody(downstream, request, rule, failed, () => direct(downstream, request, rule, action));
+      return afterBody(downstream, request, rule, failed, () => direct(context, downstream, request, rule, action));
     case "redirect": {
       const { scheme } = downstream.via;
       const { host, path, search: query, patterns } = request;
       const from = { scheme, host, path, query, listenerPort: port, patterns };
       const location = redirectLocation(from, action.redirect, entry.match.path);
       if (location === undefined) return failed("InvalidRule");
-      const headers = localHeaders(request, rule, { location });
+      const headers = localHeaders(context, request, rule, { location });
       return afterBody(downstream, request, rule, failed, () =>
         answer(downstream, action.redirect.statusCode, headers, ""),
       );
     }
     case "forward":
+      if (hopsBefore(request) >= MOST_HOPS) return failed("LoopDetected");
       downstream.askForBody();
-      return new Exchange(context, forwarding(downstream, request, entry, context.options)).start();
+      return new Exchange(context, forwarding(record, request, entry, context.options)).start();
     default:
       return action satisfies never;
   }
@@ -140,35 +155,37 @@ function afterBody(
 }
 
 function forwarding(
-  downstream: Downstream,
+  record: RequestRecord,
   request: GatewayRequest,
   entry: MatchEntry,
   options: GatewayOptions,
 ): Forwarding {
-  return { downstream, request, entry, facts: factsOf(downstream, request, options) };
+  const { downstream } = record;
+  const facts = factsOf(downstream, request, options);
+  record.requestId = facts.requestId;
+  record.client = facts.clientAddress;
+  return { downstream, request, entry, facts, record };
 }
 
 /** Header changes and CORS of a rule hold for every answer to a request that it takes, the gateway's own included. */
 function localHeaders(
+  { options }: GatewayContext,
   request: GatewayRequest,
-  { filters }: RouteRule,
+  rule: RouteRule,
   own: Readonly<Record<string, string>>,
 ): string[] {
-  return clientHeaders(
-    own,
-    [filters.responseHeaders],
-    filters.cors === undefined ? [] : corsHeaders(filters.cors, request),
-  );
+  return clientHeaders(own, [rule.filters.responseHeaders], extraHeaders(options, request, rule));
 }
 
 function direct(
+  context: GatewayContext,
   downstream: Downstream,
   request: GatewayRequest,
   rule: RouteRule,
   action: Extract<RouteRule["action"], { kind: "respond" }>,
 ): void {
   const type = action.contentType === "" ? {} : { "content-type": action.contentType };
-  answer(downstream, action.statusCode, localHeaders(request, rule, type), action.body);
+  answer(downstream, action.statusCode, localHeaders(context, request, rule, type), action.body);
 }
 
 /** @param headers  Names and values by turns. */

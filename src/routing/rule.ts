@@ -15,6 +15,8 @@ export type ReasonWord =
   | "NoEndpoints"
   | "NoHealthyEndpoints"
   | "CircuitOpen"
+  | "Overloaded"
+  | "LoopDetected"
   | "ConnectFailure"
   | "Reset"
   | "BadResponse"

@@ -1,43 +1,14 @@
+import { FAST_SECONDS, RequestMetrics } from "./request-metrics.ts";
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
-
-const FAST = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** Every metric of the process. Labels come from closed sets only, so that no client can make series (F43). */
 export class Metrics {
   readonly registry = new Registry();
-  readonly #requests = new Counter({
-    name: "serviceroute_http_requests_total",
-    help: "Requests, by class of status; none: the client went away before an answer.",
-    labelNames: ["code"],
-    registers: [this.registry],
-  });
-  readonly #failures = new Counter({
-    name: "serviceroute_gateway_answers_total",
-    help: "Answers that the gateway made itself, by reason.",
-    labelNames: ["reason"],
-    registers: [this.registry],
-  });
-  readonly #duration = new Histogram({
-    name: "serviceroute_http_request_duration_seconds",
-    help: "From a request's arrival to the end of its answer.",
-    buckets: FAST,
-    registers: [this.registry],
-  });
-  readonly #retries = new Counter({
-    name: "serviceroute_retries_total",
-    help: "Tries after the first.",
-    registers: [this.registry],
-  });
-  readonly #health = new Counter({
-    name: "serviceroute_endpoint_health_changes_total",
-    help: "Endpoints that were ejected for failing requests, or that checks found unwell, or well again.",
-    labelNames: ["change"],
-    registers: [this.registry],
-  });
+  readonly requests = new RequestMetrics(this.registry);
   readonly #pass = new Histogram({
     name: "serviceroute_translation_seconds",
     help: "Length of a pass that changed something.",
-    buckets: FAST,
+    buckets: FAST_SECONDS,
     registers: [this.registry],
   });
   readonly #errors = new Counter({
@@ -78,24 +49,6 @@ export class Metrics {
 
   constructor() {
     collectDefaultMetrics({ register: this.registry });
-  }
-
-  /** @param status  0 when nothing was answered. */
-  answered(status: number, seconds: number): void {
-    this.#requests.inc({ code: status === 0 ? "none" : `${Math.floor(status / 100)}xx` });
-    this.#duration.observe(seconds);
-  }
-
-  gatewayAnswer(reason: string): void {
-    this.#failures.inc({ reason });
-  }
-
-  retried(): void {
-    this.#retries.inc();
-  }
-
-  endpointHealth(change: "ejected" | "unwell" | "well"): void {
-    this.#health.inc({ change });
   }
 
   translated(milliseconds: number): void {

@@ -14,6 +14,7 @@ export const USUAL = `rules:
 /** What the gateway adds to every request, and what of it differs from one to the next. */
 const ALWAYS = [
   /^x-request-id: .+$/,
+  /^x-serviceroute-hops: 1$/,
   /^x-forwarded-for: 127\.0\.0\.1$/,
   /^x-forwarded-proto: http$/,
   /^x-forwarded-host: .*$/,

@@ -436,10 +436,10 @@ describe("gateway", () => {
 
   test("F54: a reader of the log that has stopped holds up nothing; lines that are lost are counted", async () => {
     const script = `
-      const { createLogger } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
+      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
       const { Metrics } = await import(${JSON.stringify(join(ROOT, "src/telemetry/metrics.ts"))});
       const metrics = new Metrics();
-      const log = createLogger("info", () => metrics.logLineDropped());
+      const log = createLogger("info", openStdout(() => metrics.logLineDropped()));
       for (let i = 0; i < 100; i++) {
         for (let j = 0; j < 1000; j++) log.info({ filler: "x".repeat(300) }, "line");
         await new Promise((resolve) => setImmediate(resolve));

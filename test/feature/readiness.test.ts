@@ -1,4 +1,4 @@
-import { NOBODY } from "../../src/proxy/downstream/client-origin.ts";
+import { DEFAULT_OPTIONS } from "../../src/proxy/gateway-context.ts";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
 import { createEngine } from "../../src/commands/engine.ts";
@@ -14,7 +14,7 @@ test("F52: a process that can bind none of its ports is not ready until it can",
   const taken = createServer().listen(port, "127.0.0.1");
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    serving: { showReason: true, underscores: "reject", trustedProxies: NOBODY },
+    serving: DEFAULT_OPTIONS,
     log: createLogger("silent"),
     metrics: new Metrics(),
     replicas: false,

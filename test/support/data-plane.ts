@@ -1,8 +1,7 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
-import { NOBODY } from "../../src/proxy/downstream/client-origin.ts";
-import type { GatewayOptions } from "../../src/proxy/gateway-context.ts";
+import { DEFAULT_OPTIONS, type GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -86,7 +85,7 @@ export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Prom
   const metrics = new Metrics();
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    serving: { showReason: true, underscores: "reject", trustedProxies: NOBODY, ...serving },
+    serving: { ...DEFAULT_OPTIONS, showReason: true, ...serving },
     log: createLogger("silent"),
     metrics,
     replicas: false,

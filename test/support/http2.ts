@@ -93,7 +93,7 @@ export class Http2Backend {
       session.on("error", () => undefined);
     });
     this.#server.on("stream", (stream, _headers, _flags, raw) => {
-      const seen: Http2Seen = { headers: raw as readonly string[], body: "", trailers: [] };
+      const seen: Http2Seen = { headers: raw, body: "", trailers: [] };
       this.seen.push(seen);
       stream.on("error", () => undefined);
       stream.on("data", (chunk: Buffer) => (seen.body += chunk.toString()));

@@ -13,6 +13,8 @@ import { chooseByPreface } from "./protocol-choice.ts";
 import type { TlsContexts } from "./tls-contexts.ts";
 
 export interface SocketHandlers {
+  /** Asked of every connection before anything is done for it. */
+  readonly admits: (connection: Duplex) => boolean;
   readonly arrive: Arrive;
   readonly listeners: () => readonly Listener[];
   readonly changed: (state: ListenerState) => void;
@@ -54,7 +56,13 @@ export class SocketServer {
     this.#http1 = new Http1Connections(this.#server, connected, this.#via, handlers.arrive);
     this.#http2 = new Http2Connections(this.#via, handlers.arrive);
     if (isTls) this.#server.on("secureConnection", (socket: TLSSocket) => this.#chooseByAlpn(socket));
-    else this.#server.on("connection", (socket: Socket) => this.#chooseByPreface(socket));
+    const [handshake] = this.#server.listeners("connection");
+    this.#server.removeAllListeners("connection");
+    this.#server.on("connection", (socket: Socket) => {
+      if (!handlers.admits(socket)) return;
+      if (isTls) handshake?.call(this.#server, socket);
+      else this.#chooseByPreface(socket);
+    });
     this.#server.on("listening", () => handlers.changed({ kind: "serving" }));
     this.#server.on("error", (error: NodeJS.ErrnoException) => {
       // Once it listens, an error is of one connection that could not be taken.

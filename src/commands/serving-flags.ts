@@ -1,0 +1,132 @@
+import { BlockList, isIP } from "node:net";
+import { type Command, InvalidArgumentError } from "commander";
+import type { TrustedProxies } from "../proxy/downstream/client-origin.ts";
+import { UNDERSCORES, type Underscores } from "../proxy/downstream/request-policy.ts";
+import { DEFAULT_OPTIONS, type GatewayOptions } from "../proxy/gateway-context.ts";
+import { AccessLog } from "../telemetry/access-log.ts";
+import type { DestinationStream } from "../telemetry/logger.ts";
+import { CommandError } from "./exit.ts";
+import { flag, parseSeconds, toggle } from "./flag.ts";
+
+/** Flags that say how requests are taken and answered. */
+export interface ServingFlags {
+  readonly reasonHeader: boolean;
+  readonly routeHeader: boolean;
+  readonly underscoreHeaders: Underscores;
+  readonly trustedHops: number;
+  readonly trustedProxies?: BlockList;
+  readonly maxConnections: number;
+  readonly maxEventLoopDelay: number;
+  readonly accessLog: boolean;
+  readonly accessLogSample: number;
+}
+
+function parseHops(value: string): number {
+  if (!/^[0-9]{1,2}$/.test(value)) throw new InvalidArgumentError("a number from 0 to 99.");
+  return Number(value);
+}
+
+/** Addresses and ranges, such as 10.0.0.0/8,2001:db8::1. */
+function parseRanges(value: string): BlockList {
+  const ranges = new BlockList();
+  for (const range of value.split(",").map((part) => part.trim())) {
+    const [address = "", bits] = range.split("/");
+    const family = isIP(address) === 4 ? "ipv4" : "ipv6";
+    const most = family === "ipv4" ? 32 : 128;
+    if (isIP(address) === 0 || (bits !== undefined && !(/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most)))
+      throw new InvalidArgumentError(`"${range}" is no address and no CIDR range.`);
+    ranges.addSubnet(address, Number(bits ?? most), family);
+  }
+  return ranges;
+}
+
+function parseCount(value: string): number {
+  if (!/^[0-9]{1,9}$/.test(value)) throw new InvalidArgumentError("a number; 0 is no limit.");
+  return Number(value);
+}
+
+/** Milliseconds, from a duration such as 500ms or 2s. */
+function parseMilliseconds(value: string): number {
+  const match = /^([0-9]{1,6})ms$/.exec(value);
+  return match === null ? parseSeconds(value) * 1000 : Number(match[1]);
+}
+
+function parseShare(value: string): number {
+  if (!/^(0(\.[0-9]+)?|1(\.0+)?)$/.test(value)) throw new InvalidArgumentError("a share from 0 to 1, such as 0.01.");
+  return Number(value);
+}
+
+/** How requests are taken and answered, as far as it is the operator's. */
+export function addServingFlags(command: Command): Command {
+  return command
+    .addOption(
+      flag("--underscore-headers <what>", "what becomes of headers with an underscore in their name")
+        .choices(UNDERSCORES)
+        .default("reject"),
+    )
+    .addOption(
+      flag("--trusted-hops <n>", "how many proxies before this one are believed in X-Forwarded-*, whoever they are")
+        .default(0)
+        .argParser(parseHops),
+    )
+    .addOption(
+      flag(
+        "--trusted-proxies <cidrs>",
+        "addresses of proxies that are believed in X-Forwarded-*, comma-separated",
+      ).argParser(parseRanges),
+    )
+    .addOption(toggle("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason"))
+    .addOption(toggle("--route-header", "name the route and rule of every answer in x-serviceroute-route"))
+    .addOption(
+      flag("--max-connections <n>", "connections of clients at a time; more are closed at once; 0 is no limit")
+        .default(DEFAULT_OPTIONS.maxConnections)
+        .argParser(parseCount),
+    )
+    .addOption(
+      flag(
+        "--max-event-loop-delay <time>",
+        "from this delay on a growing share of new requests is answered 503 Overloaded; 0 never",
+      )
+        .default(DEFAULT_OPTIONS.maxEventLoopDelayMs, `${DEFAULT_OPTIONS.maxEventLoopDelayMs}ms`)
+        .argParser(parseMilliseconds),
+    )
+    .addOption(toggle("--access-log", "one line of JSON on stdout for each request"))
+    .addOption(
+      flag("--access-log-sample <share>", "share of requests in the access log; failures always are")
+        .default(1)
+        .argParser(parseShare),
+    );
+}
+
+/** @param stream  Where the process logs. */
+export function accessLogOf(
+  { accessLog, accessLogSample }: ServingFlags,
+  stream: DestinationStream,
+): AccessLog | undefined {
+  return accessLog ? new AccessLog(stream, accessLogSample, Math.random) : undefined;
+}
+
+/** What a data plane is told of them. */
+export function servingOptions(flags: ServingFlags): GatewayOptions {
+  const {
+    reasonHeader,
+    routeHeader,
+    underscoreHeaders,
+    trustedHops,
+    trustedProxies,
+    maxConnections,
+    maxEventLoopDelay,
+  } = flags;
+  if (trustedHops > 0 && trustedProxies !== undefined)
+    throw new CommandError("--trusted-hops and --trusted-proxies exclude each other; give one", 2);
+  const trusted: TrustedProxies =
+    trustedProxies === undefined ? { kind: "hops", hops: trustedHops } : { kind: "ranges", ranges: trustedProxies };
+  return {
+    showReason: reasonHeader,
+    showRoute: routeHeader,
+    underscores: underscoreHeaders,
+    trustedProxies: trusted,
+    maxConnections,
+    maxEventLoopDelayMs: maxEventLoopDelay,
+  };
+}

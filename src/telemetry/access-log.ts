@@ -1,0 +1,70 @@
+import { type DestinationStream, pino } from "pino";
+
+/** One request, as its line in the access log tells it; docs/operating.md says what each field means. */
+export interface AccessEntry {
+  readonly protocol: string;
+  readonly method: string;
+  readonly authority: string;
+  /** Without the query, which may hold secrets. */
+  readonly path: string;
+  readonly status: number;
+  readonly durationMs: number;
+  readonly bytesIn: number;
+  readonly bytesOut: number;
+  readonly client: string;
+  readonly listener: string;
+  readonly userAgent?: string;
+  readonly requestId?: string;
+  readonly traceId?: string;
+  readonly route?: string;
+  readonly rule?: string;
+  readonly backend?: string;
+  readonly endpoint?: string;
+  readonly tries?: number;
+  readonly reason?: string;
+}
+
+const LONGEST = 1024;
+
+/**
+ * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
+ * the marks that turn the direction of text.
+ */
+export function harmless(text: string): string {
+  return text
+    .slice(0, LONGEST)
+    .replaceAll(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u${hex(one.charCodeAt(0))}`);
+}
+const hex = (code: number): string => code.toString(16).padStart(4, "0");
+
+/** Writes one line of JSON for each request, never waiting for the reader. */
+export class AccessLog {
+  readonly #log: ReturnType<typeof pino>;
+  readonly #share: number;
+  readonly #random: () => number;
+
+  /**
+   * @param share   Of requests that went well, 0..1. Failures are always written.
+   * @param random  Uniform in [0, 1).
+   */
+  constructor(stream: DestinationStream, share: number, random: () => number) {
+    this.#share = share;
+    this.#random = random;
+    this.#log = pino(
+      { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: () => ({ type: "access" }) } },
+      stream,
+    );
+  }
+
+  /** Whether a line is to be written: asked first, so that a line that is not costs nothing. */
+  wants(failed: boolean): boolean {
+    return failed || this.#share >= 1 || this.#random() < this.#share;
+  }
+
+  write(entry: AccessEntry): void {
+    const safe: Record<string, unknown> = {};
+    for (const [name, value] of Object.entries(entry) as [string, unknown][])
+      safe[name] = typeof value === "string" ? harmless(value) : value;
+    this.#log.info(safe);
+  }
+}
