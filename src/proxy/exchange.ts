@@ -1,19 +1,19 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import { chooseBackend } from "../routing/backend-choice.ts";
-import { PatternLimit } from "../routing/pattern-budget.ts";
-import { changedPath } from "../routing/rewrite.ts";
-import type { ClusterRef, ReasonWord, Rewrite, RouteRule, WeightedBackend } from "../routing/rule.ts";
+import type { ClusterRef, ReasonWord, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
-import type { AnswerSink, Attempt, AttemptFailure, BackendCall } from "./upstream/attempt.ts";
+import { backendCall, backendPath } from "./backend-call.ts";
+import type { AnswerSink, Attempt, AttemptFailure } from "./upstream/attempt.ts";
 import type { Place } from "./upstream/circuit-breaker.ts";
 import type { Cluster } from "./upstream/cluster.ts";
 import type { Host } from "./upstream/host.ts";
 import { extraHeaders } from "./extra-headers.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
+import { GrpcWebBridge } from "./grpc-web.ts";
 import { isGrpc } from "./grpc-status.ts";
-import { backendHeaders, clientHeaders } from "./headers.ts";
+import { clientHeaders } from "./headers.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
 import { TimeLimits } from "./time-limits.ts";
@@ -33,10 +33,10 @@ export class Exchange {
   #backend: WeightedBackend | undefined;
   #cluster: Cluster | undefined;
   #target: ClusterRef | undefined;
+  #web: GrpcWebBridge | undefined;
   #place: Place | undefined;
   #attempt: Attempt | undefined;
-  /** The path for the backend: made once, however often it is sent. */
-  #rewritten: string | undefined;
+  #path: ReturnType<typeof backendPath> | undefined;
   #retries = 0;
   #holdsRetry = false;
   #started = false;
@@ -88,6 +88,8 @@ export class Exchange {
   #enter(target: ClusterRef, fallback: WeightedBackend | undefined): Place | undefined {
     const { clusters, table } = this.#context;
     this.#target = target;
+    // Only a server of gRPC's own protocol needs a bridge; others may speak gRPC-Web themselves.
+    this.#web = target.http === "2" ? GrpcWebBridge.of(this.#parts.request) : undefined;
     this.#cluster = clusters.get(target);
     if (fallback?.target.kind === "cluster" && !this.#cluster.hasHealthy(table.endpoints.get(target.endpoints))) {
       this.#backend = fallback;
@@ -123,8 +125,15 @@ export class Exchange {
     const host = this.#cluster?.pick(endpoints, this.#tried);
     if (host === undefined)
       return this.#fail((endpoints?.usable.length ?? 0) === 0 ? "NoEndpoints" : "NoHealthyEndpoints");
-    const call = this.#call(target);
-    if (typeof call === "string") return this.#fail(call);
+    const sent = (this.#path ??= backendPath(this.#parts, this.#backend));
+    if (typeof sent === "string") return this.#fail(sent);
+    const call = backendCall(this.#parts, {
+      path: sent.path,
+      backend: this.#backend,
+      http: target.http,
+      web: this.#web,
+      body: this.#body,
+    });
     this.#tried.add(host.pool.authority);
     const { record } = this.#parts;
     record.tries++;
@@ -133,42 +142,6 @@ export class Exchange {
     const ended = (): void => this.#limits.clear("try");
     this.#limits.set("try", policy.backendTimeoutMs, () => this.#attempt?.abandon("BackendTimeout"));
     this.#attempt = host.pool.send(call, this.#sink(host), policy.connectTimeoutMs, ended);
-  }
-
-  /** The path as the backend gets it; undefined when a rewrite leads to none. */
-  #path(rewrites: readonly Rewrite[]): string | undefined {
-    const { request, entry } = this.#parts;
-    const change = rewrites.findLast((rewrite) => rewrite.path !== undefined)?.path;
-    return change === undefined ? request.path : changedPath(request.path, change, entry.match.path, request.patterns);
-  }
-
-  /** The request as the backend gets it, or why there is none. */
-  #call({ http }: ClusterRef): BackendCall | "InvalidRule" | "PatternLimit" {
-    const { request, facts, downstream } = this.#parts;
-    const rewrites = [this.#rule.filters.rewrite, this.#backend?.filters.rewrite].filter((r) => r !== undefined);
-    try {
-      this.#rewritten ??= this.#path(rewrites);
-    } catch (error) {
-      if (error instanceof PatternLimit) return "PatternLimit";
-      throw error;
-    }
-    const path = this.#rewritten;
-    if (path === undefined) return "InvalidRule";
-    const host = rewrites.reduce((name: string, rewrite: Rewrite) => rewrite.hostname ?? name, request.authority);
-    const headers = backendHeaders(request, facts, host, [
-      this.#rule.filters.requestHeaders,
-      this.#backend?.filters.requestHeaders,
-    ]);
-    // gRPC servers refuse clients that do not say so.
-    if (http === "2" && /\btrailers\b/i.test(request.header("te") ?? "")) headers.push("te", "trailers");
-    return {
-      method: request.method,
-      path: `${path}${request.search}`,
-      headers,
-      body: this.#body === undefined ? null : (this.#body.whole ?? this.#body.read()),
-      trailers: () => downstream.trailers,
-      upgrade: downstream.upgrade?.protocol,
-    };
   }
 
   #sink(host: Host): AnswerSink {
@@ -184,15 +157,18 @@ export class Exchange {
           return;
         }
         this.#started = true;
-        downstream.begin(status, this.#answerHeaders(headers), follows);
+        const web = this.#web;
+        const sent = this.#answerHeaders(web?.answerHeaders(headers) ?? headers);
+        downstream.begin(status, sent, web === undefined || follows === "nothing" ? follows : "body");
       },
       data: (chunk) => {
         this.#limits.refreshIdle();
         if (this.#started) this.#parts.record.bytesOut += chunk.length;
-        return !this.#started || downstream.write(chunk);
+        return !this.#started || downstream.write(this.#web?.data(chunk) ?? chunk);
       },
       end: (trailers) => {
-        downstream.end(trailers);
+        if (this.#web !== undefined && trailers.length > 0) downstream.write(this.#web.trailers(trailers));
+        downstream.end(this.#web === undefined ? trailers : []);
         this.#finish();
       },
       upgraded: (headers, socket) => {

@@ -1,3 +1,4 @@
+import { request } from "node:http";
 import {
   type Client,
   Metadata,
@@ -160,6 +161,73 @@ export function describeGrpc(name: string, start: () => Promise<DataPlaneRig>): 
       await slow.stop();
       expect([outcome.details, outcome.code]).toEqual([details, code]);
     });
+
+    /** A call as a browser makes it, over HTTP/1.1: what came back, frame by frame. */
+    const callWeb = async (
+      text: string,
+      form: "" | "-text",
+      method = "Unary",
+    ): Promise<{ type: string; status: string; frames: string[] }> => {
+      const message = Buffer.from(text);
+      const head = Buffer.alloc(5);
+      head.writeUInt32BE(message.length, 1);
+      const bytes = Buffer.concat([head, message]);
+      // Cut where no group of four ends, and padded within: both are allowed.
+      const sent =
+        form === "" ? [bytes] : ([head.toString("base64"), message.toString("base64")].join("").match(/.{1,7}/g) ?? []);
+      const reply = await fetchRaw(`/test.Echo/${method}`, `application/grpc-web${form}+proto`, sent);
+      let body =
+        form === ""
+          ? reply.body
+          : Buffer.concat(
+              (reply.body.toString("latin1").match(/[^=]+=*/g) ?? []).map((one) => Buffer.from(one, "base64")),
+            );
+      const frames: string[] = [];
+      while (body.length >= 5) {
+        const length = body.readUInt32BE(1);
+        frames.push(`${body[0] === 0x80 ? "trailers " : ""}${body.subarray(5, 5 + length).toString()}`);
+        body = body.subarray(5 + length);
+      }
+      return { type: reply.type, status: reply.status, frames };
+    };
+    const fetchRaw = async (
+      path: string,
+      type: string,
+      parts: readonly (string | Buffer)[],
+    ): Promise<{ body: Buffer; type: string; status: string }> =>
+      new Promise((resolve, reject) => {
+        const headers = { host: "a.example.com", "content-type": type, "x-a": "1" };
+        const outgoing = request({ host: "127.0.0.1", port: rig.port, path, method: "POST", headers }, (incoming) => {
+          const chunks: Buffer[] = [];
+          incoming.on("data", (chunk: Buffer) => chunks.push(chunk)).on("error", reject);
+          incoming.on("end", () =>
+            resolve({
+              body: Buffer.concat(chunks),
+              type: incoming.headers["content-type"] ?? "",
+              status: String(incoming.headers["grpc-status"] ?? ""),
+            }),
+          );
+        });
+        outgoing.on("error", reject);
+        for (const part of parts) outgoing.write(part);
+        outgoing.end();
+      });
+
+    test.for(["", "-text"] as const)(
+      "gRPC-Web%s: a browser's call reaches a gRPC server, trailers come as the last frame",
+      async (form) => {
+        const unary = await callWeb("hello", form);
+        expect(unary.type).toBe(`application/grpc-web${form}+proto`);
+        expect(unary.frames).toHaveLength(2);
+        expect(unary.frames[0]).toBe("hello 1");
+        expect(unary.frames[1]).toMatch(/^trailers .*grpc-status:0\r\n/s);
+        expect(unary.frames[1]).toContain("x-trailer:t\r\n");
+        const failed = await callWeb("fail", form);
+        expect([failed.status, failed.frames]).toEqual(["9", []]);
+        const streamed = await callWeb("n", form, "Download");
+        expect(streamed.frames.slice(0, -1)).toEqual(Array.from({ length: 50 }, (_, i) => `n${i}`));
+      },
+    );
 
     test("a cancelled call ends at the server", async () => {
       const { path, requestSerialize, responseDeserialize } = ECHO.Chat;
