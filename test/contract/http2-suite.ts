@@ -162,7 +162,8 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
       ["D28: an expectation that nobody knows", ["expect", "a-lot"], 417],
     ])("%s", async ([, headers, status]) => {
       const reply = await askHttp2(session, "/", { headers });
-      expect(reply.status).toBe(status);
+      const [reason] = valuesOf(reply.headers, "x-serviceroute-reason");
+      expect([reply.status, reason]).toEqual([status, status === 200 ? undefined : "BadRequest"]);
       expect(web.seen).toHaveLength(status === 200 ? 1 : 0);
       expect((await askHttp2(session, "/")).status, "the connection serves on").toBe(200);
     });

@@ -88,6 +88,23 @@ test("P9: SIGTERM with 200 slow requests, kept connections, HTTP/2 and WebSocket
   sockets.close();
 }, 40_000);
 
+test("S20: streams that break off, on either side, never end the process", async () => {
+  const { gateway, web } = await gatewayWith([]);
+  web.answer = (_request, response) => {
+    response.writeHead(200).write("hal");
+    setTimeout(() => response.destroy(), 20);
+  };
+  const session = await openHttp2(`http://127.0.0.1:${gateway.port}`);
+  expect((await askHttp2(session, "/breaks")).code).not.toBe(0);
+  const gone = session.request([":method", "GET", ":path", "/", ":scheme", "http", ":authority", "a.example.com"]);
+  gone.on("error", () => undefined);
+  gone.close(1);
+  session.destroy();
+  web.answer = (_request, response) => response.end("web");
+  expect(await ask(gateway.port, "/", new Agent())).toBe("200 web");
+  expect(gateway.program.running).toBe(true);
+});
+
 test("P9: what is still open at the limit is cut, and the process ends", async () => {
   const { gateway, web } = await gatewayWith(["--drain-timeout", "1s"]);
   web.answer = () => undefined;
