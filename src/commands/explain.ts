@@ -9,7 +9,15 @@ import { type ReadingFlags, readFolder, translateReading } from "./validate.ts";
 
 const MAX_LOSERS = 50;
 
-function printBackend({ name, weight, sharePercent, problem, endpoints, filters }: ExplainedBackend): void {
+function printBackend({
+  name,
+  weight,
+  sharePercent,
+  problem,
+  endpoints,
+  filters,
+  cluster = [],
+}: ExplainedBackend): void {
   const state =
     endpoints === undefined
       ? paint("red", problem ?? "")
@@ -17,6 +25,7 @@ function printBackend({ name, weight, sharePercent, problem, endpoints, filters 
   print(`    ${name}  weight ${weight}  share ${sharePercent} %  ${state}`);
   for (const address of endpoints?.addresses ?? []) print(`      ${address}`);
   for (const filter of filters) print(`      filter ${filter}`);
+  for (const text of cluster) print(`      ${text}`);
 }
 
 function printWinner({ winner }: Explanation): void {

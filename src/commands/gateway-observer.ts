@@ -38,6 +38,7 @@ export function gatewayObserver(metrics: Metrics, log: Logger, accessLog: Access
     failure: (reason) => requests.gatewayAnswer(reason),
     retry: () => requests.retried(),
     endpointHealth: (change) => requests.endpointHealth(change),
+    connection: (outcome) => requests.connection(outcome),
     connectionRejected: () => requests.connectionRejected(),
     defect: (error) => log.error({ err: error }, "a request could not be served; this is a defect of the gateway"),
     answered: (record) => {

@@ -91,12 +91,13 @@ function actionOf(action: RuleAction): unknown {
   };
 }
 
-function clusterOf({ endpoints, state, http, tls, algorithm }: ClusterRef): object {
+function clusterOf({ endpoints, state, http, tls, algorithm, policy }: ClusterRef): object {
   return {
     endpoints,
     ...(state === endpoints ? {} : { state }),
     ...(http === "1.1" ? {} : { http }),
     ...(tls === undefined ? {} : { tls }),
+    ...(Object.keys(policy).length === 0 ? {} : { policy }),
     ...(algorithm === "LeastRequest" ? {} : { algorithm }),
   };
 }

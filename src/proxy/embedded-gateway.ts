@@ -9,6 +9,8 @@ import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-
 import { ConnectionLimit } from "./downstream/connection-limit.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
+import type { BoundServer, SocketHandlers } from "./downstream/bound-server.ts";
+import { TcpServer } from "./tcp/tcp-server.ts";
 import { SocketServer } from "./downstream/socket-server.ts";
 import { TlsContexts } from "./downstream/tls-contexts.ts";
 
@@ -26,7 +28,7 @@ export class EmbeddedGateway {
   readonly #context: GatewayContext;
   readonly #tls = new TlsContexts();
   readonly #connections: ConnectionLimit;
-  readonly #servers = new Map<string, { server: SocketServer; state: ListenerState | undefined }>();
+  readonly #servers = new Map<string, { server: BoundServer; state: ListenerState | undefined }>();
   readonly #known = new Map<ListenerId, string>();
 
   constructor(table: RoutingTableView, settings: GatewaySettings) {
@@ -98,18 +100,22 @@ export class EmbeddedGateway {
   #open(listener: Listener): void {
     const name = socketOf(listener);
     if (this.#servers.has(name)) return;
-    const server = new SocketServer(listener, this.#tls, {
+    const handlers: SocketHandlers = {
       admits: (connection) => this.#connections.admits(connection),
       arrive: (downstream) => serve(this.#context, downstream),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
-    });
+    };
+    const carriesConnections = listener.protocol === "TCP" || listener.protocol === "TLS";
+    const server: BoundServer = carriesConnections
+      ? new TcpServer(listener, this.#tls, this.#context, handlers)
+      : new SocketServer(listener, this.#tls, handlers);
     this.#servers.set(name, { server, state: undefined });
     server.useDefault(this.#table.listenersOn(name)[0]?.certificates[0]);
     server.listen();
   }
 
-  #changed(name: string, server: SocketServer, state: ListenerState): void {
+  #changed(name: string, server: BoundServer, state: ListenerState): void {
     const entry = this.#servers.get(name);
     if (entry?.server !== server || isDeepStrictEqual(entry.state, state)) return;
     entry.state = state;

@@ -39,6 +39,8 @@ export interface GatewayObserver {
   defect(error: unknown): void;
   /** An answer has gone out whole or its connection is gone. */
   answered(record: RequestRecord): void;
+  /** A connection of a TCP or TLS listener was joined to a backend, or refused for this reason. */
+  connection(outcome: ReasonWord | "Proxied"): void;
   /** A client's connection was closed because there are too many. */
   connectionRejected(): void;
 }

@@ -8,7 +8,8 @@ import { type RequestView, pathMatches, unmetCondition } from "./match.ts";
 import { PatternLimit } from "./pattern-budget.ts";
 import { type MatchEntry, decidingStep } from "./precedence.ts";
 import type { RoutingTableView } from "./routing-table.ts";
-import type { Filters, RequestMatch, RouteRule, RulePolicy } from "./rule.ts";
+import { describeCluster } from "./explain-cluster.ts";
+import type { Filters, RequestMatch, RouteRule, RulePolicy, WeightedBackend } from "./rule.ts";
 
 export interface ExplainedBackend {
   readonly name: string;
@@ -22,6 +23,8 @@ export interface ExplainedBackend {
     readonly addresses: readonly string[];
   };
   readonly filters: readonly string[];
+  /** How it is spoken to and what watches over it, as far as that is not plain. */
+  readonly cluster?: readonly string[];
 }
 export interface ExplainedRule {
   readonly route: Key<"ServiceRoute">;
@@ -106,7 +109,11 @@ function describeAction({ action, filters }: RouteRule, request: ExplainRequest)
   if (filters.cors !== undefined && isPreflight(request)) return "respond 204: a CORS preflight is answered here";
   switch (action.kind) {
     case "forward":
-      return action.redistribute ? "forward; shares of backends without endpoints go to the others" : "forward";
+      return [
+        "forward",
+        ...(action.redistribute ? ["shares of backends without endpoints go to the others"] : []),
+        ...(action.fallback === undefined ? [] : [`without endpoints to ${nameOf(action.fallback)}`]),
+      ].join("; ");
     case "redirect":
       return `redirect ${action.redirect.statusCode}`;
     case "respond":
@@ -117,6 +124,8 @@ function describeAction({ action, filters }: RouteRule, request: ExplainRequest)
       return action satisfies never;
   }
 }
+
+const nameOf = ({ target, ref }: WeightedBackend): string => (target.kind === "cluster" ? target.endpoints : ref.name);
 
 function explainBackends(table: RoutingTableView, { action }: RouteRule): ExplainedBackend[] {
   if (action.kind !== "forward") return [];
@@ -130,10 +139,12 @@ function explainBackends(table: RoutingTableView, { action }: RouteRule): Explai
       filters: describeFilters(filters),
     };
     if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
+    const described = describeCluster(target);
     const set = lookup(target.endpoints);
     const addresses = (set?.usable ?? []).map(authorityOf);
     return {
       ...base,
+      ...(described.length === 0 ? {} : { cluster: described }),
       endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses },
     };
   });

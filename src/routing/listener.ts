@@ -56,9 +56,10 @@ export interface Listener {
 
   /** Short and different for anything that decides what this listener serves: by it replicas know that they serve the same. */
   readonly digest: string;
-  readonly protocol: "HTTP" | "HTTPS";
+  readonly protocol: "HTTP" | "HTTPS" | "TCP" | "TLS";
   /** Lower-case, or `*`. */
   readonly hostname: string;
+  /** Empty for TLS that is passed on as it is. */
   readonly certificates: readonly Certificate[];
 }
 

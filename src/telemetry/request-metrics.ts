@@ -24,6 +24,7 @@ export class RequestMetrics {
   readonly #routed: Histogram<"route" | "rule" | "backend" | "code">;
   readonly #retries: Counter;
   readonly #health: Counter<"change">;
+  readonly #streams: Counter<"outcome">;
   readonly #rejected: Counter;
   readonly #labelled = new Map<string, Map<string, ServedBy>>();
   #labelledCount = 0;
@@ -61,6 +62,12 @@ export class RequestMetrics {
       name: "serviceroute_endpoint_health_changes_total",
       help: "Endpoints that were ejected for failing requests, or that checks found unwell, or well again.",
       labelNames: ["change"],
+      registers,
+    });
+    this.#streams = new Counter({
+      name: "serviceroute_tcp_connections_total",
+      help: "Connections of TCP and TLS listeners: Proxied, or the reason why they were refused.",
+      labelNames: ["outcome"],
       registers,
     });
     this.#rejected = new Counter({
@@ -114,6 +121,11 @@ export class RequestMetrics {
 
   endpointHealth(change: "ejected" | "unwell" | "well"): void {
     this.#health.inc({ change });
+  }
+
+  /** One of a TCP or TLS listener. */
+  connection(outcome: string): void {
+    this.#streams.inc({ outcome });
   }
 
   connectionRejected(): void {

@@ -8,6 +8,7 @@ import type { Placement } from "../routing/routing-table.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import type { GatewayForRoutes, GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
+import { carriesConnections } from "./tcp.ts";
 import { selectorMatches } from "./labels.ts";
 
 type ListenerForRoutes = GatewayForRoutes["listeners"][number];
@@ -26,6 +27,8 @@ export interface AttachContext {
   readonly gateways: GatewayLookup;
   readonly namespace: string;
   readonly hostnames: readonly string[];
+  /** Why the route cannot stand on listeners that carry connections. */
+  readonly connectionProblem: string | undefined;
 }
 
 function allowsNamespace(
@@ -46,9 +49,18 @@ function allowsNamespace(
 }
 
 function commonHostnames(listener: ListenerForRoutes, hostnames: readonly string[]): readonly string[] {
-  if (hostnames.length === 0) return [listener.hostname];
+  if (hostnames.length === 0 || listener.protocol === "TCP") return [listener.hostname];
   const common = hostnames.flatMap((hostname) => intersection(listener.hostname, hostname) ?? []);
   return compact([...new Set(common)]);
+}
+
+function problemOn(
+  { hostnames, connectionProblem }: AttachContext,
+  { protocol }: ListenerForRoutes,
+): string | undefined {
+  if (!carriesConnections(protocol)) return undefined;
+  if (protocol === "TCP" && hostnames.length > 0) return "hostnames: a TCP listener has none";
+  return connectionProblem;
 }
 
 type Refused = Pick<ParentOutcome, "reason" | "message">;
@@ -66,13 +78,26 @@ function attachTo(
   );
   if (selected.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
-  const served = selected.filter((one) => one.isServable);
+  // A route for requests must not come to stand on a message broker's port because nobody said otherwise.
+  const isNamed = parentRef.sectionName !== undefined || parentRef.port !== undefined;
+  const eligible = selected.filter((one) => isNamed || !carriesConnections(one.protocol));
+  if (eligible.length === 0)
+    return refuse({
+      reason: "NoMatchingParent",
+      message: "the Gateway has only TCP and TLS listeners; name one by sectionName or port",
+    });
+  const served = eligible.filter((one) => one.isServable);
   if (served.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener that could serve this route is accepted" });
   const allowed = served.filter((one) => one.allowsServiceRoute && allowsNamespace(context, gateway, one));
   if (allowed.length === 0)
     return refuse({ reason: "NotAllowedByListeners", message: "no listener allows ServiceRoutes of this namespace" });
+  const problems = allowed.map((one) => problemOn(context, one));
+  const [problem] = problems;
+  if (problem !== undefined && problems.every((one) => one !== undefined))
+    return refuse({ reason: "UnsupportedValue", message: problem });
   const placements = allowed
+    .filter((_, i) => problems[i] === undefined)
     .map((one) => ({ listener: one.id, hostnames: commonHostnames(one, context.hostnames) }))
     .filter(({ hostnames }) => hostnames.length > 0);
   if (placements.length === 0) {

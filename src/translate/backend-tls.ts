@@ -117,7 +117,7 @@ export function backendTlsOf(
   if (policy === undefined && !secure) return { kind: "cleartext" };
   const { name, namespace } = service.metadata;
   if (policy === undefined) {
-    const tls = { hostname: `${name}.${namespace}.svc`, names: [], authorities: undefined };
+    const tls: BackendTls = { source: "port", hostname: `${name}.${namespace}.svc`, names: [], authorities: undefined };
     return { kind: "tls", tls, id: "tls" };
   }
   const authorities = authoritiesOf(snapshot, policy);
@@ -126,6 +126,6 @@ export function backendTlsOf(
   const names = namesOf(validation);
   if (names.length < (validation.subjectAltNames?.length ?? 0))
     return failed(`BackendTLSPolicy ${namespace}/${policy.metadata.name} lists a subjectAltName without its value`);
-  const tls: BackendTls = { hostname: validation.hostname, names, authorities: authorities?.pem };
+  const tls: BackendTls = { source: "policy", hostname: validation.hostname, names, authorities: authorities?.pem };
   return { kind: "tls", tls, id: `tls=${shortHash(JSON.stringify([tls.hostname, names, authorities?.digest]))}` };
 }

@@ -6,6 +6,7 @@ import type { KubeObject } from "../api/objects.ts";
 import { type Certificate, PrivateKey } from "../routing/listener.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { grantMessage, isPermitted } from "./grants.ts";
+import { terminatesTls } from "./tcp.ts";
 import type { GatewayView, ListenerView } from "./gateways.ts";
 
 export interface CertificateError {
@@ -86,7 +87,7 @@ export function referencedSecrets(snapshot: ClusterSnapshot, gateway: GatewayVie
   );
 }
 function refsOf(gateway: GatewayView, listener: ListenerView) {
-  if (listener.protocol !== "HTTPS" || listener.refusal !== undefined) return [];
+  if (!terminatesTls(listener.spec) || listener.refusal !== undefined) return [];
   const index = gateway.listeners.indexOf(listener);
   return (listener.spec.tls?.certificateRefs ?? []).map((ref, i) => ({
     field: `listeners[${index}].tls.certificateRefs[${i}]`,
@@ -171,7 +172,7 @@ export function listenerCertificates(
   const certificates: Certificate[] = [];
   const errors: CertificateError[] = [];
   const refs = refsOf(gateway, listener);
-  if (refs.length === 0 && listener.protocol === "HTTPS" && listener.refusal === undefined) {
+  if (refs.length === 0 && terminatesTls(listener.spec) && listener.refusal === undefined) {
     const field = `listeners[${gateway.listeners.indexOf(listener)}].tls.certificateRefs`;
     errors.push({ field, reason: "InvalidCertificateRef", message: "an HTTPS listener needs a certificate" });
   }

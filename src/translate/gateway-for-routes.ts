@@ -7,7 +7,7 @@ export interface GatewayForRoutes {
   readonly namespace: string;
   readonly listeners: readonly (Pick<
     ListenerView,
-    "id" | "name" | "port" | "hostname" | "allowsServiceRoute" | "from" | "selector"
+    "id" | "name" | "port" | "protocol" | "hostname" | "allowsServiceRoute" | "from" | "selector"
   > & { readonly isServable: boolean })[];
 }
 
@@ -16,9 +16,9 @@ export function forRoutes({ key, namespace, address, invalidParameters, listener
   return {
     key,
     namespace,
-    listeners: listeners.map(({ id, name, port, hostname, allowsServiceRoute, from, selector, refusal }) => {
+    listeners: listeners.map(({ id, name, port, protocol, hostname, allowsServiceRoute, from, selector, refusal }) => {
       const isServable = refusal === undefined && !isRefused;
-      return { id, name, port, hostname, allowsServiceRoute, from, selector, isServable };
+      return { id, name, port, protocol, hostname, allowsServiceRoute, from, selector, isServable };
     }),
   };
 }

@@ -1,3 +1,4 @@
+import { terminatesTls } from "./tcp.ts";
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { computed, effect, signal } from "@preact/signals-core";
@@ -185,10 +186,10 @@ export class GatewayStage {
     if (gateway?.address.ok !== true || gateway.invalidParameters !== undefined) return [];
     const { address } = gateway.address;
     return gateway.listeners.flatMap((view): Listener[] => {
-      if (view.refusal !== undefined || (view.protocol !== "HTTP" && view.protocol !== "HTTPS")) return [];
-      const certificates: readonly Certificate[] =
-        view.protocol === "HTTPS" ? this.#certificates.get(view.id).certificates : [];
-      if (view.protocol === "HTTPS" && certificates.length === 0) return [];
+      if (view.refusal !== undefined) return [];
+      const isTerminated = terminatesTls(view.spec);
+      const certificates: readonly Certificate[] = isTerminated ? this.#certificates.get(view.id).certificates : [];
+      if (isTerminated && certificates.length === 0) return [];
       const { id, name, port, bindPort, protocol, hostname } = view;
       if (bindPort === undefined) return [];
 
@@ -200,7 +201,7 @@ export class GatewayStage {
         port,
         bindPort,
         digest: digestOf(gateway, view, certificates),
-        protocol,
+        protocol: protocol as Listener["protocol"],
         hostname,
         certificates,
       };

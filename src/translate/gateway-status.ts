@@ -4,6 +4,7 @@ import type { ListenerState } from "../routing/programmed.ts";
 import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { CertificateError, ListenerCertificates } from "./certificates.ts";
 import { type Verdict, condition, listErrors, verdict } from "./conditions.ts";
+import { terminatesTls } from "./tcp.ts";
 import type { GatewayView, ListenerView } from "./gateways.ts";
 
 export interface GatewayStatusContext {
@@ -45,8 +46,8 @@ function listenerProgrammed(
   certificates: ListenerCertificates,
   state: ListenerState | undefined,
 ): Verdict {
-  const { refusal, protocol, port, bindPort } = listener;
-  const unusable = refusal !== undefined || (protocol === "HTTPS" && certificates.certificates.length === 0);
+  const { refusal, port, bindPort } = listener;
+  const unusable = refusal !== undefined || (terminatesTls(listener.spec) && certificates.certificates.length === 0);
   if (unusable) return verdict("False", "Invalid", refusal?.message ?? listErrors(certificates.errors));
   if (bindPort === undefined)
     return verdict(

@@ -10,6 +10,7 @@ import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type AddressResult, assignAddresses } from "./gateway-addresses.ts";
 import { serviceSays } from "./gateway-service.ts";
+import { terminatesTls } from "./tcp.ts";
 import type { TranslateOptions } from "./options.ts";
 
 /** Why a listener serves nobody. `type` is the condition that says so. */
@@ -67,7 +68,9 @@ export function isOurs(snapshot: ClusterSnapshot, gateway: KubeObject<"Gateway">
   return options.classByName && name === (options.gatewayClass ?? DEFAULT_CLASS);
 }
 
-const SERVED = ["HTTP", "HTTPS"];
+const SERVED = ["HTTP", "HTTPS", "TCP", "TLS"];
+
+const TLS_MODES = ["Terminate", "Passthrough"];
 
 type GatewayTls = KubeObject<"Gateway">["spec"]["tls"];
 
@@ -87,14 +90,17 @@ function protocolRefusal(spec: ListenerSpec, tls: GatewayTls): Refusal | undefin
   if (!SERVED.includes(spec.protocol))
     return refuse(
       "UnsupportedProtocol",
-      `listeners of protocol ${spec.protocol} are not served yet; use HTTP or HTTPS`,
+      `listeners of protocol ${spec.protocol} are not served yet; use ${SERVED.join(", ")}`,
     );
   if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
     return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
   }
-  const unserved = spec.protocol === "HTTPS" ? unservedTls(spec, tls) : undefined;
+  if (spec.protocol === "TLS" && !TLS_MODES.includes(spec.tls?.mode ?? "Terminate"))
+    return refuse("UnsupportedValue", `tls.mode ${spec.tls?.mode ?? ""} is not known; use ${TLS_MODES.join(" or ")}`);
+  const unserved = terminatesTls(spec) ? unservedTls(spec, tls) : undefined;
   if (unserved !== undefined) return refuse("UnsupportedValue", unserved);
   if (spec.hostname === undefined || spec.hostname === "") return undefined;
+  if (spec.protocol === "TCP") return refuse("UnsupportedValue", "hostname must be empty on a TCP listener");
   const problem = Hostname.safeParse(spec.hostname.toLowerCase()).success
     ? hostnameProblem(spec.hostname)
     : `"${spec.hostname}" is no DNS name`;

@@ -9,6 +9,7 @@ import type { GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
 import { listErrors } from "./conditions.ts";
 import { type ParseOutcome, parseRoute } from "./parse-route.ts";
+import { connectionProblem } from "./tcp.ts";
 import { translateRule } from "./rule.ts";
 
 /** One route, whole: what it puts into the table and what is to be said of it come from the same pass. */
@@ -38,7 +39,11 @@ function refused(
   { errors, hostnames, parentRefs, useDefaultGateways }: Extract<ParseOutcome, { ok: false }>,
 ): RouteTranslation {
   const { uid, generation, resourceVersion, namespace } = route.metadata;
-  const parents = attach({ snapshot, gateways, namespace, hostnames: [] }, parentRefs, useDefaultGateways);
+  const parents = attach(
+    { snapshot, gateways, namespace, hostnames: [], connectionProblem: undefined },
+    parentRefs,
+    useDefaultGateways,
+  );
   const told = { accepted: false, reason: "UnsupportedValue", message: listErrors(errors), placements: [] } as const;
   return {
     uid,
@@ -72,7 +77,11 @@ export function translateRoute(
   const entries = translated.flatMap(({ rule, matches }) =>
     matches.map((match, index): MatchEntry => ({ match, rule, createdAt: creationTimestamp, index })),
   );
-  const parents = attach({ snapshot, gateways, namespace, hostnames }, parentRefs, useDefaultGateways);
+  const parents = attach(
+    { snapshot, gateways, namespace, hostnames, connectionProblem: connectionProblem(parsed.route) },
+    parentRefs,
+    useDefaultGateways,
+  );
   const placements = mergePlacements(parents);
   return {
     uid,

@@ -146,9 +146,9 @@ test("an empty list of what is not served asks for nothing", () => {
 });
 
 test.for<[string, string, string]>([
-  ["healthCheck: {active: {type: TCP}}", "", "defaults.healthCheck"],
-  ["healthCheck: {active: {type: TCP}}", "healthCheck: {active: {type: TCP}}, ", "rules[0].healthCheck"],
-  ["", "healthCheck: {active: {type: TCP}}, ", "rules[0].healthCheck"],
+  ["fault: {}", "", "defaults.fault"],
+  ["fault: {}", "fault: {}, ", "rules[0].fault"],
+  ["", "fault: {}, ", "rules[0].fault"],
   ["loadBalancing: {slowStart: 10s}", "loadBalancing: {algorithm: RingHash}, ", "rules[0].loadBalancing.algorithm"],
   ["loadBalancing: {slowStart: 10s}", "", "defaults.loadBalancing.slowStart"],
 ])("a mistake is told where it stands: defaults {%s}, rule {%s} → %s", ([defaults, rule, field]) => {

@@ -13,6 +13,9 @@ const ROOT = join(import.meta.dirname, "../..");
 
 const REF = "{name: web, port: 80, namespace: shared}";
 
+const FALLBACK = `fallback: {backendRef: ${REF}}`;
+const OWN = "backendRefs: [{name: own, port: 80}]";
+
 /** Fields of a ServiceRoute that refer to a backend, as paths of its schema, each as a spec with the reference put in. */
 const PLACES: Readonly<Record<string, readonly string[]>> = {
   "rules[].backendRefs[]": [
@@ -28,11 +31,11 @@ const PLACES: Readonly<Record<string, readonly string[]>> = {
   "defaults.filters[].requestMirror.backendRef": [
     `defaults: {filters: [{type: RequestMirror, requestMirror: {backendRef: ${REF}}}]}\nrules: [{backendRefs: [{name: own, port: 80}]}]`,
   ],
+  "rules[].fallback.backendRef": [`rules: [{${FALLBACK}, ${OWN}}]`],
+  "defaults.fallback.backendRef": [`defaults: {${FALLBACK}}\nrules: [{${OWN}}]`],
 };
 const EXTERNAL_AUTH = `filters: [{type: ExternalAuth, externalAuth: {protocol: HTTP, http: {}, backendRef: ${REF}}}]`;
 const JWKS = `authentication: {type: JWT, jwt: {providers: [{name: a, issuer: "https://a.example.com", jwks: {type: Remote, remote: {backendRef: ${REF}, path: /keys}}}]}}`;
-const FALLBACK = `fallback: {backendRef: ${REF}}`;
-const OWN = "backendRefs: [{name: own, port: 80}]";
 /** Those of policies that are refused whole until they are served: nothing is looked up for them. */
 const UNSERVED: Readonly<Record<string, string>> = {
   "rules[].filters[].externalAuth.backendRef": `rules: [{${EXTERNAL_AUTH}, ${OWN}}]`,
@@ -40,8 +43,6 @@ const UNSERVED: Readonly<Record<string, string>> = {
   "defaults.filters[].externalAuth.backendRef": `defaults: {${EXTERNAL_AUTH}}\nrules: [{${OWN}}]`,
   "rules[].authentication.jwt.providers[].jwks.remote.backendRef": `rules: [{${JWKS}, ${OWN}}]`,
   "defaults.authentication.jwt.providers[].jwks.remote.backendRef": `defaults: {${JWKS}}\nrules: [{${OWN}}]`,
-  "rules[].fallback.backendRef": `rules: [{${FALLBACK}, ${OWN}}]`,
-  "defaults.fallback.backendRef": `defaults: {${FALLBACK}}\nrules: [{${OWN}}]`,
 };
 /** Who may attach where is the listener's to say, not a grant's. */
 const PARENTS = ["parentRefs[]"];

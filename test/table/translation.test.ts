@@ -42,14 +42,11 @@ describe("every rule of the schema, straight into translation", () => {
 
   test.for([
     ["sessionPersistence", "{type: Cookie}"],
-    ["healthCheck", "{passive: {consecutive5xx: 5}}"],
-    ["circuitBreaker", "{maxRequests: 1}"],
     ["rateLimits", "[{name: a, count: 1, interval: 1s}]"],
     ["fault", "{abort: {statusCode: 503, percent: 1}}"],
     ["authentication", "{type: None}"],
     ["authorization", "{defaultAction: Allow}"],
     ["compression", "{algorithms: [Gzip]}"],
-    ["fallback", "{backendRef: {name: web, port: 80}}"],
     ["loadBalancing", "{algorithm: Maglev}"],
     ["loadBalancing", "{slowStart: 3s}"],
   ] as const)("%s %s is refused by name until it is served", ([name, value]) => {

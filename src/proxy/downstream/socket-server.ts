@@ -4,21 +4,14 @@ import { type Server as TlsServer, createServer as createTlsServer } from "node:
 import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
-import type { ListenerState } from "../../routing/programmed.ts";
 import type { Certificate, Listener } from "../../routing/listener.ts";
-import type { Arrive, Via } from "./downstream.ts";
+import { Binding } from "./binding.ts";
+import type { BoundServer, SocketHandlers } from "./bound-server.ts";
+import type { Via } from "./downstream.ts";
 import { HTTP1_OPTIONS, Http1Connections } from "./http1-connections.ts";
 import { Http2Connections } from "./http2-connections.ts";
 import { chooseByPreface } from "./protocol-choice.ts";
 import type { TlsContexts } from "./tls-contexts.ts";
-
-export interface SocketHandlers {
-  /** Asked of every connection before anything is done for it. */
-  readonly admits: (connection: Duplex) => boolean;
-  readonly arrive: Arrive;
-  readonly listeners: () => readonly Listener[];
-  readonly changed: (state: ListenerState) => void;
-}
 
 /** Handshakes: from TLS 1.2 on, and one for each connection, because each costs the server more than the client. */
 const TLS_OPTIONS = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
@@ -26,23 +19,20 @@ const ALPN = ["h2", "http/1.1"];
 const IDLE_SWEEP_MS = 100;
 /** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
 const IDLE_GRACE_MS = 2000;
-const BACKLOG = 4096;
-const BIND_RETRY_MS = 2000;
 
-/** One bound address and port, with all listeners on it. */
-export class SocketServer {
+/** One bound address and port whose listeners serve HTTP. */
+export class SocketServer implements BoundServer {
   readonly #address: string;
   readonly #port: number;
   readonly #via: Via;
   readonly #handlers: SocketHandlers;
   readonly #server: Server | TlsServer;
+  readonly #binding: Binding;
   readonly #http1: Http1Connections;
   readonly #http2: Http2Connections;
   /** Connections that have not said yet what they speak. */
   readonly #undecided = new Set<Duplex>();
   #default: Certificate | undefined;
-  #retry: NodeJS.Timeout | undefined;
-  #draining = false;
 
   constructor(first: Listener, tls: TlsContexts, handlers: SocketHandlers) {
     this.#address = first.address;
@@ -63,11 +53,7 @@ export class SocketServer {
       if (isTls) handshake?.call(this.#server, socket);
       else this.#chooseByPreface(socket);
     });
-    this.#server.on("listening", () => handlers.changed({ kind: "serving" }));
-    this.#server.on("error", (error: NodeJS.ErrnoException) => {
-      // Once it listens, an error is of one connection that could not be taken.
-      if (!this.#server.listening) this.#bindFailed(error);
-    });
+    this.#binding = new Binding(this.#server, first, handlers.changed);
   }
 
   get protocol(): Listener["protocol"] {
@@ -75,10 +61,9 @@ export class SocketServer {
   }
 
   listen(): void {
-    this.#server.listen({ host: this.#address, port: this.#port, backlog: BACKLOG });
+    this.#binding.listen();
   }
 
-  /** The certificate for clients that name no server; none: their handshake is refused. */
   useDefault(certificate: Certificate | undefined): void {
     if (this.#via.scheme !== "https" || certificate === this.#default) return;
     this.#default = certificate;
@@ -86,10 +71,8 @@ export class SocketServer {
     (this.#server as TlsServer).setSecureContext({ ...TLS_OPTIONS, ...shown });
   }
 
-  /** Takes no new connections; those that are open end with their requests. */
   async drain(): Promise<void> {
-    this.#draining = true;
-    clearTimeout(this.#retry);
+    this.#binding.stop();
     this.#http1.drain();
     this.#http2.drain();
     // Not the HTTP server's own close: it cuts idle connections at once, on which a request may be on its way.
@@ -102,7 +85,6 @@ export class SocketServer {
     this.#server.close();
   }
 
-  /** Cuts what is still open. */
   destroy(): void {
     this.#http1.destroy();
     this.#http2.destroy();
@@ -131,22 +113,6 @@ export class SocketServer {
       http1: taken((one) => this.#http1.take(one)),
       http2: taken((one) => this.#http2.take(one)),
     });
-  }
-
-  /** A port that is taken may become free: it is tried again until the listener goes (F52). */
-  #bindFailed(error: NodeJS.ErrnoException): void {
-    const why =
-      error.code === "EACCES"
-        ? "needs privileges; use a port above 1023"
-        : error.code === "EADDRINUSE"
-          ? "is in use"
-          : (error.code ?? error.message);
-    this.#handlers.changed({
-      kind: "failed",
-      reason: "PortUnavailable",
-      message: `port ${this.#port} of ${this.#address} cannot be bound: ${why}`,
-    });
-    if (!this.#draining) this.#retry = setTimeout(() => this.listen(), BIND_RETRY_MS);
   }
 
   #name(): string {

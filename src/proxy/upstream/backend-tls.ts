@@ -53,19 +53,20 @@ export function identityProblem(tls: BackendTls, certificate: PeerCertificate): 
  * A connection to a backend over TLS. Sessions are not resumed: one that was made under another policy must not stand
  * in for a check under this one (S23).
  *
+ * @param protocol  Agreed on by ALPN, if given.
  * @param limitMs  Within which the handshake must be done.
  */
 export function connectTls(
   address: Address,
   tls: BackendTls,
-  protocol: "h2" | "http/1.1",
+  protocol: "h2" | "http/1.1" | undefined,
   limitMs: number,
   done: (...outcome: Connected) => void,
 ): TLSSocket {
   const socket = connect({
     ...address,
     secureContext: contextOf(tls),
-    ALPNProtocols: [protocol],
+    ...(protocol === undefined ? {} : { ALPNProtocols: [protocol] }),
     checkServerIdentity: (_name, certificate) => identityProblem(tls, certificate),
     servername: tls.hostname,
   });

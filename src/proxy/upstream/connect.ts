@@ -51,8 +51,14 @@ export function settle<S extends Socket>(
   }
 }
 
-export function connectPlain(address: Address, limitMs: number, done: (...outcome: Connected) => void): Socket {
-  const socket = connect({ ...address, noDelay: true });
+/** @param allowHalfOpen  Whether either side may end before the other has. */
+export function connectPlain(
+  address: Address,
+  limitMs: number,
+  done: (...outcome: Connected) => void,
+  allowHalfOpen = false,
+): Socket {
+  const socket = connect({ ...address, noDelay: true, allowHalfOpen });
   settle(socket, "connect", limitMs, done);
   return socket;
 }

@@ -23,8 +23,11 @@ export class Host {
     this.pool = http === "2" ? new Http2Pool(authority, tls) : new Http1Pool(authority, tls);
   }
 
+  /** Connections that are joined to it as they are. */
+  tunnels = 0;
+
   get active(): number {
-    return this.pool.active;
+    return this.pool.active + this.tunnels;
   }
 
   /** Others are preferred for a second: an endpoint that refuses is the least busy one, and would draw all tries. */

@@ -1,0 +1,25 @@
+import type { Duplex } from "node:stream";
+import type { Certificate, Listener } from "../../routing/listener.ts";
+import type { ListenerState } from "../../routing/programmed.ts";
+import type { Arrive } from "./downstream.ts";
+
+/** What a server of one address and port asks and tells. */
+export interface SocketHandlers {
+  /** Asked of every connection before anything is done for it. */
+  readonly admits: (connection: Duplex) => boolean;
+  readonly arrive: Arrive;
+  readonly listeners: () => readonly Listener[];
+  readonly changed: (state: ListenerState) => void;
+}
+
+/** One bound address and port, with all listeners on it. */
+export interface BoundServer {
+  readonly protocol: Listener["protocol"];
+  listen(): void;
+  /** The certificate for clients that name no server; none: their handshake is refused. */
+  useDefault(certificate: Certificate | undefined): void;
+  /** Takes no new connections; resolves when those that are open have ended. */
+  drain(): Promise<void>;
+  /** Cuts what is still open. */
+  destroy(): void;
+}

@@ -1,0 +1,133 @@
+import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
+import { chooseBackend } from "../../routing/backend-choice.ts";
+import type { RequestView } from "../../routing/match.ts";
+import type { ListenerId } from "../../routing/listener.ts";
+import { PatternBudget } from "../../routing/pattern-budget.ts";
+import type { ClusterRef, ReasonWord, RouteRule, WeightedBackend } from "../../routing/rule.ts";
+import type { GatewayContext } from "../gateway-context.ts";
+import { tunnel } from "../tunnel.ts";
+import { connectTls } from "../upstream/backend-tls.ts";
+import type { Place } from "../upstream/circuit-breaker.ts";
+import type { Cluster } from "../upstream/cluster.ts";
+import { type Connected, connectPlain, endpointOf } from "../upstream/connect.ts";
+import type { Host } from "../upstream/host.ts";
+
+/** What every match of a rule without matches takes: of two routes on one listener the older one comes first. */
+const ANYTHING: RequestView = {
+  method: "",
+  path: "/",
+  patterns: new PatternBudget(() => 0),
+  header: () => undefined,
+  query: () => undefined,
+  cookie: () => undefined,
+};
+/** A connection that cannot be made is tried once more, on another endpoint if there is one: nothing was sent. */
+const MOST_TRIES = 2;
+
+/** One connection on its way to a backend. A connection that cannot be served is reset. */
+export class TcpConnection {
+  readonly #context: GatewayContext;
+  readonly #client: Duplex;
+  /** Under TLS, if there is any. */
+  readonly #socket: Socket;
+  readonly #isPassthrough: boolean;
+  readonly #tried = new Set<string>();
+  #rule: RouteRule | undefined;
+  #cluster: Cluster | undefined;
+  #target: ClusterRef | undefined;
+  #place: Place | undefined;
+  #connecting: Socket | undefined;
+  #failures = 0;
+  #over = false;
+
+  /**
+   * @param client         Paused, with everything that has come still on it.
+   * @param socket         What it comes over: itself, or the connection under its TLS.
+   * @param isPassthrough  What it carries is TLS of the client's own.
+   */
+  constructor(context: GatewayContext, client: Duplex, socket: Socket, isPassthrough: boolean) {
+    this.#context = context;
+    this.#client = client;
+    this.#socket = socket;
+    this.#isPassthrough = isPassthrough;
+    client.on("error", () => client.destroy());
+    client.once("close", () => this.#finish());
+  }
+
+  /** @param host  SNI, or any host where there is none. */
+  start(listener: ListenerId, host: string): void {
+    const entry = this.#context.table.virtualHost(listener, host)?.host.match(ANYTHING);
+    if (entry === undefined) return this.#refuse("NoRoute");
+    this.#rule = entry.rule;
+    const { action } = entry.rule;
+    if (action.kind === "fail") return this.#refuse(action.reason);
+    if (action.kind !== "forward") return this.#refuse("InvalidRule");
+    const { table, random } = this.#context;
+    const choice = chooseBackend(action.backends, action.redistribute, (key) => table.endpoints.get(key), random());
+    if (choice.kind === "none") return this.#refuse(choice.reason);
+    if (choice.backend.target.kind === "invalid") return this.#refuse("InvalidBackend");
+    this.#enter(choice.backend.target, action.fallback);
+    if (this.#place === undefined) return this.#refuse("CircuitOpen");
+    if (this.#place.mayStart) this.#try();
+  }
+
+  #enter(target: ClusterRef, fallback: WeightedBackend | undefined): void {
+    const { clusters, table } = this.#context;
+    this.#target = target;
+    this.#cluster = clusters.get(target);
+    if (fallback?.target.kind === "cluster" && !this.#cluster.hasHealthy(table.endpoints.get(target.endpoints))) {
+      this.#target = fallback.target;
+      this.#cluster = clusters.get(fallback.target);
+    }
+    this.#place = this.#cluster.enter(() => this.#try());
+  }
+
+  #try(): void {
+    const [cluster, target, rule] = [this.#cluster, this.#target, this.#rule];
+    if (this.#over || cluster === undefined || target === undefined || rule === undefined) return;
+    const endpoints = this.#context.table.endpoints.get(target.endpoints);
+    const host = cluster.pick(endpoints, this.#tried);
+    if (host === undefined)
+      return this.#refuse((endpoints?.usable.length ?? 0) === 0 ? "NoEndpoints" : "NoHealthyEndpoints");
+    this.#tried.add(host.pool.authority);
+    host.tunnels++;
+    const done = (...[error, socket]: Connected): void => {
+      if (error === null) return this.#join(cluster, host, socket, rule);
+      host.tunnels--;
+      cluster.failed(host, true);
+      if (++this.#failures < MOST_TRIES) this.#try();
+      else this.#refuse("ConnectFailure");
+    };
+    const address = endpointOf(host.pool.authority);
+    const limitMs = rule.policy.connectTimeoutMs;
+    const { tls } = target;
+    // A port that says it speaks TLS is no reason to wrap what the client sends: that may be TLS already.
+    this.#connecting =
+      tls?.source === "policy" && !this.#isPassthrough
+        ? connectTls(address, tls, undefined, limitMs, done)
+        : connectPlain(address, limitMs, done, true);
+  }
+
+  #join(cluster: Cluster, host: Host, backend: Socket, { policy }: RouteRule): void {
+    cluster.succeeded(host);
+    backend.once("close", () => host.tunnels--);
+    if (this.#over) return void backend.destroy();
+    this.#context.observe.connection("Proxied");
+    tunnel(this.#client, backend, policy.idleTimeoutMs, () => this.#finish());
+  }
+
+  #refuse(reason: ReasonWord): void {
+    if (this.#over) return;
+    this.#context.observe.connection(reason);
+    this.#finish();
+    this.#socket.resetAndDestroy();
+  }
+
+  #finish(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#place?.leave();
+    if (this.#connecting?.connecting === true) this.#connecting.destroy();
+  }
+}

@@ -1,0 +1,44 @@
+import { describe, expect, test } from "vitest";
+import { serverNameOf } from "../../src/proxy/tcp/client-hello.ts";
+import { clientHello } from "../support/client-hello.ts";
+import { fc } from "../support/property.ts";
+
+describe("the first bytes of a TLS client", () => {
+  const hello = clientHello(Buffer.from("Shop.example.com"));
+
+  test("name whom it wants, in lower case", () => {
+    expect(serverNameOf(hello)).toEqual({ kind: "name", name: "shop.example.com" });
+  });
+
+  test("say so as soon as they are whole, and no sooner", () => {
+    for (let i = 0; i < hello.length; i++)
+      expect(serverNameOf(hello.subarray(0, i)), String(i)).toEqual({ kind: "incomplete" });
+    expect(serverNameOf(Buffer.concat([hello, Buffer.from("more")]))).toMatchObject({ kind: "name" });
+  });
+
+  test("may come in many records", () => {
+    const body = hello.subarray(5);
+    const records = Array.from({ length: Math.ceil(body.length / 7) }, (_, i) => {
+      const part = body.subarray(i * 7, i * 7 + 7);
+      return Buffer.concat([Buffer.from([22, 3, 1, 0, part.length]), part]);
+    });
+    expect(serverNameOf(Buffer.concat(records))).toMatchObject({ name: "shop.example.com" });
+  });
+
+  test.for(["GET / HTTP/1.1\r\n", "\u0016\u0002\u0000", "SSH-2.0"])("that are no TLS are told at once: %j", (text) => {
+    expect(serverNameOf(Buffer.from(text, "latin1"))).toEqual({ kind: "malformed" });
+  });
+
+  test("S11: whatever they are, they are told apart without an exception", () => {
+    const told = fc.property(
+      fc.array(fc.tuple(fc.nat({ max: hello.length - 1 }), fc.nat({ max: 255 })), { maxLength: 8 }),
+      fc.nat({ max: hello.length }),
+      (changes, length) => {
+        const bytes = Buffer.from(hello.subarray(0, length));
+        for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
+        expect(["name", "none", "incomplete", "malformed"]).toContain(serverNameOf(bytes).kind);
+      },
+    );
+    fc.assert(told, { numRuns: 2000 });
+  });
+});
