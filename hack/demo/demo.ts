@@ -155,6 +155,7 @@ async function main(): Promise<void> {
     underscoreHeaders: "reject",
     trustedHops: 0,
     routeHeader: true,
+    http2: "auto",
     maxConnections: 1000,
     maxEventLoopDelay: 500,
     accessLog: false,

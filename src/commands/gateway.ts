@@ -9,7 +9,7 @@ import { StatusBook } from "../status/status-book.ts";
 import { type Engine, createEngine, followTime } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
-import { accessLogOf, servingOptions } from "./serving-flags.ts";
+import { accessLogOf, servingOptions, servingWarning } from "./serving-flags.ts";
 import { Readiness } from "./readiness.ts";
 import { stopSignal } from "./stop-signal.ts";
 
@@ -18,6 +18,8 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   const metrics = new Metrics();
   const stdout = openStdout(() => metrics.logLineDropped());
   const log = createLogger(flags.logLevel, stdout);
+  const warning = servingWarning(flags);
+  if (warning !== undefined) log.warn(warning);
   const options = translateOptions(flags, {
     builtin: flags.builtinGateway ?? true,
     classByName: true,

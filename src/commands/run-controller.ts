@@ -3,7 +3,7 @@ import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../kube/api-client.ts";
 import { Backoff, pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
-import { accessLogOf } from "./serving-flags.ts";
+import { accessLogOf, servingWarning } from "./serving-flags.ts";
 import { type LastGood, readLastGood, restore } from "../sources/last-good/last-good.ts";
 import { createLogger, openStdout, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -107,6 +107,8 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
     { notReady },
   );
   log.info({ server: client.server, replica: flags.replicaName, namespace: flags.namespace ?? "all" }, "starting");
+  const warning = servingWarning(flags);
+  if (warning !== undefined) log.warn(warning);
   const lastGood = lastGoodOf(flags, log);
   const remembered = lastGood === undefined ? [] : [pause(PATIENCE_MS, signal).then(() => lastGood.builtin)];
   const asked = canHaveGateways(client, flags, log, signal).then((can) => !can);

@@ -2,11 +2,15 @@ import { BlockList, isIP } from "node:net";
 import { type Command, InvalidArgumentError } from "commander";
 import type { TrustedProxies } from "../proxy/downstream/client-origin.ts";
 import { UNDERSCORES, type Underscores } from "../proxy/downstream/request-policy.ts";
+import { hasHttp2Fixes } from "../proxy/downstream/http2-fixes.ts";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../proxy/gateway-context.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
 import type { DestinationStream } from "../telemetry/logger.ts";
 import { CommandError } from "./exit.ts";
 import { flag, parseSeconds, toggle } from "./flag.ts";
+
+const HTTP2_CHOICES = ["auto", "on", "off"] as const;
+type Http2Choice = (typeof HTTP2_CHOICES)[number];
 
 /** Flags that say how requests are taken and answered. */
 export interface ServingFlags {
@@ -15,6 +19,7 @@ export interface ServingFlags {
   readonly underscoreHeaders: Underscores;
   readonly trustedHops: number;
   readonly trustedProxies?: BlockList;
+  readonly http2: Http2Choice;
   readonly maxConnections: number;
   readonly maxEventLoopDelay: number;
   readonly accessLog: boolean;
@@ -78,6 +83,11 @@ export function addServingFlags(command: Command): Command {
     .addOption(toggle("--reason-header", "name the reason of the gateway's own answers in x-serviceroute-reason"))
     .addOption(toggle("--route-header", "name the route and rule of every answer in x-serviceroute-route"))
     .addOption(
+      flag("--http2 <when>", "HTTP/2 from clients; auto: where this Node has the security fixes of October 2026")
+        .choices(HTTP2_CHOICES)
+        .default("auto"),
+    )
+    .addOption(
       flag("--max-connections <n>", "connections of clients at a time; more are closed at once; 0 is no limit")
         .default(DEFAULT_OPTIONS.maxConnections)
         .argParser(parseCount),
@@ -106,6 +116,15 @@ export function accessLogOf(
   return accessLog ? new AccessLog(stream, accessLogSample, Math.random) : undefined;
 }
 
+/** What an operator should know of them at the start. */
+export function servingWarning({ http2 }: ServingFlags): string | undefined {
+  const { node } = process.versions;
+  if (http2 === "off" || hasHttp2Fixes(node)) return undefined;
+  return http2 === "on"
+    ? `HTTP/2 from clients is served by Node ${node}, which lacks the security fixes of 22.23.4, 24.22.1 and 26.12.1`
+    : `HTTP/2 from clients, and with it gRPC, is off: Node ${node} lacks the security fixes of 22.23.4, 24.22.1 and 26.12.1; --http2 on serves it all the same`;
+}
+
 /** What a data plane is told of them. */
 export function servingOptions(flags: ServingFlags): GatewayOptions {
   const {
@@ -116,6 +135,7 @@ export function servingOptions(flags: ServingFlags): GatewayOptions {
     trustedProxies,
     maxConnections,
     maxEventLoopDelay,
+    http2,
   } = flags;
   if (trustedHops > 0 && trustedProxies !== undefined)
     throw new CommandError("--trusted-hops and --trusted-proxies exclude each other; give one", 2);
@@ -126,6 +146,7 @@ export function servingOptions(flags: ServingFlags): GatewayOptions {
     showRoute: routeHeader,
     underscores: underscoreHeaders,
     trustedProxies: trusted,
+    http2: http2 === "on" || (http2 === "auto" && hasHttp2Fixes(process.versions.node)),
     maxConnections,
     maxEventLoopDelayMs: maxEventLoopDelay,
   };

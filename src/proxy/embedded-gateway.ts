@@ -109,7 +109,7 @@ export class EmbeddedGateway {
     const carriesConnections = listener.protocol === "TCP" || listener.protocol === "TLS";
     const server: BoundServer = carriesConnections
       ? new TcpServer(listener, this.#tls, this.#context, handlers)
-      : new SocketServer(listener, this.#tls, handlers);
+      : new SocketServer(listener, this.#tls, this.#settings.http2, handlers);
     this.#servers.set(name, { server, state: undefined });
     server.useDefault(this.#table.listenersOn(name)[0]?.certificates[0]);
     server.listen();

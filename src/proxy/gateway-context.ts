@@ -14,6 +14,8 @@ export interface GatewayOptions extends RequestPolicy {
   /** Whether answers name the route and rule that they come by. */
   readonly showRoute: boolean;
   readonly trustedProxies: TrustedProxies;
+  /** Whether clients may speak HTTP/2. */
+  readonly http2: boolean;
   /** Of clients, at a time; 0 is no limit. */
   readonly maxConnections: number;
   /** From which on requests are turned away; 0 is never. */
@@ -25,6 +27,7 @@ export const DEFAULT_OPTIONS: GatewayOptions = Object.freeze({
   showRoute: false,
   underscores: "reject",
   trustedProxies: NOBODY,
+  http2: true,
   maxConnections: 10_000,
   maxEventLoopDelayMs: 500,
 });

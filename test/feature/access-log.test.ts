@@ -19,7 +19,7 @@ async function logging(flags: readonly string[]): Promise<{ port: number; web: B
   const rules =
     "hostnames: [a.example.com]\nrules: [{name: all, backendRefs: [{name: web, port: 80}]}, {name: none, matches: [{path: {value: /none}}]}]";
   writeFileSync(join(folder, "all.yaml"), serviceYaml("web", [web.port]) + routeYaml("r", rules));
-  const { program, port } = await runGateway([folder], flags);
+  const { program, port } = await runGateway([folder], ["--http2", "on", ...flags]);
   cleanups.push(
     async () => web.stop(),
     async () => Promise.resolve(rmSync(folder, { recursive: true })),

@@ -22,7 +22,7 @@ async function gatewayWith(flags: readonly string[]): Promise<{ gateway: Gateway
     join(folder, "all.yaml"),
     serviceYaml("web", [web.port]) + routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]"),
   );
-  const gateway = await runGateway([folder], flags);
+  const gateway = await runGateway([folder], ["--http2", "on", ...flags]);
   cleanups.push(
     async () => web.stop(),
     async () => Promise.resolve(rmSync(folder, { recursive: true })),

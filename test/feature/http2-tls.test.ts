@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { connect as tlsConnect } from "node:tls";
 import { afterAll, describe, expect, test } from "vitest";
 import { credentials, Metadata } from "@grpc/grpc-js";
-import { freePort, type DataPlaneRig } from "../support/data-plane.ts";
+import { type DataPlaneRig, freePort, until } from "../support/data-plane.ts";
+import { FrameClient } from "../support/http2-frames.ts";
 import { GATEWAY, WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { GrpcBackend, callUnary, grpcClient } from "../support/grpc.ts";
 import { askHttp2, openHttp2 } from "../support/http2.ts";
@@ -81,4 +82,20 @@ describe("HTTP/2 over TLS", () => {
     cleanups.push(async () => Promise.resolve(client.close()));
     expect(await callUnary(client, "hi", new Metadata())).toMatchObject({ code: 0, text: "hi" });
   });
+});
+
+test("S19: where HTTP/2 is off, ALPN does not offer it and its preface is no request", async () => {
+  const { rig, web } = await rigWith({ http2: false });
+  const port = await freePort();
+  const { cert, key } = pki.issue("both", "/CN=both", "subjectAltName=DNS:a.example.com");
+  await rig.publish(
+    secretYaml("both", readFileSync(cert, "utf8"), readFileSync(key, "utf8")) +
+      serviceYaml("web", [web.port]) +
+      GATEWAY(port, HTTPS("a")) +
+      routeYaml("r", WEB),
+  );
+  expect(await negotiated(port, ["h2", "http/1.1"])).toBe("http/1.1");
+  const client = await FrameClient.open(rig.port);
+  await until("it is closed", () => client.closed);
+  expect((await rig.ask("/")).body).toBe("web");
 });

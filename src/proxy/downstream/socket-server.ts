@@ -15,7 +15,6 @@ import type { TlsContexts } from "./tls-contexts.ts";
 
 /** Handshakes: from TLS 1.2 on, and one for each connection, because each costs the server more than the client. */
 const TLS_OPTIONS = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
-const ALPN = ["h2", "http/1.1"];
 const IDLE_SWEEP_MS = 100;
 /** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
 const IDLE_GRACE_MS = 2000;
@@ -34,13 +33,18 @@ export class SocketServer implements BoundServer {
   readonly #undecided = new Set<Duplex>();
   #default: Certificate | undefined;
 
-  constructor(first: Listener, tls: TlsContexts, handlers: SocketHandlers) {
+  constructor(first: Listener, tls: TlsContexts, http2: boolean, handlers: SocketHandlers) {
     this.#address = first.address;
     this.#port = first.bindPort;
     const isTls = first.protocol === "HTTPS";
     this.#via = { socket: this.#name(), scheme: isTls ? "https" : "http" };
     this.#handlers = handlers;
-    const secure = { ...HTTP1_OPTIONS, ...TLS_OPTIONS, ALPNProtocols: ALPN, SNICallback: this.#chooser(tls) };
+    const secure = {
+      ...HTTP1_OPTIONS,
+      ...TLS_OPTIONS,
+      ALPNProtocols: http2 ? ["h2", "http/1.1"] : ["http/1.1"],
+      SNICallback: this.#chooser(tls),
+    };
     this.#server = isTls ? createTlsServer(secure) : createServer(HTTP1_OPTIONS);
     const connected = isTls ? "secureConnection" : "connection";
     this.#http1 = new Http1Connections(this.#server, connected, this.#via, handlers.arrive);
@@ -51,7 +55,8 @@ export class SocketServer implements BoundServer {
     this.#server.on("connection", (socket: Socket) => {
       if (!handlers.admits(socket)) return;
       if (isTls) handshake?.call(this.#server, socket);
-      else this.#chooseByPreface(socket);
+      else if (http2) this.#chooseByPreface(socket);
+      else this.#http1.take(socket);
     });
     this.#binding = new Binding(this.#server, first, handlers.changed);
   }
