@@ -107,7 +107,16 @@ export const SessionPersistence = z.strictObject({
 const ActiveHealthCheck = constrain(
   z.strictObject({
     type: z.enum(["HTTP", "GRPC", "TCP"]),
-    http: z.strictObject({ path: z.string().min(1).max(1024).optional() }).optional(),
+    http: z
+      .strictObject({
+        path: z
+          .string()
+          .min(1)
+          .max(1024)
+          .regex(/^\/[!-~]*$/)
+          .optional(),
+      })
+      .optional(),
     interval: Duration.optional(),
   }),
   ...unionRules({ HTTP: "http" }),

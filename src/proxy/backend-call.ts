@@ -3,7 +3,7 @@ import { changedPath } from "../routing/rewrite.ts";
 import type { BackendHttp, Rewrite, WeightedBackend } from "../routing/rule.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GrpcWebBridge } from "./grpc-web.ts";
-import { backendHeaders } from "./headers.ts";
+import { backendHeaders, passedTrailers } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
 import type { BackendCall } from "./upstream/attempt.ts";
 
@@ -36,6 +36,7 @@ export function backendCall(
     readonly http: BackendHttp;
     readonly web: GrpcWebBridge | undefined;
     readonly body: RequestBody | undefined;
+    readonly allowsTrailer: (name: string) => boolean;
   },
 ): BackendCall {
   const { request, facts, downstream, entry } = parts;
@@ -51,7 +52,7 @@ export function backendCall(
     path: `${path}${request.search}`,
     headers: web?.requestHeaders(headers) ?? headers,
     body: web === undefined ? body : web.requestBody(body),
-    trailers: () => downstream.trailers,
+    trailers: () => passedTrailers(downstream.trailers, to.allowsTrailer),
     upgrade: downstream.upgrade?.protocol,
   };
 }

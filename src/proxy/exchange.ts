@@ -13,7 +13,7 @@ import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { GrpcWebBridge } from "./grpc-web.ts";
 import { isGrpc } from "./grpc-status.ts";
-import { clientHeaders } from "./headers.ts";
+import { clientHeaders, passedTrailers } from "./headers.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
 import { TimeLimits } from "./time-limits.ts";
@@ -72,7 +72,10 @@ export class Exchange {
     if (choice.backend.target.kind === "invalid") return this.#fail("InvalidBackend");
     const place = this.#enter(choice.backend.target, action.fallback);
     if (place === undefined) return this.#fail("CircuitOpen");
-    downstream.onGone(() => this.#clientGone());
+    downstream.onGone(() => {
+      this.#limits.clearAll();
+      this.#clientGone();
+    });
     downstream.onDrain(() => this.#attempt?.resume());
     this.#armTimers();
     if (place.mayStart) this.#try();
@@ -113,6 +116,8 @@ export class Exchange {
   }
 
   #timeUp(reason: ReasonWord): void {
+    // The answer has been handed over, but its client does not take it.
+    if (this.#done) return this.#parts.downstream.cut();
     this.#attempt?.abandon(reason);
     this.#fail(reason);
   }
@@ -133,6 +138,7 @@ export class Exchange {
       http: target.http,
       web: this.#web,
       body: this.#body,
+      allowsTrailer: (name) => this.#context.options.underscores === "allow" || !name.includes("_"),
     });
     this.#tried.add(host.pool.authority);
     const { record } = this.#parts;
@@ -147,6 +153,7 @@ export class Exchange {
   #sink(host: Host): AnswerSink {
     const { downstream } = this.#parts;
     let judged = false;
+    let bridge: GrpcWebBridge | undefined;
     return {
       start: (status, headers, follows) => {
         if (status >= 500) this.#cluster?.failed(host, false);
@@ -157,18 +164,20 @@ export class Exchange {
           return;
         }
         this.#started = true;
-        const web = this.#web;
-        const sent = this.#answerHeaders(web?.answerHeaders(headers) ?? headers);
-        downstream.begin(status, sent, web === undefined || follows === "nothing" ? follows : "body");
+        // An answer that is none of gRPC's, of a proxy on the way for example, is passed on as it is.
+        bridge = this.#web?.takes(headers) === true ? this.#web : undefined;
+        const sent = this.#answerHeaders(bridge?.answerHeaders(headers) ?? headers);
+        downstream.begin(status, sent, bridge === undefined || follows === "nothing" ? follows : "body");
       },
       data: (chunk) => {
         this.#limits.refreshIdle();
         if (this.#started) this.#parts.record.bytesOut += chunk.length;
-        return !this.#started || downstream.write(this.#web?.data(chunk) ?? chunk);
+        return !this.#started || downstream.write(bridge?.data(chunk) ?? chunk);
       },
       end: (trailers) => {
-        if (this.#web !== undefined && trailers.length > 0) downstream.write(this.#web.trailers(trailers));
-        downstream.end(this.#web === undefined ? trailers : []);
+        const passed = passedTrailers(trailers);
+        if (bridge !== undefined && passed.length > 0) downstream.write(bridge.trailers(passed));
+        downstream.end(bridge === undefined ? passed : []);
         this.#finish();
       },
       upgraded: (headers, socket) => {
@@ -176,8 +185,7 @@ export class Exchange {
         this.#switch(headers, socket);
       },
       failed: (failure) => {
-        // A client that goes away, or sends too much, says nothing of the endpoint.
-        if (!judged && !this.#done && failure.reason !== "BodyTooLarge") this.#cluster?.failed(host, failure.unsent);
+        if (!judged && !this.#done && this.#isOfEndpoint(failure)) this.#cluster?.failed(host, failure.unsent);
         this.#attemptFailed(failure);
       },
     };
@@ -201,6 +209,13 @@ export class Exchange {
     this.#limits.clearAll();
     const client = upgrade.accept(this.#answerHeaders(headers));
     tunnel(client, backend, this.#rule.policy.idleTimeoutMs, () => this.#finish());
+  }
+
+  /** A client that goes away, sends too much, or takes its time with it, says nothing of the endpoint. */
+  #isOfEndpoint({ reason, unsent }: AttemptFailure): boolean {
+    if (unsent) return true;
+    if (reason === "BodyTooLarge" || reason === "IdleTimeout") return false;
+    return reason !== "BackendTimeout" || this.#body === undefined || this.#parts.downstream.complete;
   }
 
   #attemptFailed(failure: AttemptFailure): void {
@@ -263,7 +278,8 @@ export class Exchange {
   #finish(): void {
     if (this.#done) return;
     this.#done = true;
-    this.#limits.clearAll();
+    this.#limits.clear("request");
+    this.#limits.clear("try");
     if (this.#holdsRetry) this.#cluster?.endRetry();
     this.#place?.leave();
     // An answer may come before the request's body has.

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { GatewayRequest } from "./gateway-request.ts";
 
 const GRPC_WEB = /^application\/grpc-web(-text)?($|[+;].*)/i;
+const GRPC = /^application\/grpc($|[+;].*)/i;
 const TRAILER_FRAME = 0x80;
 const FRAME_HEAD = 5;
 /** Letters of base64 that stand for whole bytes. */
@@ -41,9 +42,14 @@ export class GrpcWebBridge {
     return Buffer.isBuffer(body) ? decoded(body.toString("latin1")) : decodedParts(body);
   }
 
+  /** Whether an answer is gRPC's, so that it is to be translated. */
+  takes(headers: IncomingHttpHeaders): boolean {
+    return GRPC.test(headers["content-type"] ?? "");
+  }
+
+  /** Of an answer that it {@link takes}. */
   answerHeaders(headers: IncomingHttpHeaders): IncomingHttpHeaders {
-    const suffix = /^application\/grpc($|[+;].*)/i.exec(headers["content-type"] ?? "")?.[1];
-    if (suffix === undefined) return headers;
+    const suffix = GRPC.exec(headers["content-type"] ?? "")?.[1] ?? "";
     const changed = { ...headers, "content-type": `application/grpc-web${this.#isText ? "-text" : ""}${suffix}` };
     delete changed["content-length"];
     return changed;

@@ -37,6 +37,25 @@ const OWN = new Set([
 /** Envoy's own headers are instructions to a proxy: behind us there may be one that follows them. */
 const isOwn = (name: string): boolean => OWN.has(name) || name.startsWith("x-envoy-");
 
+/** Besides what is of one hop or our own: framing and routing, which come too late in a trailer. @source RFC 9110 6.5.1. */
+const NEVER_TRAILERS = new Set([
+  "host",
+  "content-length",
+  "content-type",
+  "content-encoding",
+  "authorization",
+  "cookie",
+]);
+
+/** Trailers that may go on, names and values by turns. */
+export function passedTrailers(raw: readonly string[], allows: (name: string) => boolean = () => true): string[] {
+  return raw.filter((_, i) => {
+    const name = (raw[i - (i % 2)] ?? "").toLowerCase();
+    const isBarred = name.startsWith(":") || HOP_BY_HOP.has(name) || isOwn(name) || NEVER_TRAILERS.has(name);
+    return !isBarred && allows(name);
+  });
+}
+
 function namedByConnection(headers: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
   const names = (headers.get("connection") ?? [])
     .flatMap((line) => line.split(","))

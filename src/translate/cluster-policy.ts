@@ -52,9 +52,7 @@ export function clusterPolicyOf({ healthCheck, circuitBreaker }: RouteRule): Clu
 
 /** Names the policy: rules with equal ones share their backends' state. Empty for none. */
 export function clusterPolicyId({ passive, active, breaker }: ClusterPolicy): string {
-  const parts: string[] = [];
-  if (passive !== undefined) parts.push(`passive=${Object.values(passive).join(",")}`);
-  if (active !== undefined) parts.push(`active=${Object.values(active).join(",")}`);
-  if (breaker !== undefined) parts.push(`breaker=${Object.values(breaker).join(",")}`);
-  return parts.join(";");
+  return passive === undefined && active === undefined && breaker === undefined
+    ? ""
+    : JSON.stringify({ passive, active, breaker });
 }

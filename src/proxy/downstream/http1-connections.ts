@@ -24,6 +24,9 @@ export const HTTP1_OPTIONS = {
   shouldUpgradeCallback: isWebSocket,
 } as const;
 
+/** How long a client may take to close a connection that we have ended. */
+const LINGER_MS = 5000;
+
 /** The connections of one socket that speak HTTP/1: requests on them, and how they end. */
 export class Http1Connections {
   readonly #server: Server;
@@ -104,7 +107,12 @@ export class Http1Connections {
     response.shouldKeepAlive = false;
     response.assignSocket(incoming.socket);
     response.on("error", () => socket.destroy());
-    response.on("finish", () => socket.end());
+    response.on("finish", () => {
+      // An answer instead of the switch: what still comes is read and dropped, and not for ever.
+      socket.resume().end();
+      const linger = setTimeout(() => socket.destroy(), LINGER_MS);
+      socket.once("close", () => clearTimeout(linger));
+    });
     // Node lets go of the socket on an upgrade, so what it told the answer is passed on here.
     socket.on("drain", () => response.emit("drain"));
     this.#arrive(new Http1Downstream(this.#via, incoming, response, false, { socket, head }));

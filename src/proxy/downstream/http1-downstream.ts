@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
-import type { TLSSocket } from "node:tls";
+import { TLSSocket } from "node:tls";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -107,6 +107,9 @@ export class Http1Downstream implements Downstream {
   }
 
   cut(): void {
+    const { socket } = this.#incoming;
+    // Where the end of the connection is the end of the answer, only a reset tells that it is none.
+    if (this.head.version === "1.0" && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
     this.#response.destroy();
   }
 

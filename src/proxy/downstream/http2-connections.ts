@@ -44,6 +44,8 @@ export class Http2Connections {
   }
 
   take(socket: Duplex): void {
+    // Sockets of Node's HTTP server outlive their clients' FIN, which its HTTP/2 does not expect.
+    socket.allowHalfOpen = false;
     this.#server.emit("connection", socket);
   }
 
@@ -80,7 +82,8 @@ export class Http2Connections {
       stream.on("close", () => {
         if (--streams === 0 && this.#sessions.has(session)) idle.refresh();
       });
-      this.#arrive(new Http2Downstream(this.#via, stream, raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0));
+      const endOfStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
+      this.#arrive(new Http2Downstream(this.#via, stream, raw, endOfStream));
     });
   }
 }

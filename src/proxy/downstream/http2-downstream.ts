@@ -4,6 +4,7 @@ import type { Duplex, Readable } from "node:stream";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 import { serverNameOf } from "./http1-downstream.ts";
 
+const UNTAKEN_MS = 60_000;
 const BODYLESS = new Set([204, 205, 304]);
 
 type Pseudo = ReadonlyMap<string, string>;
@@ -31,16 +32,24 @@ export class Http2Downstream implements Downstream {
   readonly head: RequestHead;
   readonly hasBody: boolean;
   readonly upgrade: Upgrade | undefined;
+  readonly peer: string;
+  readonly serverName: string;
   readonly #stream: ServerHttp2Stream;
   readonly #waits: boolean;
   #requestTrailers: readonly string[] = [];
   #trailers: readonly string[] = [];
+  #waitsForTrailers = false;
+  #stopsAfterTrailers = false;
   #status = 0;
 
   /** @param endOfStream  The request has no body. */
   constructor(via: Via, stream: ServerHttp2Stream, raw: readonly string[], endOfStream: boolean) {
     this.via = via;
     this.#stream = stream;
+    // Asked now: when the stream has closed nobody knows any more.
+    const socket = stream.session?.socket;
+    this.peer = socket?.remoteAddress ?? "";
+    this.serverName = socket === undefined ? "" : serverNameOf(socket);
     const { pseudo, headers } = split(raw);
     const method = pseudo.get(":method") ?? "";
     const protocol = method === "CONNECT" ? pseudo.get(":protocol") : undefined;
@@ -58,13 +67,6 @@ export class Http2Downstream implements Downstream {
 
   get trailers(): readonly string[] {
     return this.#requestTrailers;
-  }
-  get peer(): string {
-    return this.#stream.session?.socket.remoteAddress ?? "";
-  }
-  get serverName(): string {
-    const socket = this.#stream.session?.socket;
-    return socket === undefined ? "" : serverNameOf(socket);
   }
   get body(): Readable {
     return this.#stream;
@@ -100,6 +102,8 @@ export class Http2Downstream implements Downstream {
   answer(status: number, headers: readonly string[], body: string): void {
     const isBodyless = body === "" || this.#isBodyless(status);
     this.#respond(status, headers, isBodyless, false);
+    // Whoever does not take an answer of ours gives its place up.
+    this.#stream.setTimeout(UNTAKEN_MS, () => this.cut());
     if (!isBodyless) this.#stream.end(body);
   }
 
@@ -111,6 +115,10 @@ export class Http2Downstream implements Downstream {
   /** @source RFC 9113 section 8.1: after a whole answer the client is told to stop, without an error. */
   dropBody(): void {
     if (this.complete) return;
+    if (this.#waitsForTrailers) {
+      this.#stopsAfterTrailers = true;
+      return;
+    }
     const stop = (): void => this.#stream.close(constants.NGHTTP2_NO_ERROR);
     if (this.#stream.writableFinished) stop();
     else this.#stream.once("finish", stop);
@@ -136,15 +144,27 @@ export class Http2Downstream implements Downstream {
     if (!this.#isOpen || this.#stream.headersSent) return;
     this.#status = status;
     const waitForTrailers = trails && !endStream;
-    this.#stream.respond([":status", String(status), ...headers], { endStream, waitForTrailers });
+    this.#waitsForTrailers = waitForTrailers;
+    try {
+      this.#stream.respond([":status", String(status), ...headers], { endStream, waitForTrailers });
+    } catch {
+      // What this version of HTTP cannot say costs its stream, never the process.
+      return this.cut();
+    }
     if (waitForTrailers) this.#stream.on("wantTrailers", () => this.#sendTrailers());
   }
 
+  /** Called by Node when the body is out; a throw in here would end the process. */
   #sendTrailers(): void {
     const trailers: Record<string, string[]> = {};
     for (let i = 0; i + 1 < this.#trailers.length; i += 2)
       (trailers[this.#trailers[i] ?? ""] ??= []).push(this.#trailers[i + 1] ?? "");
-    this.#stream.sendTrailers(trailers);
+    try {
+      this.#stream.sendTrailers(trailers);
+    } catch {
+      return this.cut();
+    }
+    if (this.#stopsAfterTrailers) this.#stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   #switch(headers: readonly string[]): Duplex {

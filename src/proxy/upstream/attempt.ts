@@ -52,6 +52,11 @@ export interface EndpointPool {
   close(): void;
 }
 
+/** What HTTP has: beyond it no client can be relied on to know what it gets. @source RFC 9110 section 15. */
+export function isFinalStatus(status: number): boolean {
+  return status >= 200 && status <= 599;
+}
+
 const CONNECT_CODES = new Set([
   "ECONNREFUSED",
   "UND_ERR_CONNECT_TIMEOUT",

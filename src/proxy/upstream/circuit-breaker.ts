@@ -19,6 +19,7 @@ export class Breaker {
   readonly #capacity: number;
   readonly #line = new Set<() => void>();
   #running = 0;
+  #isCalling = false;
 
   /** @param perConnection  Requests that one connection carries at a time. */
   constructor(limits: CircuitBreaker | undefined, perConnection: number) {
@@ -55,11 +56,15 @@ export class Breaker {
     return { mayStart, leave };
   }
 
+  /** A loop and no recursion: one that is called may leave at once, and so may all that come after it. */
   #callNext(): void {
-    const [next] = this.#line;
-    if (next === undefined || this.#running >= this.#capacity) return;
-    this.#line.delete(next);
-    this.#running++;
-    next();
+    if (this.#isCalling) return;
+    this.#isCalling = true;
+    for (let [next] = this.#line; next !== undefined && this.#running < this.#capacity; [next] = this.#line) {
+      this.#line.delete(next);
+      this.#running++;
+      next();
+    }
+    this.#isCalling = false;
   }
 }

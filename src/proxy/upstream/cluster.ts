@@ -9,6 +9,14 @@ import { MOST_STREAMS } from "./http2-connection.ts";
 const MOST_MIRRORS = 100;
 const NOBODY: readonly Endpoint[] = Object.freeze([]);
 
+interface View {
+  readonly of: readonly Endpoint[];
+  readonly healthy: readonly Endpoint[];
+  readonly preferred: readonly Endpoint[];
+  /** Milliseconds that never jump. */
+  readonly until: number;
+}
+
 /** What became of an endpoint's health. */
 export type HealthChange = "ejected" | "unwell" | "well";
 
@@ -23,6 +31,7 @@ export class Cluster {
   readonly #breaker: Breaker;
   readonly #checker: HealthChecker | undefined;
   #endpoints: readonly Endpoint[] = NOBODY;
+  #last: View | undefined;
   #next = 0;
   #retrying = 0;
   #mirroring = 0;
@@ -81,9 +90,10 @@ export class Cluster {
    */
   pick(set: EndpointSet | undefined, tried: ReadonlySet<string>): Host | undefined {
     this.#endpoints = set?.usable ?? NOBODY;
-    const healthy = this.#healthy();
-    const fresh = tried.size === 0 ? healthy : healthy.filter((endpoint) => !tried.has(authorityOf(endpoint)));
-    const candidates = this.#withoutAvoided(fresh.length === 0 ? healthy : fresh);
+    const { healthy, preferred } = this.#view();
+    const isFresh = (endpoint: Endpoint): boolean => !tried.has(authorityOf(endpoint));
+    const choices = tried.size === 0 ? [preferred] : [preferred.filter(isFresh), healthy.filter(isFresh), preferred];
+    const candidates = choices.find((list) => list.length > 0) ?? NOBODY;
     const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates);
     return endpoint === undefined ? undefined : this.#host(endpoint);
   }
@@ -91,7 +101,7 @@ export class Cluster {
   /** Whether a request would find an endpoint. */
   hasHealthy(set: EndpointSet | undefined): boolean {
     this.#endpoints = set?.usable ?? NOBODY;
-    return this.#healthy().length > 0;
+    return this.#view().healthy.length > 0;
   }
 
   /** What a try has said of its endpoint. */
@@ -102,11 +112,13 @@ export class Cluster {
   /** @param refused  No connection could be made. */
   failed(host: Host, refused: boolean): void {
     const now = performance.now();
-    if (refused) host.connectFailed(now);
-    if (refused) this.#troubled.add(host);
+    if (refused) {
+      host.connectFailed(now);
+      this.#trouble(host);
+    }
     if (host.outlier?.failed(now) !== true || !this.#mayEject(now)) return;
     host.outlier.eject(now);
-    this.#troubled.add(host);
+    this.#trouble(host);
     this.#healthChanged("ejected");
   }
 
@@ -120,6 +132,7 @@ export class Cluster {
       this.#hosts.delete(id);
       this.#troubled.delete(host);
     }
+    this.#last = undefined;
   }
 
   /** Nothing is sent any more. */
@@ -129,7 +142,7 @@ export class Cluster {
   }
 
   #checked(host: Host, isWell: boolean): void {
-    if (!isWell) this.#troubled.add(host);
+    this.#trouble(host);
     this.#healthChanged(isWell ? "well" : "unwell");
   }
 
@@ -141,18 +154,25 @@ export class Cluster {
     return (ejected * 100) / Math.max(this.#endpoints.length, 1) < most;
   }
 
-  #healthy(): readonly Endpoint[] {
-    if (this.#troubled.size === 0) return this.#endpoints;
+  /** Endpoints that may be asked, and those of them that nothing is held against; made again only when that can change. */
+  #view(): View {
     const now = performance.now();
+    const last = this.#last;
+    if (last !== undefined && last.of === this.#endpoints && now < last.until) return last;
     for (const host of this.#troubled) if (host.isHealthy(now) && !host.isAvoided(now)) this.#troubled.delete(host);
-    return this.#endpoints.filter((endpoint) => this.#known(endpoint)?.isHealthy(now) !== false);
+    const of = this.#endpoints;
+    if (this.#troubled.size === 0) return (this.#last = { of, healthy: of, preferred: of, until: Infinity });
+    const troubled = new Map([...this.#troubled].map((host) => [host.pool.authority, host]));
+    const healthy = of.filter((endpoint) => troubled.get(authorityOf(endpoint))?.isHealthy(now) !== false);
+    const preferred = healthy.filter((endpoint) => troubled.get(authorityOf(endpoint))?.isAvoided(now) !== true);
+    const until = Math.min(...[...this.#troubled].map((host) => host.changesAt(now)));
+    return (this.#last = { of, healthy, preferred: preferred.length === 0 ? healthy : preferred, until });
   }
 
-  #withoutAvoided(candidates: readonly Endpoint[]): readonly Endpoint[] {
-    if (this.#troubled.size === 0) return candidates;
-    const now = performance.now();
-    const good = candidates.filter((endpoint) => this.#known(endpoint)?.isAvoided(now) !== true);
-    return good.length === 0 ? candidates : good;
+  #trouble(host: Host): void {
+    // One that is gone says nothing of those that are left.
+    if (this.#hosts.get(host.pool.authority) === host) this.#troubled.add(host);
+    this.#last = undefined;
   }
 
   #choose(candidates: readonly Endpoint[]): Endpoint | undefined {

@@ -17,6 +17,7 @@ export class Clusters {
   readonly #random: () => number;
   readonly #now: () => number;
   readonly #healthChanged: (change: HealthChange) => void;
+  readonly #sweeping: NodeJS.Timeout;
   #sweptAt = 0;
 
   /** @param now  Milliseconds that never jump. */
@@ -28,6 +29,7 @@ export class Clusters {
     this.#random = random;
     this.#now = now;
     this.#healthChanged = healthChanged;
+    this.#sweeping = setInterval(() => this.#sweep(this.#now()), UNUSED_MS / 5).unref();
   }
 
   get size(): number {
@@ -51,7 +53,7 @@ export class Clusters {
 
   /** An edit of a policy leaves a state behind that nothing names any more: what no request has asked for in a while goes. */
   #sweep(now: number): void {
-    if (now - this.#sweptAt < UNUSED_MS) return;
+    if (now - this.#sweptAt < UNUSED_MS / 5) return;
     this.#sweptAt = now;
     for (const [endpoints, states] of this.#byEndpoints)
       this.#drop(endpoints, states, ({ usedAt }) => now - usedAt >= UNUSED_MS);
@@ -78,6 +80,7 @@ export class Clusters {
   }
 
   close(): void {
+    clearInterval(this.#sweeping);
     for (const states of this.#byEndpoints.values()) for (const { cluster } of states.values()) cluster.close();
     this.#byEndpoints.clear();
   }

@@ -1,5 +1,5 @@
 import type { ActiveHealth } from "../../routing/cluster-policy.ts";
-import type { AnswerSink, BackendCall } from "./attempt.ts";
+import type { AnswerSink, Attempt, BackendCall } from "./attempt.ts";
 import { type Connected, connectPlain, endpointOf } from "./connect.ts";
 import type { Host } from "./host.ts";
 
@@ -42,8 +42,9 @@ export async function probe(host: Host, policy: ActiveHealth, limitMs: number): 
       upgraded: (_headers, socket) => void socket.destroy(),
       failed: () => resolve("unreachable"),
     };
-    const attempt = host.pool.send(callOf(policy, host.pool.authority), sink, limitMs, () => clearTimeout(limit));
-    const limit = setTimeout(() => attempt.abandon("BackendTimeout"), limitMs);
+    const asked: { attempt?: Attempt } = {};
+    const limit = setTimeout(() => asked.attempt?.abandon("BackendTimeout"), limitMs);
+    asked.attempt = host.pool.send(callOf(policy, host.pool.authority), sink, limitMs, () => clearTimeout(limit));
   });
 }
 

@@ -40,6 +40,12 @@ export class Host {
     return this.isWell && this.outlier?.isEjected(nowMs) !== true;
   }
 
+  /** When the first thing that is held against it is over; never, where only a check can tell. */
+  changesAt(nowMs: number): number {
+    const times = [this.#avoidUntil, this.outlier?.ejectedUntil ?? 0].filter((time) => time > nowMs);
+    return Math.min(Infinity, ...times);
+  }
+
   isAvoided(nowMs: number): boolean {
     return nowMs < this.#avoidUntil;
   }

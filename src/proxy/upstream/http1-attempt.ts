@@ -3,7 +3,14 @@ import type { Duplex } from "node:stream";
 import { type Client, type Dispatcher, errors } from "undici";
 import type { ReasonWord } from "../../routing/rule.ts";
 import { BodyTooLarge } from "../request-body.ts";
-import { type AnswerSink, type Attempt, type BackendCall, type NetworkError, isConnectError } from "./attempt.ts";
+import {
+  type AnswerSink,
+  type Attempt,
+  type BackendCall,
+  type NetworkError,
+  isConnectError,
+  isFinalStatus,
+} from "./attempt.ts";
 
 type Cause = { readonly reason: ReasonWord; readonly unsent: boolean };
 
@@ -94,8 +101,9 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
-    if (status < 100) return this.abandon("BadResponse");
-    if (status >= 200 && !this.#finished) this.#sink.start(status, headers, "body");
+    if (status >= 100 && status < 200) return;
+    if (!isFinalStatus(status)) return this.abandon("BadResponse");
+    if (!this.#finished) this.#sink.start(status, headers, "body");
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {

@@ -1,7 +1,7 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import type { ReasonWord } from "../../routing/rule.ts";
 import { BodyTooLarge } from "../request-body.ts";
-import type { AnswerSink, Attempt, AttemptFailure, BackendCall } from "./attempt.ts";
+import { type AnswerSink, type Attempt, type AttemptFailure, type BackendCall, isFinalStatus } from "./attempt.ts";
 
 /** Header fields by name, repeated ones apart, pseudo-headers left out. */
 function byName(raw: readonly string[]): Record<string, string[]> {
@@ -35,19 +35,36 @@ async function drained(stream: ClientHttp2Stream): Promise<void> {
   });
 }
 
+/** What a stream says of its connection: whether it answered, was given up, or was silent for too long. */
+export type StreamOutcome = "answered" | "cancelled" | "silent" | "failed";
+
+/**
+ * Notes whether a stream ended by its last frame. Node says `end` of one that was reset without an error as well, but
+ * by then it has closed it.
+ */
+function watchEnd(stream: ClientHttp2Stream): () => boolean {
+  const push = stream.push.bind(stream);
+  let isInOrder = false;
+  stream.push = (chunk: unknown, encoding?: BufferEncoding) => {
+    if (chunk === null && !stream.closed) isInOrder = true;
+    return push(chunk, encoding);
+  };
+  return () => isInOrder;
+}
+
 /** One try as one stream of an HTTP/2 connection. */
 export class Http2Attempt implements Attempt {
   readonly #sink: AnswerSink;
   readonly #call: BackendCall;
   readonly #stale: boolean;
-  readonly #ended: () => void;
+  readonly #ended: (outcome: StreamOutcome) => void;
   #stream: ClientHttp2Stream | undefined;
   #trailers: string[] = [];
   #answered = false;
   #finished = false;
 
   /** @param ended  Called once. */
-  constructor(call: BackendCall, sink: AnswerSink, stale: boolean, ended: () => void) {
+  constructor(call: BackendCall, sink: AnswerSink, stale: boolean, ended: (outcome: StreamOutcome) => void) {
     this.#call = call;
     this.#sink = sink;
     this.#stale = stale;
@@ -65,13 +82,19 @@ export class Http2Attempt implements Attempt {
       return this.fail({ reason: "ConnectFailure", unsent: true, stale: false });
     }
     this.#stream = stream;
-    stream.on("response", (headers, flags, raw) => this.#start(headers[":status"] ?? 0, raw, flags));
-    stream.on("data", (chunk: Buffer) => {
-      if (!this.#finished && !this.#sink.data(chunk)) stream.pause();
-    });
+    const isWhole = watchEnd(stream);
+    const guarded = this.#guard.bind(this);
+    stream.on("response", (headers, flags, raw) =>
+      guarded(() => this.#start(headers[":status"] ?? 0, raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0)),
+    );
+    stream.on("data", (chunk: Buffer) =>
+      guarded(() => {
+        if (!this.#finished && !this.#sink.data(chunk)) stream.pause();
+      }),
+    );
     stream.on("trailers", (_headers, _flags, raw: readonly string[]) => (this.#trailers = plain(raw)));
-    stream.on("end", () => this.#end(stream));
-    stream.on("wantTrailers", () => this.#sendTrailers(stream));
+    stream.on("end", () => guarded(() => this.#end(stream, isWhole())));
+    stream.on("wantTrailers", () => guarded(() => stream.sendTrailers(byName(this.#call.trailers()))));
     stream.on("error", () => undefined);
     stream.on("close", () => this.#closed(stream.rstCode));
     if (body !== null) void this.#write(stream, body);
@@ -79,32 +102,43 @@ export class Http2Attempt implements Attempt {
 
   abandon(reason: ReasonWord): void {
     if (this.#finished) return;
+    const isSilent = !this.#answered && reason.endsWith("Timeout");
     // close() would send the end of the stream before the reset, and half a body would look whole.
     if (this.#stream?.writableEnded === true) this.#stream.close(constants.NGHTTP2_CANCEL);
     else this.#stream?.destroy(new Error(reason));
-    this.fail({ reason, unsent: false, stale: false });
+    this.fail({ reason, unsent: false, stale: false }, isSilent ? "silent" : "cancelled");
   }
 
   resume(): void {
     this.#stream?.resume();
   }
 
-  fail(failure: AttemptFailure): void {
-    if (this.#finish()) this.#sink.failed(failure);
+  fail(failure: AttemptFailure, outcome: StreamOutcome = "failed"): void {
+    if (this.#finish(outcome)) this.#sink.failed(failure);
   }
 
-  #start(status: number, raw: readonly string[], flags: number): void {
+  /** What a listener of a stream throws would end the process: here it costs the stream. */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#stream?.destroy(error instanceof Error ? error : new Error(String(error)));
+      this.fail({ reason: "BadResponse", unsent: false, stale: false });
+    }
+  }
+
+  #start(status: number, raw: readonly string[], isAll: boolean): void {
     if (this.#finished) return;
+    if (!isFinalStatus(status)) return this.abandon("BadResponse");
     this.#answered = true;
-    const isAll = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
     this.#sink.start(status, byName(raw), isAll ? "nothing" : "bodyAndTrailers");
   }
 
   /** An answer may be whole before the request is: what is left of it then is of no use to the backend. */
-  #end(stream: ClientHttp2Stream): void {
-    if (!this.#answered || stream.rstCode !== constants.NGHTTP2_NO_ERROR || !this.#finish()) return;
+  #end(stream: ClientHttp2Stream, isWhole: boolean): void {
+    if (!isWhole || !this.#answered || !this.#finish("answered")) return;
     this.#sink.end(this.#trailers);
-    if (!stream.writableFinished) stream.close(constants.NGHTTP2_NO_ERROR);
+    if (!stream.writableEnded) stream.destroy(new Error("answered before the request was whole"));
   }
 
   async #write(stream: ClientHttp2Stream, body: AsyncIterable<Buffer> | Buffer): Promise<void> {
@@ -120,10 +154,6 @@ export class Http2Attempt implements Attempt {
     }
   }
 
-  #sendTrailers(stream: ClientHttp2Stream): void {
-    stream.sendTrailers(byName(this.#call.trailers()));
-  }
-
   #closed(code: number | undefined): void {
     const refused = code === constants.NGHTTP2_REFUSED_STREAM;
     const malformed = code === constants.NGHTTP2_PROTOCOL_ERROR;
@@ -134,10 +164,10 @@ export class Http2Attempt implements Attempt {
     });
   }
 
-  #finish(): boolean {
+  #finish(outcome: StreamOutcome): boolean {
     if (this.#finished) return false;
     this.#finished = true;
-    this.#ended();
+    this.#ended(outcome);
     return true;
   }
 }

@@ -3,10 +3,12 @@ import type { Socket } from "node:net";
 import type { BackendTls } from "../../routing/backend-tls.ts";
 import { connectTls } from "./backend-tls.ts";
 import { type Connected, connectPlain, endpointOf } from "./connect.ts";
-import type { Http2Attempt } from "./http2-attempt.ts";
+import type { Http2Attempt, StreamOutcome } from "./http2-attempt.ts";
 
 /** Beyond it another connection is opened, so that one that stalls does not stall all. */
 export const MOST_STREAMS = 100;
+/** Requests given up on one connection before another one is opened; peers take many of them for an attack. */
+const MOST_CANCELLED = 100;
 const IDLE_MS = 60_000;
 const OPTIONS = {
   settings: { enablePush: false, maxHeaderListSize: 64 * 1024, initialWindowSize: 256 * 1024 },
@@ -25,6 +27,7 @@ export class Http2Connection {
   #waiting: Http2Attempt[] = [];
   #streams = 0;
   #used = false;
+  #cancelled = 0;
   #closing = false;
   #idle: NodeJS.Timeout | undefined;
 
@@ -61,8 +64,11 @@ export class Http2Connection {
   }
 
   /** A request on it has ended. */
-  release(): void {
-    this.#used = true;
+  release(outcome: StreamOutcome): void {
+    if (outcome === "answered") this.#used = true;
+    if (outcome === "cancelled") this.#cancelled++;
+    // One that says nothing may be dead, and a peer counts resets: whoever else is on it must not pay for that.
+    if (outcome === "silent" || this.#cancelled >= MOST_CANCELLED) this.#retire();
     if (--this.#streams > 0) return;
     if (this.#closing) this.close();
     else this.#idle = setTimeout(() => this.close(), IDLE_MS);

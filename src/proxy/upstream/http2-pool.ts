@@ -22,9 +22,9 @@ export class Http2Pool implements EndpointPool {
   send(call: BackendCall, sink: AnswerSink, connectTimeoutMs: number, ended: () => void): Attempt {
     this.#active++;
     const connection = this.#withRoom(connectTimeoutMs);
-    const attempt = new Http2Attempt(call, sink, connection.used, () => {
+    const attempt = new Http2Attempt(call, sink, connection.used, (outcome) => {
       this.#active--;
-      connection.release();
+      connection.release(outcome);
       ended();
     });
     connection.send(attempt);

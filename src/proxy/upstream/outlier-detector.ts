@@ -15,6 +15,10 @@ export class OutlierDetector {
     this.#policy = policy;
   }
 
+  get ejectedUntil(): number {
+    return this.#ejectedUntil;
+  }
+
   isEjected(now: number): boolean {
     return now < this.#ejectedUntil;
   }
