@@ -99,6 +99,11 @@ export class FrameClient {
     });
   }
 
+  /** FIN, without GOAWAY. */
+  end(): void {
+    this.#socket.end();
+  }
+
   destroy(): void {
     this.#socket.destroy();
   }

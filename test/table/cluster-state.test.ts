@@ -64,6 +64,20 @@ describe("a circuit breaker", () => {
     expect([called, breaker.active]).toEqual([["c"], 0]);
   });
 
+  test("whose line fails at once does not grow the stack", () => {
+    const breaker = new Breaker({ maxConnections: 1, maxPendingRequests: 100_000, maxRequests: 200_000 }, 1);
+    const first = breaker.enter(() => undefined);
+    let called = 0;
+    for (let i = 0; i < 50_000; i++) {
+      const place = breaker.enter(() => {
+        called++;
+        place?.leave();
+      });
+    }
+    first?.leave();
+    expect([called, breaker.active]).toEqual([50_000, 0]);
+  });
+
   test("limits requests over all connections", () => {
     const breaker = new Breaker({ ...LIMITS, maxRequests: 3 }, 100);
     const places = Array.from({ length: 4 }, () => breaker.enter(() => undefined));

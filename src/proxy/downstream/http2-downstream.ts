@@ -119,9 +119,8 @@ export class Http2Downstream implements Downstream {
       this.#stopsAfterTrailers = true;
       return;
     }
-    const stop = (): void => this.#stream.close(constants.NGHTTP2_NO_ERROR);
-    if (this.#stream.writableFinished) stop();
-    else this.#stream.once("finish", stop);
+    if (this.#stream.writableFinished) this.#stop();
+    else this.#stream.once("finish", () => this.#stop());
   }
 
   onGone(listener: () => void): void {
@@ -130,6 +129,11 @@ export class Http2Downstream implements Downstream {
 
   onDrain(listener: () => void): void {
     this.#stream.on("drain", listener);
+  }
+
+  /** Not at once: the last frame of the answer goes out by the end of this turn, and the reset would overtake it. */
+  #stop(): void {
+    setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR));
   }
 
   get #isOpen(): boolean {
@@ -164,7 +168,7 @@ export class Http2Downstream implements Downstream {
     } catch {
       return this.cut();
     }
-    if (this.#stopsAfterTrailers) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    if (this.#stopsAfterTrailers) this.#stop();
   }
 
   #switch(headers: readonly string[]): Duplex {
