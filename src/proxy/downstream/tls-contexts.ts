@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { type SecureContext, createSecureContext } from "node:tls";
 import { listenerFor } from "../../routing/decide.ts";
 import type { Certificate, Listener } from "../../routing/listener.ts";
@@ -28,7 +29,12 @@ export class TlsContexts {
   #contextOf(certificate: Certificate): SecureContext {
     let context = this.#contexts.get(certificate);
     if (context === undefined) {
-      context = createSecureContext({ cert: certificate.chain, key: certificate.key.reveal(), minVersion: "TLSv1.2" });
+      context = createSecureContext({
+        cert: certificate.chain,
+        key: certificate.key.reveal(),
+        minVersion: "TLSv1.2",
+        secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+      });
       this.#contexts.set(certificate, context);
     }
     return context;

@@ -95,6 +95,8 @@ export class TcpConnection {
     const done = (...[error, socket]: Connected): void => {
       if (error === null) return this.#join(cluster, host, socket, rule);
       host.tunnels--;
+      // A client that went away meanwhile says nothing of the endpoint.
+      if (this.#over) return;
       cluster.failed(host, true);
       if (++this.#failures < MOST_TRIES) this.#try();
       else this.#refuse("ConnectFailure");
