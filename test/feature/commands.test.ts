@@ -327,9 +327,7 @@ describe("render and explain, without a gateway", () => {
   test("completion in bash knows the commands, their flags, and what each of them takes", async () => {
     const { stdout } = await serviceroute(["completion", "bash"]);
     expect(offered(stdout, "ex")).toEqual(["explain"]);
-    expect(offered(stdout, "gateway", "--http")).toEqual(
-      ["--http-port", "--https-port"].filter((f) => f.startsWith("--http")),
-    );
+    expect(offered(stdout, "gateway", "--http")).toEqual(["--http2", "--http-port", "--https-port"]);
     expect(offered(stdout, "get", "-o", "")).toEqual(["table", "wide", "json", "yaml"]);
     expect(offered(stdout, "validate", "--output", "")).toEqual(["table", "json", "yaml"]);
     expect(offered(stdout, "render", "-o", "")).toEqual(["yaml", "json"]);

@@ -84,7 +84,7 @@ export class Http1Downstream implements Downstream {
   }
 
   takeNoMore(): void {
-    if (!this.#response.headersSent) this.#response.shouldKeepAlive = false;
+    if (!this.#response.headersSent) this.#response.setHeader("connection", "close");
   }
 
   begin(status: number, headers: readonly string[], follows: Follows): void {
