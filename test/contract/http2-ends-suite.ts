@@ -194,15 +194,15 @@ export function describeHttp2Ends(name: string, start: () => Promise<DataPlaneRi
     });
 
     test("a connection to a backend that has gone silent is left for a new one", async () => {
-      let silent: unknown;
+      const silent = new Set<unknown>();
       two.answer = (stream) => {
-        if (stream.session === silent) return;
+        if (silent.has(stream.session)) return;
         stream.respond({ ":status": 200 });
         stream.end("h2");
       };
       await serve("timeouts: {backendRequest: 150ms}, retry: {attempts: 1}, ");
       expect((await rig.ask("/")).status).toBe(200);
-      [silent] = [...two.sessions].slice(-1);
+      for (const session of two.sessions) silent.add(session);
       for (let i = 0; i < 3; i++) expect((await rig.ask("/")).status).toBe(200);
     });
 
