@@ -19,7 +19,7 @@ function entryOf(record: RequestRecord, seconds: number): AccessEntry {
     status,
     durationMs: Math.round(seconds * 1e6) / 1e3,
     bytesIn,
-    bytesOut,
+    bytesOut: bytesOut + downstream.answeredBytes,
     client: client ?? peer,
     listener: via.socket,
     ...(userAgent === undefined ? {} : { userAgent }),

@@ -70,7 +70,7 @@ describe("the access log", () => {
     expect(served?.["reason"]).toBeUndefined();
     expect(Number(served?.["durationMs"])).toBeGreaterThan(0);
     expect(failed).toMatchObject({ status: 500, reason: "NoBackends", rule: "none" });
-    expect(unknown).toMatchObject({ status: 404, reason: "NoRoute", authority: "other.example.com" });
+    expect(unknown).toMatchObject({ status: 404, reason: "NoRoute", bytesOut: 8, authority: "other.example.com" });
     expect(two).toMatchObject({ protocol: "HTTP/2.0", path: "/two", status: 200 });
     expect(JSON.stringify(lines())).not.toContain("secret");
   });

@@ -25,6 +25,13 @@ describe("the first bytes of a TLS client", () => {
     expect(serverNameOf(Buffer.concat(records))).toMatchObject({ name: "shop.example.com" });
   });
 
+  test("that come in very many pieces, or have no end, are refused", () => {
+    const empty = Buffer.from([22, 3, 1, 0, 0]);
+    expect(serverNameOf(Buffer.concat(Array.from({ length: 40 }, () => empty)))).toEqual({ kind: "malformed" });
+    const endless = Buffer.concat([Buffer.from([22, 3, 1, 0xff, 0xff, 1, 0xff, 0xff, 0xff]), Buffer.alloc(17_000)]);
+    expect(serverNameOf(endless)).toEqual({ kind: "malformed" });
+  });
+
   test.for(["GET / HTTP/1.1\r\n", "\u0016\u0002\u0000", "SSH-2.0"])("that are no TLS are told at once: %j", (text) => {
     expect(serverNameOf(Buffer.from(text, "latin1"))).toEqual({ kind: "malformed" });
   });

@@ -45,6 +45,8 @@ export interface Downstream {
   readonly upgrade: Upgrade | undefined;
   /** Of the answer; 0 while there is none. */
   readonly status: number;
+  /** Of the body of an answer that was sent whole, in bytes. */
+  readonly answeredBytes: number;
 
   /** Asks for the body of a client that waits to be asked (`Expect: 100-continue`); of no effect with any other. */
   askForBody(): void;

@@ -31,6 +31,7 @@ export class Http1Downstream implements Downstream {
   /** Whether the client wants to ask more on its connection. */
   readonly #keepAlive: boolean;
   readonly #upgrade: Unbound | undefined;
+  answeredBytes = 0;
   #switched = false;
 
   /**
@@ -103,6 +104,7 @@ export class Http1Downstream implements Downstream {
 
   answer(status: number, headers: readonly string[], body: string): void {
     this.#response.writeHead(status, [...headers]);
+    this.answeredBytes = this.head.method === "HEAD" ? 0 : Buffer.byteLength(body);
     this.#response.end(body);
   }
 

@@ -38,6 +38,7 @@ export class Http2Downstream implements Downstream {
   readonly #waits: boolean;
   #requestTrailers: readonly string[] = [];
   #trailers: readonly string[] = [];
+  answeredBytes = 0;
   #waitsForTrailers = false;
   #stopsAfterTrailers = false;
   #status = 0;
@@ -104,7 +105,9 @@ export class Http2Downstream implements Downstream {
     this.#respond(status, headers, isBodyless, false);
     // Whoever does not take an answer of ours gives its place up.
     this.#stream.setTimeout(UNTAKEN_MS, () => this.cut());
-    if (!isBodyless) this.#stream.end(body);
+    if (isBodyless) return;
+    this.answeredBytes = Buffer.byteLength(body);
+    this.#stream.end(body);
   }
 
   cut(): void {

@@ -15,7 +15,9 @@ const MESSAGE_HEAD = 4;
 const SERVER_NAME = 0;
 const HOST_NAME = 0;
 /** More than any client sends, certificates of post-quantum keys included. */
-const LONGEST = 64 * 1024;
+const LONGEST = 16 * 1024;
+/** More than any client makes of it: every piece that comes is read from the start. */
+const MOST_RECORDS = 32;
 
 /** Reads a message field by field; reading past its end makes it malformed. */
 class Reader {
@@ -52,7 +54,9 @@ class Reader {
 /** The handshake message that begins here, put together from its records; undefined while there is more to come. */
 function firstMessage(bytes: Buffer): Buffer | undefined | "malformed" {
   let message: Buffer = Buffer.alloc(0);
+  let records = 0;
   for (let at = 0; at + RECORD_HEAD <= bytes.length;) {
+    if (++records > MOST_RECORDS) return "malformed";
     if (bytes[at] !== HANDSHAKE || bytes[at + 1] !== MAJOR) return "malformed";
     const end = at + RECORD_HEAD + bytes.readUInt16BE(at + 3);
     message = Buffer.concat([message, bytes.subarray(at + RECORD_HEAD, end)]);
