@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
-import { chooseBackend } from "../routing/backend-choice.ts";
 import type { ClusterRef, ReasonWord, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
 import { backendCall, backendPath } from "./backend-call.ts";
@@ -14,6 +13,7 @@ import type { GatewayContext } from "./gateway-context.ts";
 import { GrpcWebBridge } from "./grpc-web.ts";
 import { isGrpc } from "./grpc-status.ts";
 import { clientHeaders, passedTrailers } from "./headers.ts";
+import { chooseReceiver } from "./receiver.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
 import { TimeLimits } from "./time-limits.ts";
@@ -61,17 +61,19 @@ export class Exchange {
     const { downstream } = this.#parts;
     const { action } = this.#rule;
     if (action.kind !== "forward") return;
-    const choice = chooseBackend(
-      action.backends,
-      action.redistribute,
-      (key) => this.#context.table.endpoints.get(key),
-      this.#context.random(),
-    );
-    if (choice.kind === "none") return this.#fail(choice.reason);
-    this.#backend = choice.backend;
-    if (choice.backend.target.kind === "invalid") return this.#fail("InvalidBackend");
-    const place = this.#enter(choice.backend.target, action.fallback);
+    const receiver = chooseReceiver(this.#context, action);
+    this.#backend = receiver.backend;
+    if (receiver.kind === "none") return this.#fail(receiver.reason);
+    const { backend, target, cluster } = receiver;
+    this.#target = target;
+    this.#cluster = cluster;
+    // Only a server of gRPC's own protocol needs a bridge; others may speak gRPC-Web themselves.
+    this.#web = target.http === "2" ? GrpcWebBridge.of(this.#parts.request) : undefined;
+    const place = cluster.enter(() => {
+      if (!this.#done) this.#try();
+    });
     if (place === undefined) return this.#fail("CircuitOpen");
+    this.#place = place;
     downstream.onGone(() => {
       this.#limits.clearAll();
       this.#clientGone();
@@ -79,29 +81,7 @@ export class Exchange {
     downstream.onDrain(() => this.#attempt?.resume());
     this.#armTimers();
     if (place.mayStart) this.#try();
-    sendMirrors(
-      this.#context,
-      this.#parts,
-      [...this.#rule.filters.mirrors, ...this.#backend.filters.mirrors],
-      this.#body,
-    );
-  }
-
-  /** The place of this request at its backend, or at the fallback when no endpoint of the backend can be asked. */
-  #enter(target: ClusterRef, fallback: WeightedBackend | undefined): Place | undefined {
-    const { clusters, table } = this.#context;
-    this.#target = target;
-    // Only a server of gRPC's own protocol needs a bridge; others may speak gRPC-Web themselves.
-    this.#web = target.http === "2" ? GrpcWebBridge.of(this.#parts.request) : undefined;
-    this.#cluster = clusters.get(target);
-    if (fallback?.target.kind === "cluster" && !this.#cluster.hasHealthy(table.endpoints.get(target.endpoints))) {
-      this.#backend = fallback;
-      this.#target = fallback.target;
-      this.#cluster = clusters.get(fallback.target);
-    }
-    return (this.#place = this.#cluster.enter(() => {
-      if (!this.#done) this.#try();
-    }));
+    sendMirrors(this.#context, this.#parts, [...this.#rule.filters.mirrors, ...backend.filters.mirrors], this.#body);
   }
 
   #armTimers(): void {

@@ -229,6 +229,15 @@ export function describeGrpc(name: string, start: () => Promise<DataPlaneRig>): 
       },
     );
 
+    test("gRPC-Web reaches a fallback that speaks HTTP/1.1 as it came", async () => {
+      const sorry = await new Backend("sorry").start();
+      const fallback = "fallback: {backendRef: {name: sorry, port: 80}}, backendRefs: [{name: empty, port: 80}]";
+      await serve(`rules: [{${fallback}}]`, serviceYaml("sorry", [sorry.port]) + grpcService("empty", []));
+      await callWeb("hello", "");
+      expect(sorry.seen[0]?.headers).toContain("application/grpc-web+proto");
+      await sorry.stop();
+    });
+
     test("a cancelled call ends at the server", async () => {
       const { path, requestSerialize, responseDeserialize } = ECHO.Chat;
       const call = client.makeBidiStreamRequest(path, requestSerialize, responseDeserialize, metadata());

@@ -1,11 +1,11 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { chooseBackend } from "../../routing/backend-choice.ts";
 import type { RequestView } from "../../routing/match.ts";
 import type { ListenerId } from "../../routing/listener.ts";
 import { PatternBudget } from "../../routing/pattern-budget.ts";
-import type { ClusterRef, ReasonWord, RouteRule, WeightedBackend } from "../../routing/rule.ts";
+import type { ClusterRef, ReasonWord, RouteRule } from "../../routing/rule.ts";
 import type { GatewayContext } from "../gateway-context.ts";
+import { chooseReceiver } from "../receiver.ts";
 import { tunnel } from "../tunnel.ts";
 import { connectTls } from "../upstream/backend-tls.ts";
 import type { Place } from "../upstream/circuit-breaker.ts";
@@ -63,24 +63,13 @@ export class TcpConnection {
     const { action } = entry.rule;
     if (action.kind === "fail") return this.#refuse(action.reason);
     if (action.kind !== "forward") return this.#refuse("InvalidRule");
-    const { table, random } = this.#context;
-    const choice = chooseBackend(action.backends, action.redistribute, (key) => table.endpoints.get(key), random());
-    if (choice.kind === "none") return this.#refuse(choice.reason);
-    if (choice.backend.target.kind === "invalid") return this.#refuse("InvalidBackend");
-    this.#enter(choice.backend.target, action.fallback);
+    const receiver = chooseReceiver(this.#context, action);
+    if (receiver.kind === "none") return this.#refuse(receiver.reason);
+    this.#target = receiver.target;
+    this.#cluster = receiver.cluster;
+    this.#place = receiver.cluster.enter(() => this.#try());
     if (this.#place === undefined) return this.#refuse("CircuitOpen");
     if (this.#place.mayStart) this.#try();
-  }
-
-  #enter(target: ClusterRef, fallback: WeightedBackend | undefined): void {
-    const { clusters, table } = this.#context;
-    this.#target = target;
-    this.#cluster = clusters.get(target);
-    if (fallback?.target.kind === "cluster" && !this.#cluster.hasHealthy(table.endpoints.get(target.endpoints))) {
-      this.#target = fallback.target;
-      this.#cluster = clusters.get(fallback.target);
-    }
-    this.#place = this.#cluster.enter(() => this.#try());
   }
 
   #try(): void {
