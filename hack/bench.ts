@@ -6,8 +6,10 @@ import { performance } from "node:perf_hooks";
 import { keyOf } from "../src/api/keys.ts";
 import { type KubeObject, parseObject } from "../src/api/objects.ts";
 import { DEFAULT_OPTIONS } from "../src/proxy/gateway-context.ts";
+import { gatewayHere } from "../src/commands/data-plane.ts";
 import { createEngine, type Engine } from "../src/commands/engine.ts";
 import { createLogger } from "../src/telemetry/logger.ts";
+import { decisionCosts } from "./bench-decisions.ts";
 import { Metrics } from "../src/telemetry/metrics.ts";
 
 const SIZES = [0, 1000, 5000, 40_000];
@@ -84,6 +86,7 @@ function object(kind: "Service" | "EndpointSlice" | "ServiceRoute", raw: unknown
 }
 
 function engine(): Engine {
+  const [log, metrics] = [createLogger("silent"), new Metrics()];
   const made = createEngine({
     options: {
       gatewayClass: "serviceroute",
@@ -93,9 +96,9 @@ function engine(): Engine {
       allowLoopback: true,
       builtin: { httpPort: 18_999, httpsPort: 18_998 },
     },
-    serving: DEFAULT_OPTIONS,
-    log: createLogger("silent"),
-    metrics: new Metrics(),
+    gateway: gatewayHere({ serving: DEFAULT_OPTIONS, log, metrics }),
+    log,
+    metrics,
     replicas: false,
     sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });
@@ -187,6 +190,7 @@ const report = {
   changes: CHANGES,
   baselineParseAndStoreMs: baseline(),
   largestRouteMs: await atLargest(),
+  decisions: decisionCosts(),
   results,
 };
 
@@ -202,5 +206,8 @@ if (process.argv.includes("--markdown")) {
   console.log(
     `\nbaseline (parse, freeze, Map.set): ${ms(report.baselineParseAndStoreMs.p50)} / ${ms(report.baselineParseAndStoreMs.p99)} ms\nthe largest route that the schema allows: ${ms(report.largestRouteMs.p50)} / ${ms(report.largestRouteMs.p99)} ms`,
   );
+  console.log("\n| routes | a decision among those on other hosts, ns | on the same host, ns |\n|---|---|---|");
+  for (const { routes, onOtherHostsNs, onTheSameHostNs } of report.decisions)
+    console.log(`| ${routes} | ${onOtherHostsNs.toFixed(0)} | ${onTheSameHostNs.toFixed(0)} |`);
 } else console.log(JSON.stringify(report, null, 2));
 process.exit(0);

@@ -28,7 +28,8 @@ function licenceOf(folder: string): string {
 
 rmSync(DIST, { recursive: true, force: true });
 const bundle = await rolldown({
-  input: join(ROOT, "src/main.ts"),
+  // A worker is a program of its own, which the command starts from beside itself.
+  input: { main: join(ROOT, "src/main.ts"), "gateway-worker": join(ROOT, "src/commands/gateway-worker.ts") },
   platform: "node",
   // Its index loads every API type of Kubernetes; none of them does anything by being loaded.
   treeshake: { moduleSideEffects: [{ test: /node_modules\/@kubernetes\/client-node\//, sideEffects: false }] },

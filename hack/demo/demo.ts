@@ -158,6 +158,7 @@ async function main(): Promise<void> {
     http2: "auto",
     maxConnections: 1000,
     maxEventLoopDelay: 500,
+    gatewayWorkers: 0,
     accessLog: false,
     accessLogSample: 1,
     drainTimeout: 5,

@@ -1,4 +1,3 @@
-import { type ServingFlags, servingOptions } from "./serving-flags.ts";
 import type { Key } from "../api/keys.ts";
 import type { Kind } from "../api/kinds.ts";
 import type { ApiClient } from "../kube/api-client.ts";
@@ -8,16 +7,17 @@ import { LastGoodKeeper } from "../sources/last-good/last-good.ts";
 import { type Referenced, ReferencedSource } from "../sources/kube/referenced-source.ts";
 import { Leader } from "../status/leader.ts";
 import { Replicas } from "../status/replicas.ts";
-import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
 import type { TranslateOptions } from "../translate/options.ts";
+import { ServedBatches } from "../controller/served-batches.ts";
 import { ClusterStatus } from "./cluster-status.ts";
+import type { GatewayFactory } from "./data-plane.ts";
 import { type Engine, createEngine, followTime } from "./engine.ts";
 import { createProvisioner } from "./gateway-provisioning.ts";
 import { Readiness } from "./readiness.ts";
 
-export interface ClusterFlags extends ServingFlags {
+export interface ClusterFlags {
   readonly namespace?: string;
   readonly leaderElect: boolean;
   readonly systemNamespace: string;
@@ -32,7 +32,7 @@ export interface ClusterFlags extends ServingFlags {
 interface ClusterParts {
   readonly client: ApiClient;
   readonly log: Logger;
-  readonly accessLog: AccessLog | undefined;
+  readonly gateway: GatewayFactory;
   readonly metrics: Metrics;
   readonly options: TranslateOptions;
   readonly flags: ClusterFlags;
@@ -61,6 +61,11 @@ export class Cluster {
   /** Before that a table may be of old objects: it is served, but nothing is written of it. */
   #isSynced = false;
   #othersServe = false;
+  /** How far the lists of routes go that are published, and not known to be served yet. */
+  readonly #listed = new ServedBatches<Kind, string>(
+    (served) => this.engine.gateway.whenServed(served),
+    (batch) => batch.forEach((version) => this.replicas?.served(version)),
+  );
 
   constructor(parts: ClusterParts) {
     this.#parts = parts;
@@ -116,7 +121,8 @@ export class Cluster {
         if (HAVE_STATUS.has(kind)) this.#status.seen(key, raw);
       },
       onProgress: (version) => {
-        this.replicas?.served(version);
+        this.#listed.add("ServiceRoute", version);
+        this.#listed.published();
         if (this.#isSynced) this.#keeper?.confirmed();
       },
     });
@@ -203,11 +209,10 @@ export class Cluster {
   }
 
   #createEngine(): Engine {
-    const { log, accessLog, metrics, options, flags } = this.#parts;
+    const { log, gateway, metrics, options, flags } = this.#parts;
     return createEngine({
       options,
-      serving: servingOptions(flags),
-      accessLog,
+      gateway,
       log,
       metrics,
       replicas: flags.leaderElect,

@@ -1,25 +1,19 @@
-import { displayName } from "../api/keys.ts";
-import type { GatewayOptions } from "../proxy/gateway-context.ts";
 import { Controller, type StatusSink } from "../controller/controller.ts";
 import { ListenerLiveness } from "../controller/listener-liveness.ts";
 import { Liveness } from "../controller/liveness.ts";
-import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import { Store } from "../snapshot/store.ts";
-import type { AccessLog } from "../telemetry/access-log.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
-import { gatewayObserver } from "./gateway-observer.ts";
+import type { Gateway, GatewayFactory } from "./data-plane.ts";
+import { forgetSeries } from "./gateway-observer.ts";
 import type { TranslateOptions } from "../translate/options.ts";
 import { Translator } from "../translate/translator.ts";
 
 export interface EngineParts {
   readonly options: TranslateOptions;
-  /** How requests are taken and answered. */
-  readonly serving: GatewayOptions;
+  readonly gateway: GatewayFactory;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Absent: requests are not logged. */
-  readonly accessLog?: AccessLog | undefined;
   /** Whether other replicas count for Programmed. */
   readonly replicas: boolean;
   readonly sink: StatusSink;
@@ -32,7 +26,7 @@ export interface Engine {
   readonly store: Store;
   readonly translator: Translator;
   readonly controller: Controller;
-  readonly gateway: EmbeddedGateway;
+  readonly gateway: Gateway;
   readonly liveness: Liveness;
   readonly listeners: ListenerLiveness;
 }
@@ -50,21 +44,16 @@ export function followTime({ translator, controller }: Engine, signal: AbortSign
 }
 
 export function createEngine(parts: EngineParts): Engine {
-  const { options, serving, log, metrics, accessLog, replicas, sink, onListenerState } = parts;
+  const { options, log, metrics, replicas, sink, onListenerState } = parts;
   const store = new Store();
   const translator = new Translator(store, options);
   const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
-  const gateway = new EmbeddedGateway(translator.table, {
-    ...serving,
-    observe: gatewayObserver(metrics, log, accessLog),
-    random: Math.random,
-    onListenerState: (id, state) => {
-      if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
-      listeners.said(id, state);
-      controller.changed();
-      onListenerState?.();
-    },
+  const gateway = parts.gateway(translator.table, (id, state) => {
+    if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
+    listeners.said(id, state);
+    controller.changed();
+    onListenerState?.();
   });
   const controller: Controller = new Controller({
     translator,
@@ -77,12 +66,11 @@ export function createEngine(parts: EngineParts): Engine {
       ...sink,
       routesChanged: (keys) => {
         const all = [...keys];
-        for (const key of all) if (store.peek(key) === undefined) metrics.requests.forget(displayName(key));
+        forgetSeries(metrics, translator.table, all);
         sink.routesChanged(all);
       },
       gatewaysChanged: (keys) => sink.gatewaysChanged(keys),
     },
   });
-  metrics.requests.countConnections(() => gateway.connections);
   return { store, translator, controller, gateway, liveness, listeners };
 }

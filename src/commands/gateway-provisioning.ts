@@ -1,8 +1,9 @@
 import { type Key, keyOf } from "../api/keys.ts";
 import type { ApiClient } from "../kube/api-client.ts";
-import type { Ports, WantedService } from "../provision/gateway-services.ts";
+import type { GatewayPort, Ports, WantedService } from "../provision/gateway-services.ts";
 import { Provisioner } from "../provision/provisioner.ts";
 import type { Endpoint } from "../routing/endpoints.ts";
+import { transportOf } from "../routing/listener.ts";
 import { containerPorts } from "../routing/service-ports.ts";
 import type { Store } from "../snapshot/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
@@ -21,6 +22,11 @@ interface Parts {
   readonly podService: string;
 }
 
+function distinctPorts(listeners: GatewayView["listeners"]): GatewayPort[] {
+  const ports = listeners.map(({ port, protocol }): GatewayPort => ({ port, transport: transportOf(protocol) }));
+  return [...new Map(ports.map((one) => [`${one.port}/${one.transport}`, one])).values()];
+}
+
 function wantedBy(store: Store, view: GatewayView): WantedService[] {
   const gateway = store.peek(view.key);
   // Without an address a Gateway is not served: its Service would be somebody else's, for one.
@@ -29,7 +35,7 @@ function wantedBy(store: Store, view: GatewayView): WantedService[] {
   // A port that another Gateway has is one that its Service has yet to give it.
   const served = view.listeners.filter(({ refusal }) => refusal === undefined || refusal.reason === "PortUnavailable");
   const { namespace, name, uid } = gateway.metadata;
-  const ports = [...new Set(served.map(({ port }) => port))];
+  const ports = distinctPorts(served);
   return [{ namespace, gateway: name, uid, service: serviceNameOf(view.key), ports, labels, annotations }];
 }
 
@@ -42,7 +48,9 @@ function livePorts(store: Store): ReadonlyMap<string, Ports> {
     const name = serviceNameOf(gateway.key);
     const service = store.peek(keyOf("Service", namespace, name));
     if (service?.metadata.gatewayUid !== uid) return [];
-    return [[`${namespace}/${name}`, containerPorts(uid, service.spec?.ports)]];
+    const ports = service.spec?.ports;
+    const both = [...containerPorts(uid, ports, "UDP"), ...containerPorts(uid, ports)];
+    return [[`${namespace}/${name}`, new Map(both)]];
   });
   return new Map(found);
 }

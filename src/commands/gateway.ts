@@ -4,20 +4,23 @@ import { FilesSource } from "../sources/files/files-source.ts";
 import { readStdin } from "../sources/files/folder.ts";
 import { createLogger, openStdout } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
+import { gatewayFor } from "./data-plane.ts";
 import { openEndpoints } from "./endpoints.ts";
 import { StatusBook } from "../status/status-book.ts";
 import { type Engine, createEngine, followTime } from "./engine.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, addGatewayFlags, translateOptions } from "./gateway-flags.ts";
-import { accessLogOf, servingOptions, servingWarning } from "./serving-flags.ts";
+import { servingWarning } from "./serving-flags.ts";
 import { Readiness } from "./readiness.ts";
 import { stopSignal } from "./stop-signal.ts";
+import { leave } from "./leave.ts";
 
 /** Serves folders of manifests until `signal` aborts, then drains. */
 export async function runGateway(paths: readonly string[], flags: GatewayFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const stdout = openStdout(() => metrics.logLineDropped());
+  const stdout = openStdout(() => metrics.requests.logLineDropped());
   const log = createLogger(flags.logLevel, stdout);
+  const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });
   const warning = servingWarning(flags);
   if (warning !== undefined) log.warn(warning);
   const options = translateOptions(flags, {
@@ -31,8 +34,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   );
   const engine: Engine = createEngine({
     options,
-    serving: servingOptions(flags),
-    accessLog: accessLogOf(flags, stdout),
+    gateway,
     log,
     metrics,
     replicas: false,
@@ -65,7 +67,8 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   } finally {
     stopping = true;
     await engine.gateway.drain(flags.drainTimeout * 1000);
-    await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+    await Promise.all([close(), ...endpoints.map((endpoint) => endpoint.close())]);
+    leave();
   }
 }
 

@@ -5,8 +5,10 @@ export class Readiness {
   #wasBound = false;
 
   /** Why it should get none; empty: it may. A listener that comes later, or one of several that fails, takes nothing back. */
-  problem({ controller, listeners, translator }: Engine): string {
+  problem({ controller, listeners, translator, gateway }: Engine): string {
     if (!controller.isLive) return "the first table is not live yet";
+    const problem = gateway.problem();
+    if (problem !== "") return problem;
     const [pending] = listeners.waiting();
     if (!this.#wasBound && pending !== undefined) return `waiting for listener ${pending} to be bound`;
     this.#wasBound = true;

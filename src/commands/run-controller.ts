@@ -3,7 +3,8 @@ import { KubeConfig } from "@kubernetes/client-node";
 import { ApiClient } from "../kube/api-client.ts";
 import { Backoff, pause } from "../kube/backoff.ts";
 import { asKubeError } from "../kube/kube-error.ts";
-import { accessLogOf, servingWarning } from "./serving-flags.ts";
+import { gatewayFor } from "./data-plane.ts";
+import { servingWarning } from "./serving-flags.ts";
 import { type LastGood, readLastGood, restore } from "../sources/last-good/last-good.ts";
 import { createLogger, openStdout, type Logger } from "../telemetry/logger.ts";
 import { Metrics } from "../telemetry/metrics.ts";
@@ -11,6 +12,7 @@ import { Cluster, type ClusterFlags } from "./cluster.ts";
 import { openEndpoints } from "./endpoints.ts";
 import { CommandError } from "./exit.ts";
 import { type GatewayFlags, translateOptions } from "./gateway-flags.ts";
+import { leave } from "./leave.ts";
 
 export interface ControllerFlags extends GatewayFlags, ClusterFlags {
   readonly kubeconfig?: string;
@@ -90,9 +92,10 @@ function lastGoodOf(
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const stdout = openStdout(() => metrics.logLineDropped());
+  const stdout = openStdout(() => metrics.requests.logLineDropped());
   const log = createLogger(flags.logLevel, stdout);
   const client = new ApiClient(loadConfig(flags.kubeconfig));
+  const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });
   const started: { cluster?: Cluster } = {};
   const notReady = (): string => {
     const { cluster } = started;
@@ -122,7 +125,7 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const cluster = new Cluster({
     client,
     log,
-    accessLog: accessLogOf(flags, stdout),
+    gateway,
     metrics,
     options,
     flags,
@@ -130,7 +133,8 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   });
   started.cluster = cluster;
   await serveCluster({ cluster, flags, log, metrics, signal, stop }, lastGood);
-  await Promise.all(endpoints.map((endpoint) => endpoint.close()));
+  await Promise.all([close(), ...endpoints.map((endpoint) => endpoint.close())]);
+  leave();
 }
 
 interface Run {

@@ -1,4 +1,5 @@
 import { BlockList, isIP } from "node:net";
+import { availableParallelism } from "node:os";
 import { type Command, InvalidArgumentError } from "commander";
 import type { TrustedProxies } from "../proxy/downstream/client-origin.ts";
 import { UNDERSCORES, type Underscores } from "../proxy/downstream/request-policy.ts";
@@ -18,12 +19,15 @@ export interface ServingFlags {
   readonly routeHeader: boolean;
   readonly underscoreHeaders: Underscores;
   readonly trustedHops: number;
-  readonly trustedProxies?: BlockList;
+  /** Addresses and ranges. */
+  readonly trustedProxies?: readonly string[];
   readonly http2: Http2Choice;
   readonly maxConnections: number;
   readonly maxEventLoopDelay: number;
   readonly accessLog: boolean;
   readonly accessLogSample: number;
+  /** 0 serves in this process. */
+  readonly gatewayWorkers: number;
 }
 
 function parseHops(value: string): number {
@@ -32,17 +36,25 @@ function parseHops(value: string): number {
 }
 
 /** Addresses and ranges, such as 10.0.0.0/8,2001:db8::1. */
-function parseRanges(value: string): BlockList {
-  const ranges = new BlockList();
-  for (const range of value.split(",").map((part) => part.trim())) {
+function parseRanges(value: string): string[] {
+  const ranges = value.split(",").map((part) => part.trim());
+  for (const range of ranges) {
     const [address = "", bits] = range.split("/");
-    const family = isIP(address) === 4 ? "ipv4" : "ipv6";
-    const most = family === "ipv4" ? 32 : 128;
-    if (isIP(address) === 0 || (bits !== undefined && !(/^[0-9]{1,3}$/.test(bits) && Number(bits) <= most)))
+    if (isIP(address) === 0 || (bits !== undefined && !(/^[0-9]{1,3}$/.test(bits) && Number(bits) <= longest(address))))
       throw new InvalidArgumentError(`"${range}" is no address and no CIDR range.`);
-    ranges.addSubnet(address, Number(bits ?? most), family);
   }
   return ranges;
+}
+
+const longest = (address: string): number => (isIP(address) === 4 ? 32 : 128);
+
+function blockListOf(ranges: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [address = "", bits] = range.split("/");
+    list.addSubnet(address, Number(bits ?? longest(address)), isIP(address) === 4 ? "ipv4" : "ipv6");
+  }
+  return list;
 }
 
 function parseCount(value: string): number {
@@ -54,6 +66,15 @@ function parseCount(value: string): number {
 function parseMilliseconds(value: string): number {
   const match = /^([0-9]{1,6})ms$/.exec(value);
   return match === null ? parseSeconds(value) * 1000 : Number(match[1]);
+}
+
+const MOST_WORKERS = 64;
+
+function parseWorkers(value: string): number {
+  if (value === "auto") return availableParallelism();
+  if (!/^[0-9]{1,2}$/.test(value) || Number(value) > MOST_WORKERS)
+    throw new InvalidArgumentError(`a number from 0 to ${MOST_WORKERS}, or auto for one for each core.`);
+  return Number(value);
 }
 
 function parseShare(value: string): number {
@@ -100,6 +121,11 @@ export function addServingFlags(command: Command): Command {
         .default(DEFAULT_OPTIONS.maxEventLoopDelayMs, `${DEFAULT_OPTIONS.maxEventLoopDelayMs}ms`)
         .argParser(parseMilliseconds),
     )
+    .addOption(
+      flag("--gateway-workers <n>", "processes that serve traffic, auto for one for each core; 0: this one serves it")
+        .default(0)
+        .argParser(parseWorkers),
+    )
     .addOption(toggle("--access-log", "one line of JSON on stdout for each request"))
     .addOption(
       flag("--access-log-sample <share>", "share of requests in the access log; failures always are")
@@ -140,7 +166,9 @@ export function servingOptions(flags: ServingFlags): GatewayOptions {
   if (trustedHops > 0 && trustedProxies !== undefined)
     throw new CommandError("--trusted-hops and --trusted-proxies exclude each other; give one", 2);
   const trusted: TrustedProxies =
-    trustedProxies === undefined ? { kind: "hops", hops: trustedHops } : { kind: "ranges", ranges: trustedProxies };
+    trustedProxies === undefined
+      ? { kind: "hops", hops: trustedHops }
+      : { kind: "ranges", ranges: blockListOf(trustedProxies) };
   return {
     showReason: reasonHeader,
     showRoute: routeHeader,

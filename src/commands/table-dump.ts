@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { describeMatch } from "../routing/explain.ts";
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ClusterRef, RouteRule, RuleAction } from "../routing/rule.ts";
+import { isRegex } from "../routing/regex.ts";
 import { compareText } from "../routing/precedence.ts";
 import { NO_FILTERS } from "../translate/filters.ts";
 import { DEFAULT_POLICY } from "../translate/policies.ts";
@@ -73,7 +74,7 @@ function different(name: string, value: object, usual: object): object {
 function plain(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value !== "object" || value === null) return value;
-  if ("source" in value && "replaceAll" in value) return value.source;
+  if (isRegex(value)) return value.source;
   return Object.fromEntries(Object.entries(value).map(([field, one]) => [field, plain(one)]));
 }
 

@@ -6,11 +6,14 @@ import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Output } from "../translate/output.ts";
 import type { Translator } from "../translate/translator.ts";
 import type { ListenerLiveness } from "./listener-liveness.ts";
-import type { Liveness } from "./liveness.ts";
+import type { Liveness, Version } from "./liveness.ts";
+import { ServedBatches } from "./served-batches.ts";
 
 /** Serves a table; declared here because data planes and the controller do not know each other. */
 export interface DataPlane {
   publish(diff: TableDiff): void;
+  /** Calls back, in order, once everything that has been published so far is served: at once where it is served here. */
+  whenServed(served: () => void): void;
 }
 
 /** Where statuses go. Called with keys only: whoever writes them takes what is newest then. */
@@ -25,6 +28,16 @@ export interface ControllerObserver {
   failed(key: Key): void;
 }
 
+/** A route that is published, and of which the data plane has not said yet that it is served. */
+interface Unserved {
+  /** Whether another route of that name was there before. */
+  readonly isNew: boolean;
+  /** undefined: it is gone. */
+  readonly version?: Version | undefined;
+}
+
+const joined = (older: Unserved, newer: Unserved): Unserved => ({ ...newer, isNew: older.isNew || newer.isNew });
+
 /** A status that leads to itself would loop; two rounds are what a change needs. */
 const MAX_ROUNDS = 10;
 
@@ -38,6 +51,7 @@ export class Controller {
   readonly #sink: StatusSink;
   readonly #observe: ControllerObserver;
   readonly #log: Logger;
+  readonly #unserved: ServedBatches<RouteKey, Unserved>;
   #open = false;
   #passing = false;
 
@@ -57,6 +71,10 @@ export class Controller {
     this.#sink = parts.sink;
     this.#observe = parts.observe;
     this.#log = parts.log;
+    this.#unserved = new ServedBatches(
+      (served) => this.#dataPlane.whenServed(served),
+      (batch) => this.#served(batch),
+    );
   }
 
   /** Whether the first table is live. */
@@ -106,13 +124,20 @@ export class Controller {
     }
   }
 
+  #served(batch: ReadonlyMap<RouteKey, Unserved>): void {
+    for (const [key, { isNew, version }] of batch) {
+      if (isNew) this.#liveness.forget(key);
+      if (version !== undefined) this.#liveness.published(key, version);
+    }
+    this.changed();
+  }
+
   #publish(output: Output): void {
     this.#listeners.published(output.diff.listeners);
     this.#serve(output.diff);
-    for (const key of output.removed) this.#liveness.forget(key);
-    for (const [key, translation] of output.translations) {
-      if (translation !== undefined) this.#liveness.published(key, translation);
-    }
+    for (const key of output.removed) this.#unserved.add(key, { isNew: true });
+    for (const [key, version] of output.translations) this.#unserved.add(key, { isNew: false, version }, joined);
+    this.#unserved.published();
     for (const [key, status] of output.gatewayStatuses)
       if (status === undefined) this.gatewayStatuses.delete(key);
       else this.gatewayStatuses.set(key, status);

@@ -1,6 +1,11 @@
 import type { KubeObject } from "../api/objects.ts";
-import type { Endpoint } from "../routing/endpoints.ts";
+import type { Endpoint, Transport } from "../routing/endpoints.ts";
 import { ownPorts, rankOf } from "../routing/service-ports.ts";
+
+export interface GatewayPort {
+  readonly port: number;
+  readonly transport: Transport;
+}
 
 /** A Gateway that wants a Service, as its provisioner sees it. */
 export interface WantedService {
@@ -9,7 +14,7 @@ export interface WantedService {
   readonly uid: string;
   readonly service: string;
   /** Ports of listeners that could be served, each once. */
-  readonly ports: readonly number[];
+  readonly ports: readonly GatewayPort[];
   readonly labels: Readonly<Record<string, string>>;
   readonly annotations: Readonly<Record<string, string>>;
 }
@@ -53,7 +58,7 @@ export function assignPorts(
       const said = [...(live.get(idOf(one)) ?? [])].filter(([, to]) => !given.has(to) && owner.get(to) === one);
       const kept = new Map([...said, ...lastOf(one)]);
       const free = ownPorts(one.uid).filter((port) => !taken.has(port));
-      const ports = one.ports.flatMap((port): [number, number][] => {
+      const ports = [...new Set(one.ports.map(({ port }) => port))].flatMap((port): [number, number][] => {
         const own = kept.get(port);
         const target = own === undefined || claimed.has(own) ? free.shift() : own;
         if (target === undefined) return [];
@@ -99,6 +104,15 @@ function metadata(one: WantedService, name: string, labels: Readonly<Record<stri
   };
 }
 
+/** What the Service and its endpoints call the ports that could be given; those of TCP as they were always called. */
+function namedPorts({ ports: wanted }: WantedService, ports: Ports) {
+  return wanted.flatMap(({ port, transport }) => {
+    const target = ports.get(port);
+    const name = transport === "TCP" ? `port-${port}` : `port-${port}-${transport.toLowerCase()}`;
+    return target === undefined ? [] : [{ name, port, target, protocol: transport }];
+  });
+}
+
 /** The Service of a Gateway, whole, for server-side apply. Without a selector: its pods are in another namespace. */
 export function serviceObject(one: WantedService, ports: Ports) {
   return {
@@ -107,7 +121,7 @@ export function serviceObject(one: WantedService, ports: Ports) {
     metadata: metadata(one, one.service, {}),
     spec: {
       type: "LoadBalancer",
-      ports: [...ports].map(([port, targetPort]) => ({ name: `port-${port}`, port, targetPort, protocol: "TCP" })),
+      ports: namedPorts(one, ports).map(({ target, ...port }) => ({ ...port, targetPort: target })),
     },
   };
 }
@@ -119,7 +133,7 @@ export function sliceObject(one: WantedService, ports: Ports, pods: readonly End
     kind: "EndpointSlice",
     metadata: metadata(one, one.service, { [SERVICE_LABEL]: one.service, [MANAGED_BY]: CONTROLLER }),
     addressType: "IPv4",
-    ports: [...ports].map(([port, targetPort]) => ({ name: `port-${port}`, port: targetPort, protocol: "TCP" })),
+    ports: namedPorts(one, ports).map(({ target, ...port }) => ({ ...port, port: target })),
     endpoints: pods.map(({ address }) => ({
       addresses: [address],
       conditions: { ready: true, serving: true, terminating: false },

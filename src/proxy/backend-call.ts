@@ -5,6 +5,7 @@ import type { Forwarding } from "./forwarding.ts";
 import type { GrpcWebBridge } from "./grpc-web.ts";
 import { backendHeaders, passedTrailers } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
+import type { TryTrace } from "./trace.ts";
 import type { BackendCall } from "./upstream/attempt.ts";
 
 const rewritesOf = ({ entry }: Forwarding, backend: WeightedBackend | undefined): readonly Rewrite[] =>
@@ -36,6 +37,7 @@ export function backendCall(
     readonly http: BackendHttp;
     readonly web: GrpcWebBridge | undefined;
     readonly body: RequestBody | undefined;
+    readonly trace: TryTrace | undefined;
     readonly allowsTrailer: (name: string) => boolean;
   },
 ): BackendCall {
@@ -43,7 +45,7 @@ export function backendCall(
   const { path, backend, http, web } = to;
   const name = rewritesOf(parts, backend).findLast(({ hostname }) => hostname !== undefined)?.hostname;
   const changes = [entry.rule.filters.requestHeaders, backend?.filters.requestHeaders];
-  const headers = backendHeaders(request, facts, name ?? request.authority, changes);
+  const headers = backendHeaders(request, facts, name ?? request.authority, changes, to.trace?.headers);
   // gRPC servers refuse clients that do not say so.
   if (http === "2" && /\btrailers\b/i.test(request.header("te") ?? "")) headers.push("te", "trailers");
   const body = to.body === undefined ? null : (to.body.whole ?? to.body.read());

@@ -3,20 +3,31 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
+import type { ClusterNews } from "../routing/cluster-news.ts";
 import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import { Clusters } from "./upstream/clusters.ts";
 import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
 import { ConnectionLimit } from "./downstream/connection-limit.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
+import type { ClaimPort } from "./downstream/binding.ts";
 import type { BoundServer, SocketHandlers } from "./downstream/bound-server.ts";
 import { TcpServer } from "./tcp/tcp-server.ts";
 import { SocketServer } from "./downstream/socket-server.ts";
+import { UdpServer } from "./udp/udp-server.ts";
+import type { Tracer } from "./trace.ts";
 import { TlsContexts } from "./downstream/tls-contexts.ts";
 
 export interface GatewaySettings extends GatewayOptions {
   readonly observe: GatewayObserver;
   readonly random: () => number;
+  readonly tracer: Tracer | undefined;
+  /** What copies of requests are marked with, the same in all processes of one gateway; absent: one of its own. */
+  readonly identity?: string;
+  /** Tells the other processes of the gateway what has become of a backend; absent: there are none. */
+  readonly tell?: (news: ClusterNews) => void;
+  /** Asked before a port is bound that other processes bind as well; absent: ports are for this process alone. */
+  readonly claimPort?: ClaimPort;
   /** Told of what becomes of each listener. */
   readonly onListenerState: (id: ListenerId, state: ListenerState | undefined) => void;
 }
@@ -29,21 +40,24 @@ export class EmbeddedGateway {
   readonly #tls = new TlsContexts();
   readonly #connections: ConnectionLimit;
   readonly #servers = new Map<string, { server: BoundServer; state: ListenerState | undefined }>();
+  /** Those whose listeners are gone, and which still have connections. */
+  readonly #retired = new Set<BoundServer>();
   readonly #known = new Map<ListenerId, string>();
 
   constructor(table: RoutingTableView, settings: GatewaySettings) {
     this.#table = table;
     this.#settings = settings;
-    const { observe, random, ...options } = settings;
+    const { observe, random, tracer, identity = randomUUID(), tell, ...options } = settings;
     this.#connections = new ConnectionLimit(options.maxConnections, () => observe.connectionRejected());
     this.#context = {
       table,
-      clusters: new Clusters(random, (change) => observe.endpointHealth(change)),
+      clusters: new Clusters({ random, healthChanged: (change) => observe.endpointHealth(change), tell }),
       options,
       overload: new Overload(options.maxEventLoopDelayMs),
       observe,
       random,
-      identity: randomUUID(),
+      tracer,
+      identity,
       mirrors: new Set(),
     };
   }
@@ -61,19 +75,48 @@ export class EmbeddedGateway {
     for (const listener of diff.listeners.values()) if (listener !== undefined) this.#open(listener);
   }
 
+  whenServed(served: () => void): void {
+    served();
+  }
+
+  problem(): string {
+    return "";
+  }
+
+  /** What another process of the gateway tells; its number is `from`. */
+  heard(from: number, news: ClusterNews): void {
+    this.#context.clusters.heard(from, news, this.#table.endpoints.get(news.cluster.endpoints));
+  }
+
+  /** A process of the gateway has gone. */
+  forget(process: number): void {
+    this.#context.clusters.forget(process);
+  }
+
+  /** A process of the gateway has come, and is told what this one knows. */
+  repeat(): void {
+    this.#context.clusters.repeat();
+  }
+
+  /** See {@link ConnectionLimit.allow}. */
+  allowConnections(most: number): number {
+    return this.#connections.allow(most);
+  }
+
   /** Connections of clients that are open now. */
   get connections(): number {
     return this.#connections.open;
   }
 
-  /** Sockets that are bound now, as `address:port`. */
-  sockets(): readonly string[] {
-    return [...this.#servers].filter(([, { state }]) => state?.kind === "serving").map(([name]) => name);
+  /** Clients of UDP listeners that have an endpoint now. */
+  get sessions(): number {
+    const servers = [...this.#servers.values()].map(({ server }) => server);
+    return servers.reduce((sum, server) => sum + (server instanceof UdpServer ? server.sessions : 0), 0);
   }
 
   /** Lets requests in flight end, for at most `limitMs`; then cuts what is left. */
   async drain(limitMs: number): Promise<void> {
-    const servers = [...this.#servers.values()].map(({ server }) => server);
+    const servers = [...[...this.#servers.values()].map(({ server }) => server), ...this.#retired];
     const limit = new AbortController();
     await Promise.race([
       Promise.all(servers.map((server) => server.drain())),
@@ -105,14 +148,25 @@ export class EmbeddedGateway {
       arrive: (downstream) => serve(this.#context, downstream),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
+      claimPort: this.#settings.claimPort,
     };
-    const carriesConnections = listener.protocol === "TCP" || listener.protocol === "TLS";
-    const server: BoundServer = carriesConnections
-      ? new TcpServer(listener, this.#tls, this.#context, handlers)
-      : new SocketServer(listener, this.#tls, this.#settings.http2, handlers);
+    const server = this.#serverFor(listener, handlers);
     this.#servers.set(name, { server, state: undefined });
     server.useDefault(this.#table.listenersOn(name)[0]?.certificates[0]);
     server.listen();
+  }
+
+  #serverFor(listener: Listener, handlers: SocketHandlers): BoundServer {
+    switch (listener.protocol) {
+      case "UDP":
+        return new UdpServer(listener, this.#context, handlers);
+      case "TCP":
+      case "TLS":
+        return new TcpServer(listener, this.#tls, this.#context, handlers);
+      case "HTTP":
+      case "HTTPS":
+        return new SocketServer(listener, this.#tls, this.#settings.http2, handlers);
+    }
   }
 
   #changed(name: string, server: BoundServer, state: ListenerState): void {
@@ -125,6 +179,9 @@ export class EmbeddedGateway {
   #close(name: string): void {
     const entry = this.#servers.get(name);
     this.#servers.delete(name);
-    void entry?.server.drain();
+    if (entry === undefined) return;
+    const { server } = entry;
+    this.#retired.add(server);
+    void server.drain().then(() => this.#retired.delete(server));
   }
 }

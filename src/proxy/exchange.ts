@@ -16,6 +16,7 @@ import { clientHeaders, passedTrailers } from "./headers.ts";
 import { chooseReceiver } from "./receiver.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
+import type { TryTrace } from "./trace.ts";
 import { TimeLimits } from "./time-limits.ts";
 import { tunnel } from "./tunnel.ts";
 
@@ -112,25 +113,27 @@ export class Exchange {
       return this.#fail((endpoints?.usable.length ?? 0) === 0 ? "NoEndpoints" : "NoHealthyEndpoints");
     const sent = (this.#path ??= backendPath(this.#parts, this.#backend));
     if (typeof sent === "string") return this.#fail(sent);
+    this.#tried.add(host.pool.authority);
+    const { record } = this.#parts;
+    record.tries++;
+    record.backend = target.endpoints;
+    record.endpoint = host.pool.authority;
+    const trace = record.trace?.tried(record);
     const call = backendCall(this.#parts, {
       path: sent.path,
       backend: this.#backend,
       http: target.http,
       web: this.#web,
       body: this.#body,
+      trace,
       allowsTrailer: (name) => this.#context.options.underscores === "allow" || !name.includes("_"),
     });
-    this.#tried.add(host.pool.authority);
-    const { record } = this.#parts;
-    record.tries++;
-    record.backend = target.endpoints;
-    record.endpoint = host.pool.authority;
     const ended = (): void => this.#limits.clear("try");
     this.#limits.set("try", policy.backendTimeoutMs, () => this.#attempt?.abandon("BackendTimeout"));
-    this.#attempt = host.pool.send(call, this.#sink(host), policy.connectTimeoutMs, ended);
+    this.#attempt = host.pool.send(call, this.#sink(host, trace), policy.connectTimeoutMs, ended);
   }
 
-  #sink(host: Host): AnswerSink {
+  #sink(host: Host, trace: TryTrace | undefined): AnswerSink {
     const { downstream } = this.#parts;
     let judged = false;
     let bridge: GrpcWebBridge | undefined;
@@ -139,11 +142,13 @@ export class Exchange {
         if (status >= 500) this.#cluster?.failed(host, false);
         else this.#cluster?.succeeded(host);
         judged = true;
+        trace?.ended(status);
         if (this.#rule.policy.retry.codes.includes(status) && this.#mayRetry()) {
           this.#attempt?.abandon("Reset");
           return;
         }
         this.#started = true;
+        this.#parts.record.trace?.answering();
         // An answer that is none of gRPC's, of a proxy on the way for example, is passed on as it is.
         bridge = this.#web?.takes(headers) === true ? this.#web : undefined;
         const sent = this.#answerHeaders(bridge?.answerHeaders(headers) ?? headers);
@@ -162,9 +167,11 @@ export class Exchange {
       },
       upgraded: (headers, socket) => {
         this.#cluster?.succeeded(host);
+        trace?.ended(101);
         this.#switch(headers, socket);
       },
       failed: (failure) => {
+        trace?.ended(failure.reason);
         if (!judged && !this.#done && this.#isOfEndpoint(failure)) this.#cluster?.failed(host, failure.unsent);
         this.#attemptFailed(failure);
       },

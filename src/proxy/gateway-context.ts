@@ -2,6 +2,7 @@ import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
 import type { Overload } from "./overload.ts";
 import type { RequestRecord } from "./request-record.ts";
+import type { Tracer } from "./trace.ts";
 import type { Attempt } from "./upstream/attempt.ts";
 import { NOBODY, type TrustedProxies } from "./downstream/client-origin.ts";
 import type { RequestPolicy } from "./downstream/request-policy.ts";
@@ -16,7 +17,7 @@ export interface GatewayOptions extends RequestPolicy {
   readonly trustedProxies: TrustedProxies;
   /** Whether clients may speak HTTP/2. */
   readonly http2: boolean;
-  /** Of clients, at a time; 0 is no limit. */
+  /** Of clients, at a time, and as many clients of each UDP listener; 0 is no limit. */
   readonly maxConnections: number;
   /** From which on requests are turned away; 0 is never. */
   readonly maxEventLoopDelayMs: number;
@@ -44,6 +45,8 @@ export interface GatewayObserver {
   answered(record: RequestRecord): void;
   /** A connection of a TCP or TLS listener was joined to a backend, or refused for this reason. */
   connection(outcome: ReasonWord | "Proxied"): void;
+  /** A client of a UDP listener was given an endpoint, or its datagram dropped for this reason. */
+  session(outcome: ReasonWord | "Proxied"): void;
   /** A client's connection was closed because there are too many. */
   connectionRejected(): void;
 }
@@ -55,6 +58,7 @@ export interface GatewayContext {
   readonly options: GatewayOptions;
   readonly overload: Overload;
   readonly observe: GatewayObserver;
+  readonly tracer: Tracer | undefined;
   /** Unguessable, and different for each process. */
   readonly identity: string;
   /** Copies on their way, which nobody waits for. */

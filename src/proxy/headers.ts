@@ -1,5 +1,6 @@
 import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
+import type { TryTrace } from "./trace.ts";
 import type { ClientOrigin } from "./downstream/client-origin.ts";
 import { REASON_HEADER } from "./answer.ts";
 
@@ -91,6 +92,7 @@ export function backendHeaders(
   facts: ForwardingFacts,
   host: string,
   changes: readonly (HeaderChanges | undefined)[],
+  trace: TryTrace["headers"] = [],
 ): string[] {
   const named = namedByConnection(request.headers);
   const values: Values = new Map();
@@ -99,6 +101,7 @@ export function backendHeaders(
   }
   values.set("x-request-id", [facts.requestId]);
   values.set(HOPS_HEADER, [String(facts.hops)]);
+  for (const [name, value] of trace) values.set(name, [value]);
   for (const change of changes) applyChanges(values, change);
   values.set("host", [host]);
   values.set("x-forwarded-for", [facts.forwardedFor]);

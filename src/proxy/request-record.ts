@@ -2,6 +2,7 @@ import type { EndpointsKey } from "../routing/endpoints.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import type { Downstream } from "./downstream/downstream.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
+import type { RequestTrace } from "./trace.ts";
 
 /** What became of one request, filled in as it goes. */
 export interface RequestRecord {
@@ -19,6 +20,8 @@ export interface RequestRecord {
   endpoint?: string;
   /** Why the gateway itself answered, if it did. */
   reason?: ReasonWord;
+  /** Absent where nobody follows it. */
+  trace?: RequestTrace;
   tries: number;
   /** Bytes of body, as the client sent and got them. */
   bytesIn: number;

@@ -48,7 +48,10 @@ type Fail = (failure: Failure, decorate?: Decorate) => void;
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
 export function serve(context: GatewayContext, downstream: Downstream): void {
   const record = recordOf(downstream);
-  downstream.onGone(() => context.observe.answered(record));
+  downstream.onGone(() => {
+    context.observe.answered(record);
+    record.trace?.ended(record);
+  });
   const fail: Fail = (failure, decorate) => {
     record.reason = failure.reason;
     context.observe.failure(failure.reason);
@@ -61,6 +64,8 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
     const admission = admit(downstream.head, downstream.via.scheme, context.options);
     if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
     record.request = admission.request;
+    const followed = context.tracer?.start(admission.request, record);
+    if (followed !== undefined) record.trace = followed;
     if (context.overload.sheds(context.random())) return fail({ reason: "Overloaded" });
     route(context, record, admission.request, fail);
   } catch (error) {
@@ -77,6 +82,7 @@ function route(context: GatewayContext, record: RequestRecord, request: GatewayR
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
   record.rule = decision.entry.rule;
+  record.trace?.decided(record);
   respond(context, record, request, decision, fail);
 }
 

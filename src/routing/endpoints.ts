@@ -1,10 +1,30 @@
 declare const endpoints: unique symbol;
 
-/** `namespace/service:port`: the Service port whose endpoints a backend uses. */
+/** What carries connections, or datagrams, between two ends. */
+export type Transport = "TCP" | "UDP";
+
+/** `namespace/service:port`, and `/UDP` after it for datagrams: the Service port whose endpoints a backend uses. */
 export type EndpointsKey = string & { readonly [endpoints]: true };
 
-export function endpointsKey(namespace: string, service: string, port: number): EndpointsKey {
-  return [namespace, "/", service, ":", port].join("") as EndpointsKey;
+export function endpointsKey(
+  namespace: string,
+  service: string,
+  port: number,
+  transport: Transport = "TCP",
+): EndpointsKey {
+  const suffix = transport === "TCP" ? "" : `/${transport}`;
+  return [namespace, "/", service, ":", port, suffix].join("") as EndpointsKey;
+}
+
+export function partsOfEndpointsKey(key: EndpointsKey): {
+  readonly namespace: string;
+  readonly service: string;
+  readonly port: number;
+  readonly transport: Transport;
+} {
+  const [namespace = "", rest = "", transport = "TCP"] = key.split("/");
+  const [service = "", port = ""] = rest.split(":");
+  return { namespace, service, port: Number(port), transport: transport as Transport };
 }
 
 export interface Endpoint {

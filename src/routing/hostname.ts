@@ -36,6 +36,11 @@ export function bySpecificity(a: string, b: string): number {
   return rank(a) - rank(b) || b.length - a.length || (a < b ? -1 : a > b ? 1 : 0);
 }
 
+const withoutDot = (name: string): string => (name.endsWith(".") ? name.slice(0, -1) : name);
+
+/** The name that a TLS client asked for, as listeners have theirs: lower-case, without one trailing dot. */
+export const serverNameFor = (asked: string): string => withoutDot(asked).toLowerCase();
+
 /** A name of 253 characters, its dot and a port: what is longer is no host, and costs nothing. */
 const MAX_HOST = 260;
 const MAX_PORT = 65_535;
@@ -49,7 +54,7 @@ export function hostOf(header: string): { host: string; port?: number } | undefi
   const match = /^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?$/.exec(header);
   if (match === null || header.length > MAX_HOST) return undefined;
   const [, name = "", port] = match;
-  const host = (name.endsWith(".") ? name.slice(0, -1) : name).toLowerCase();
+  const host = withoutDot(name).toLowerCase();
   if (host === "" || host.endsWith(".") || Number(port ?? 0) > MAX_PORT) return undefined;
   return port === undefined ? { host } : { host, port: Number(port) };
 }

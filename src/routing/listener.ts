@@ -1,4 +1,5 @@
 import type { Key } from "../api/keys.ts";
+import { type Transport, authorityOf } from "./endpoints.ts";
 
 declare const listener: unique symbol;
 /** `namespace/gateway/listener`; the built-in gateway's namespace is empty. */
@@ -56,14 +57,22 @@ export interface Listener {
 
   /** Short and different for anything that decides what this listener serves: by it replicas know that they serve the same. */
   readonly digest: string;
-  readonly protocol: "HTTP" | "HTTPS" | "TCP" | "TLS";
+  readonly protocol: "HTTP" | "HTTPS" | "TCP" | "TLS" | "UDP";
   /** Lower-case, or `*`. */
   readonly hostname: string;
   /** Empty for TLS that is passed on as it is. */
   readonly certificates: readonly Certificate[];
 }
 
-/** The socket that a listener shares with the others of equal address and port. */
-export function socketOf({ address, bindPort }: Listener): string {
-  return address.includes(":") ? `[${address}]:${bindPort}` : `${address}:${bindPort}`;
+/** UDP has ports of its own: on one number there may be listeners of both. */
+export const transportOf = (protocol: string): Transport => (protocol === "UDP" ? "UDP" : "TCP");
+
+/** The socket that a listener shares with the others of equal transport, address and port; `/UDP` ends those of UDP. */
+export function socketOf({
+  address,
+  bindPort,
+  protocol,
+}: Pick<Listener, "address" | "bindPort"> & { readonly protocol: string }): string {
+  const authority = authorityOf({ address, port: bindPort });
+  return transportOf(protocol) === "TCP" ? authority : `${authority}/UDP`;
 }

@@ -17,6 +17,8 @@ export interface Regex {
   readonly replaceAll: (text: string, substitution: string, step: (at: number, length: number) => void) => string;
 }
 
+export const isRegex = (value: object): value is Regex => "source" in value && "replaceAll" in value;
+
 export type RegexResult =
   { readonly ok: true; readonly regex: Regex } | { readonly ok: false; readonly message: string };
 

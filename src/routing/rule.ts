@@ -148,6 +148,13 @@ export type RuleAction =
       readonly backends?: readonly WeightedBackend[];
     };
 
+/** Everybody who may be given a request. */
+export const receiversOf = ({
+  backends,
+  fallback,
+}: Extract<RuleAction, { kind: "forward" }>): readonly WeightedBackend[] =>
+  fallback === undefined ? backends : [...backends, fallback];
+
 export interface RetryPolicy {
   readonly attempts: number;
   readonly codes: readonly number[];

@@ -1,3 +1,5 @@
+import type { Transport } from "./endpoints.ts";
+
 /** Container ports of listeners behind Services: none below 1024, and none that we listen on ourselves. */
 const FIRST = 20_000;
 const COUNT = 10_000;
@@ -32,10 +34,14 @@ interface ServicePort {
  * Port of a Gateway → container port, as its Service says. What is none of the Gateway's own is nobody's to bind: the
  * Service has been edited, and is about to be mended.
  */
-export function containerPorts(uid: string, ports: readonly ServicePort[] = []): ReadonlyMap<number, number> {
+export function containerPorts(
+  uid: string,
+  ports: readonly ServicePort[] = [],
+  transport: Transport = "TCP",
+): ReadonlyMap<number, number> {
   const own = new Set(ownPorts(uid));
   const pairs = ports.flatMap(({ port, protocol = "TCP", targetPort }): [number, number][] =>
-    protocol === "TCP" && typeof targetPort === "number" && own.has(targetPort) ? [[port, targetPort]] : [],
+    protocol === transport && typeof targetPort === "number" && own.has(targetPort) ? [[port, targetPort]] : [],
   );
   return new Map(pairs);
 }

@@ -1,4 +1,5 @@
 import { type DestinationStream, pino } from "pino";
+import { LONGEST_WRITE } from "./logger.ts";
 
 /** One request, as its line in the access log tells it; docs/operating.md says what each field means. */
 export interface AccessEntry {
@@ -25,17 +26,25 @@ export interface AccessEntry {
 }
 
 const LONGEST = 1024;
+const LONGEST_IN_A_LONG_LINE = 200;
+/** Of what the line has beside the entry. */
+const FRAME_BYTES = 100;
 
 /**
  * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
  * the marks that turn the direction of text.
  */
-export function harmless(text: string): string {
+export function harmless(text: string, longest = LONGEST): string {
   return text
-    .slice(0, LONGEST)
+    .slice(0, longest)
     .replaceAll(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u${hex(one.charCodeAt(0))}`);
 }
 const hex = (code: number): string => code.toString(16).padStart(4, "0");
+
+const harmlessEntry = (entry: AccessEntry, longest: number): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(entry).map(([name, value]) => [name, typeof value === "string" ? harmless(value, longest) : value]),
+  );
 
 /** Writes one line of JSON for each request, never waiting for the reader. */
 export class AccessLog {
@@ -62,9 +71,8 @@ export class AccessLog {
   }
 
   write(entry: AccessEntry): void {
-    const safe: Record<string, unknown> = {};
-    for (const [name, value] of Object.entries(entry) as [string, unknown][])
-      safe[name] = typeof value === "string" ? harmless(value) : value;
-    this.#log.info(safe);
+    const whole = harmlessEntry(entry, LONGEST);
+    const isShort = Buffer.byteLength(JSON.stringify(whole)) <= LONGEST_WRITE - FRAME_BYTES;
+    this.#log.info(isShort ? whole : harmlessEntry(entry, LONGEST_IN_A_LONG_LINE));
   }
 }

@@ -1,4 +1,5 @@
-import { type Server, type ServerResponse, createServer } from "node:http";
+import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
+import type { Socket } from "node:net";
 
 export type Handler = (url: URL) => Promise<Reply> | Reply;
 export interface Reply {
@@ -36,22 +37,32 @@ export function parseAddress(address: string): BoundAddress | undefined {
   return { host: match[1] ?? (match[2] === "" ? "0.0.0.0" : (match[2] ?? "")), port };
 }
 
-/** A small server of exact paths that answers GET and nothing else (S7). */
+/** More than all who read metrics and ask for health; whoever is more takes the place of who came first. */
+const MOST_CONNECTIONS = 64;
+/** Of silence, an answer that nobody reads included. */
+const IDLE_MS = 15_000;
+
+/**
+ * A small server of exact paths that answers GET and nothing else (S7). Answers are long and requests short: each
+ * connection gets one at a time.
+ */
 export class HttpEndpoint {
   readonly #address: BoundAddress;
   readonly #routes: ReadonlyMap<string, Handler>;
   readonly #server: Server;
+  /** The oldest first. */
+  readonly #open = new Set<Socket>();
+  readonly #answering = new WeakSet<Socket>();
 
   constructor(address: BoundAddress, routes: Readonly<Record<string, Handler>>) {
     this.#address = address;
     this.#routes = new Map(Object.entries(routes));
     this.#server = createServer(
-      { headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 8192 },
-      (request, response) => {
-        request.resume();
-        void this.#answer(request.method ?? "", request.url ?? "", response);
-      },
+      { headersTimeout: 5000, requestTimeout: 10_000, maxHeaderSize: 8192, connectionsCheckingInterval: 1000 },
+      (request, response) => this.#take(request, response),
     );
+    this.#server.setTimeout(IDLE_MS);
+    this.#server.on("connection", (socket) => this.#admit(socket));
   }
 
   /** @throws The system's error when the address cannot be bound. */
@@ -69,6 +80,23 @@ export class HttpEndpoint {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeAllConnections();
     await closed;
+  }
+
+  #admit(socket: Socket): void {
+    this.#open.add(socket);
+    socket.once("close", () => this.#open.delete(socket));
+    const [first] = this.#open;
+    if (this.#open.size > MOST_CONNECTIONS) first?.destroy();
+  }
+
+  #take(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request;
+    // Who asks again before the answer has been read would have us keep all of them.
+    if (this.#answering.has(socket)) return void socket.destroy();
+    this.#answering.add(socket);
+    response.once("close", () => this.#answering.delete(socket));
+    request.resume();
+    void this.#answer(request.method ?? "", request.url ?? "", response);
   }
 
   async #answer(method: string, target: string, response: ServerResponse): Promise<void> {

@@ -6,6 +6,10 @@ export type { DestinationStream, Logger };
 
 /** Bytes that wait for a blocked reader before lines are dropped, so that a full pipe never blocks traffic (F54). */
 const MAX_BACKLOG = 4 * 1024 * 1024;
+/** What a pipe takes in one piece: several processes write to one, and lines of one never get into those of another. */
+export const LONGEST_WRITE = 4096;
+/** For a blocked reader, when the process ends. */
+const LAST_WAIT_MS = 500;
 
 /**
  * Lines on stdout, written without waiting for the reader. All logs of a process share one, so that no line of one gets
@@ -14,8 +18,33 @@ const MAX_BACKLOG = 4 * 1024 * 1024;
  * @param dropped  Told of every line that was lost because nobody reads.
  */
 export function openStdout(dropped: () => void = () => undefined): DestinationStream {
-  const stream = destination({ dest: 1, sync: false, maxLength: MAX_BACKLOG });
+  let waitsUntil = Infinity;
+  let isFailing = false;
+  const stream = destination({
+    dest: 1,
+    sync: false,
+    maxLength: MAX_BACKLOG,
+    maxWrite: LONGEST_WRITE,
+    retryEAGAIN: () => performance.now() < waitsUntil,
+  });
   stream.on("drop", dropped);
+  stream.on("write", () => (isFailing = false));
+  // A disk that is full costs lines, not the process.
+  stream.on("error", () => {
+    isFailing = true;
+    dropped();
+  });
+  // At the end of the process it would try for ever, whatever is wrong.
+  const flush = stream.flushSync.bind(stream);
+  stream.flushSync = () => {
+    if (isFailing) return;
+    waitsUntil = performance.now() + LAST_WAIT_MS;
+    try {
+      flush();
+    } catch {
+      dropped();
+    }
+  };
   return stream;
 }
 

@@ -1,10 +1,17 @@
-import { FAST_SECONDS, RequestMetrics } from "./request-metrics.ts";
+import type { MergedRequests } from "./merged-requests.ts";
+import { FAST_SECONDS, RequestMetrics, type ServedBy } from "./request-metrics.ts";
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from "prom-client";
+
+/** Workers count from 1. */
+const THIS_PROCESS = 0;
 
 /** Every metric of the process. Labels come from closed sets only, so that no client can make series (F43). */
 export class Metrics {
   readonly registry = new Registry();
-  readonly requests = new RequestMetrics(this.registry);
+  readonly #requestRegistry = new Registry();
+  readonly requests = new RequestMetrics(this.#requestRegistry);
+  /** Of the processes that serve in this one's place, if there are any. */
+  #elsewhere: { readonly requests: MergedRequests; readonly collect: () => Promise<void> } | undefined;
   readonly #pass = new Histogram({
     name: "serviceroute_translation_seconds",
     help: "Length of a pass that changed something.",
@@ -41,9 +48,9 @@ export class Metrics {
     registers: [this.registry],
   });
 
-  readonly #lostLines = new Counter({
-    name: "serviceroute_log_lines_dropped_total",
-    help: "Log lines that were lost because nobody read the log.",
+  readonly #restarts = new Counter({
+    name: "serviceroute_worker_restarts_total",
+    help: "Gateway workers that ended and were started again.",
     registers: [this.registry],
   });
 
@@ -71,8 +78,19 @@ export class Metrics {
     this.#stale.set(stale ? 1 : 0);
   }
 
-  logLineDropped(): void {
-    this.#lostLines.inc();
+  workerRestarted(): void {
+    this.#restarts.inc();
+  }
+
+  /** @param collect  Resolves when `requests` is up to date. */
+  serveElsewhere(requests: MergedRequests, collect: () => Promise<void>): void {
+    this.#elsewhere = { requests, collect };
+  }
+
+  /** See {@link RequestMetrics.keepOnly}. */
+  keepOnly(route: string, isServed: (by: ServedBy) => boolean): void {
+    this.requests.keepOnly(route, isServed);
+    this.#elsewhere?.requests.keepOnly(route, isServed);
   }
 
   sourceSynced(kind: string, synced: boolean): void {
@@ -80,6 +98,15 @@ export class Metrics {
   }
 
   async text(): Promise<string> {
-    return this.registry.metrics();
+    const texts = await Promise.all([this.registry.metrics(), this.#requestsText()]);
+    return texts.join("");
+  }
+
+  async #requestsText(): Promise<string> {
+    if (this.#elsewhere === undefined) return this.#requestRegistry.metrics();
+    const { requests, collect } = this.#elsewhere;
+    await collect();
+    requests.said(THIS_PROCESS, await this.#requestRegistry.getMetricsAsJSON());
+    return requests.text();
   }
 }

@@ -14,6 +14,12 @@ export interface ServedBy {
   readonly backend: string;
 }
 
+/** How many there are now. */
+export interface Clients {
+  readonly connections: number;
+  readonly sessions: number;
+}
+
 const classOf = (status: number): string => (status === 0 ? "none" : `${Math.floor(status / 100)}xx`);
 
 /** Metrics of requests. */
@@ -25,10 +31,12 @@ export class RequestMetrics {
   readonly #retries: Counter;
   readonly #health: Counter<"change">;
   readonly #streams: Counter<"outcome">;
+  readonly #sessions: Counter<"outcome">;
   readonly #rejected: Counter;
+  readonly #lostLines: Counter;
   readonly #labelled = new Map<string, Map<string, ServedBy>>();
   #labelledCount = 0;
-  #connections: () => number = () => 0;
+  #clients: Clients = { connections: 0, sessions: 0 };
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -70,18 +78,34 @@ export class RequestMetrics {
       labelNames: ["outcome"],
       registers,
     });
+    this.#sessions = new Counter({
+      name: "serviceroute_udp_sessions_total",
+      help: "Clients of UDP listeners that were given an endpoint: Proxied, or why a datagram of one was dropped.",
+      labelNames: ["outcome"],
+      registers,
+    });
     this.#rejected = new Counter({
       name: "serviceroute_connections_rejected_total",
       help: "Connections of clients that were closed because there were too many.",
       registers,
     });
-    const connections = (): number => this.#connections();
+    this.#lostLines = new Counter({
+      name: "serviceroute_log_lines_dropped_total",
+      help: "Log lines that were lost because nobody read the log.",
+      registers,
+    });
+    this.#gauge(registers, "serviceroute_connections", "Connections of clients that are open.", "connections");
+    this.#gauge(registers, "serviceroute_udp_sessions", "Clients of UDP listeners that have an endpoint.", "sessions");
+  }
+
+  #gauge(registers: Registry[], name: string, help: string, of: keyof Clients): void {
+    const count = (): number => this.#clients[of];
     new Gauge({
-      name: "serviceroute_connections",
-      help: "Connections of clients that are open.",
+      name,
+      help,
       registers,
       collect() {
-        this.set(connections());
+        this.set(count());
       },
     });
   }
@@ -92,23 +116,27 @@ export class RequestMetrics {
     this.#duration.observe(seconds);
   }
 
-  routed(by: ServedBy, status: number, seconds: number): void {
-    this.#routed.observe({ ...this.#label(by), code: classOf(status) }, seconds);
+  /** @param isServed  Asked of what is new: a request may outlive its route, which must not bring its series back. */
+  routed(by: ServedBy, status: number, seconds: number, isServed: (by: ServedBy) => boolean): void {
+    this.#routed.observe({ ...this.#label(by, isServed), code: classOf(status) }, seconds);
   }
 
-  /** A route is gone: its series go with it. */
-  forget(route: string): void {
+  /** A route has changed or gone: the series of what it no longer has go with that, and make room for others. */
+  keepOnly(route: string, isServed: (by: ServedBy) => boolean): void {
     const known = this.#labelled.get(route);
     if (known === undefined) return;
-    this.#labelled.delete(route);
-    this.#labelledCount -= known.size;
-    for (const by of known.values())
+    for (const [id, by] of known) {
+      if (isServed(by)) continue;
+      known.delete(id);
+      this.#labelledCount--;
       for (const code of ["none", "1xx", "2xx", "3xx", "4xx", "5xx"]) this.#routed.remove({ ...by, code });
+    }
+    if (known.size === 0) this.#labelled.delete(route);
   }
 
-  /** @param open  How many there are now. */
-  countConnections(open: () => number): void {
-    this.#connections = open;
+  /** @param clients  Asked whenever the metrics are read. */
+  countClients(clients: Clients): void {
+    this.#clients = clients;
   }
 
   gatewayAnswer(reason: string): void {
@@ -128,16 +156,26 @@ export class RequestMetrics {
     this.#streams.inc({ outcome });
   }
 
+  /** One of a UDP listener, or a datagram that made none. */
+  session(outcome: string): void {
+    this.#sessions.inc({ outcome });
+  }
+
   connectionRejected(): void {
     this.#rejected.inc();
   }
 
-  #label(by: ServedBy): ServedBy {
+  /** Of the access log or any other. */
+  logLineDropped(): void {
+    this.#lostLines.inc();
+  }
+
+  #label(by: ServedBy, isServed: (by: ServedBy) => boolean): ServedBy {
     const known = this.#labelled.get(by.route);
     const id = `${by.rule} ${by.backend}`;
     const found = known?.get(id);
     if (found !== undefined) return found;
-    if (this.#labelledCount >= MOST_LABELLED) return OTHER;
+    if (this.#labelledCount >= MOST_LABELLED || !isServed(by)) return OTHER;
     this.#labelledCount++;
     if (known === undefined) this.#labelled.set(by.route, new Map([[id, by]]));
     else known.set(id, by);

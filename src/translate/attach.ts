@@ -3,12 +3,13 @@ import { type Key, keyOf, partsOf } from "../api/keys.ts";
 import type { AcceptedReason } from "../api/condition.ts";
 import type { ParentRef } from "../api/service-route.ts";
 import { intersection } from "../routing/hostname.ts";
-import { BUILTIN_GATEWAY } from "../routing/listener.ts";
+import type { Transport } from "../routing/endpoints.ts";
+import { BUILTIN_GATEWAY, transportOf } from "../routing/listener.ts";
 import type { Placement } from "../routing/routing-table.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import type { GatewayForRoutes, GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
-import { carriesConnections } from "./tcp.ts";
+import { carriesConnections, hasHostname } from "./tcp.ts";
 import { selectorMatches } from "./labels.ts";
 
 type ListenerForRoutes = GatewayForRoutes["listeners"][number];
@@ -20,6 +21,8 @@ export interface ParentOutcome {
   readonly reason: AcceptedReason;
   readonly message: string;
   readonly placements: readonly Placement[];
+  /** What its listeners carry. */
+  readonly transport: Transport;
 }
 
 export interface AttachContext {
@@ -49,7 +52,7 @@ function allowsNamespace(
 }
 
 function commonHostnames(listener: ListenerForRoutes, hostnames: readonly string[]): readonly string[] {
-  if (hostnames.length === 0 || listener.protocol === "TCP") return [listener.hostname];
+  if (hostnames.length === 0 || !hasHostname(listener.protocol)) return [listener.hostname];
   const common = hostnames.flatMap((hostname) => intersection(listener.hostname, hostname) ?? []);
   return compact([...new Set(common)]);
 }
@@ -59,23 +62,25 @@ function problemOn(
   { protocol }: ListenerForRoutes,
 ): string | undefined {
   if (!carriesConnections(protocol)) return undefined;
-  if (protocol === "TCP" && hostnames.length > 0) return "hostnames: a TCP listener has none";
+  if (!hasHostname(protocol) && hostnames.length > 0) return `hostnames: a ${protocol} listener has none`;
   return connectionProblem;
 }
 
 type Refused = Pick<ParentOutcome, "reason" | "message">;
+const REFUSED = { accepted: false, placements: [], transport: "TCP" } as const;
 
 function attachTo(
   context: AttachContext,
   gateway: GatewayForRoutes,
   parentRef: ParentRef,
 ): Omit<ParentOutcome, "parentRef"> {
-  const refuse = ({ reason, message }: Refused) => ({ accepted: false, reason, message, placements: [] });
   const selected = gateway.listeners.filter(
     (one) =>
       (parentRef.sectionName === undefined || one.name === parentRef.sectionName) &&
       (parentRef.port === undefined || one.port === parentRef.port),
   );
+  const transport: Transport = selected.some(({ protocol }) => transportOf(protocol) === "TCP") ? "TCP" : "UDP";
+  const refuse = (refused: Refused) => ({ ...REFUSED, ...refused, transport });
   if (selected.length === 0)
     return refuse({ reason: "NoMatchingParent", message: "no listener has this sectionName and port" });
   // A route for requests must not come to stand on a message broker's port because nobody said otherwise.
@@ -84,7 +89,7 @@ function attachTo(
   if (eligible.length === 0)
     return refuse({
       reason: "NoMatchingParent",
-      message: "the Gateway has only TCP and TLS listeners; name one by sectionName or port",
+      message: "the Gateway has only TCP, TLS and UDP listeners; name one by sectionName or port",
     });
   const served = eligible.filter((one) => one.isServable);
   if (served.length === 0)
@@ -96,8 +101,10 @@ function attachTo(
   const [problem] = problems;
   if (problem !== undefined && problems.every((one) => one !== undefined))
     return refuse({ reason: "UnsupportedValue", message: problem });
-  const placements = allowed
-    .filter((_, i) => problems[i] === undefined)
+  const fitting = allowed.filter((_, i) => problems[i] === undefined);
+  if (new Set(fitting.map(({ protocol }) => transportOf(protocol))).size > 1)
+    return refuse({ reason: "UnsupportedValue", message: `${ONE_TRANSPORT}; name one listener by sectionName` });
+  const placements = fitting
     .map((one) => ({ listener: one.id, hostnames: commonHostnames(one, context.hostnames) }))
     .filter(({ hostnames }) => hostnames.length > 0);
   if (placements.length === 0) {
@@ -106,8 +113,16 @@ function attachTo(
       message: "no hostname of the route is one of the listener's",
     });
   }
-  return { accepted: true, reason: "Accepted", message: "The route is attached.", placements: compact(placements) };
+  return {
+    accepted: true,
+    reason: "Accepted",
+    message: "The route is attached.",
+    placements: compact(placements),
+    transport,
+  };
 }
+
+const ONE_TRANSPORT = "a route stands on listeners of UDP or on others, not on both";
 
 const BUILTIN_REF: ParentRef = Object.freeze({ group: SERVICE_ROUTE_GROUP, kind: "BuiltinGateway", name: "default" });
 
@@ -120,13 +135,7 @@ function gatewayKeyOf(ref: ParentRef, namespace: string): Key<"Gateway"> | undef
 
 /** @returns undefined for a parent that belongs to another controller: we say nothing of it. */
 function explicitParent(context: AttachContext, parentRef: ParentRef): ParentOutcome | undefined {
-  const refuse = (message: string): ParentOutcome => ({
-    parentRef,
-    accepted: false,
-    reason: "NoMatchingParent",
-    message,
-    placements: [],
-  });
+  const refuse = (message: string): ParentOutcome => ({ ...REFUSED, parentRef, reason: "NoMatchingParent", message });
   const key = gatewayKeyOf(parentRef, context.namespace);
   if (key === undefined) return refuse(`${parentRef.kind ?? "Gateway"} ${parentRef.name} cannot be a parent`);
   const gateway = context.gateways.get(key);
@@ -149,6 +158,25 @@ function defaultParents(context: AttachContext, named: ReadonlySet<Key<"Gateway"
     });
 }
 
+/** What a route's backends are sent: connections, or datagrams where it stands on listeners of UDP alone. */
+export const transportFor = (parents: readonly ParentOutcome[]): Transport =>
+  (parents.find(({ accepted }) => accepted) ?? parents[0])?.transport ?? "TCP";
+
+/** Its backends are ports of one transport: the parents of the other one are refused. */
+function ofOneTransport(parents: readonly ParentOutcome[]): ParentOutcome[] {
+  const hasOthers = parents.some(({ accepted, transport }) => accepted && transport !== "UDP");
+  return parents.map((parent) =>
+    hasOthers && parent.accepted && parent.transport === "UDP"
+      ? {
+          ...parent,
+          ...REFUSED,
+          reason: "UnsupportedValue",
+          message: `${ONE_TRANSPORT}; give this one a route of its own`,
+        }
+      : parent,
+  );
+}
+
 /** Every parent of a route that is ours, in order: those it names, then the default gateways. */
 export function attach(
   context: AttachContext,
@@ -156,9 +184,9 @@ export function attach(
   useDefaultGateways: "All" | "None",
 ): ParentOutcome[] {
   const explicit = parentRefs.flatMap((ref) => explicitParent(context, ref) ?? []);
-  if (useDefaultGateways === "None") return explicit;
+  if (useDefaultGateways === "None") return ofOneTransport(explicit);
   const named = new Set(parentRefs.flatMap((ref) => gatewayKeyOf(ref, context.namespace) ?? []));
-  return [...explicit, ...defaultParents(context, named)];
+  return ofOneTransport([...explicit, ...defaultParents(context, named)]);
 }
 
 /** Placements of several parents as one list: each listener once. */

@@ -3,7 +3,7 @@ import type { RefReason } from "../api/condition.ts";
 import { keyOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
 import type { ClusterPolicy } from "../routing/cluster-policy.ts";
-import { endpointsKey } from "../routing/endpoints.ts";
+import { type Transport, endpointsKey } from "../routing/endpoints.ts";
 import type { Algorithm, BackendHttp, ClusterRef, InvalidRef } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { backendTlsOf } from "./backend-tls.ts";
@@ -22,6 +22,8 @@ export interface BackendContext {
   readonly snapshot: ClusterSnapshot;
   /** The route's namespace: what a reference is judged by, whoever it points to (B16). */
   readonly namespace: string;
+  /** Of the ports that backends are to be. */
+  readonly transport: Transport;
   readonly problems: Problems;
   readonly algorithm: Algorithm;
   readonly policy: ClusterPolicy;
@@ -71,6 +73,15 @@ export function resolveBackend(context: BackendContext, ref: BackendObject, fiel
   return resolvePort(context, service, ref.port, invalid);
 }
 
+type ServicePort = NonNullable<NonNullable<KubeObject<"Service">["spec"]>["ports"]>[number];
+
+/** The port of this number and transport; one of the same number where there is no such. */
+function portOf({ spec }: KubeObject<"Service">, number: number | undefined, transport: Transport) {
+  const ports = spec?.ports?.filter(({ port }) => port === number) ?? [];
+  const fits = ({ protocol = "TCP" }: ServicePort): boolean => protocol === transport;
+  return { found: ports.find(fits), other: ports[0] };
+}
+
 function resolvePort(
   context: BackendContext,
   service: KubeObject<"Service">,
@@ -81,20 +92,27 @@ function resolvePort(
   const name = `${metadata.namespace}/${metadata.name}`;
   if (spec?.type === "ExternalName")
     return invalid("BackendNotFound", `Service ${name} is of type ExternalName, which is not allowed here`);
-  const found = spec?.ports?.find((p) => p.port === port);
-  if (found === undefined) return invalid("BackendNotFound", `Service ${name} has no port ${port ?? ""}`);
-  const transport = found.protocol ?? "TCP";
-  if (transport !== "TCP")
-    return invalid("UnsupportedProtocol", `port ${found.port} of Service ${name} is ${transport}, not TCP`);
-  const { http, secure } = spokenBy(found.appProtocol, context.defaultHttp);
+  const { transport } = context;
+  const { found, other } = portOf(service, port, transport);
+  if (other === undefined) return invalid("BackendNotFound", `Service ${name} has no port ${port ?? ""}`);
+  if (found === undefined) {
+    const { protocol = "TCP" } = other;
+    return invalid("UnsupportedProtocol", `port ${other.port} of Service ${name} is ${protocol}, not ${transport}`);
+  }
+  const { http, secure } = spokenBy(transport === "TCP" ? found.appProtocol : undefined, context.defaultHttp);
   const choice = backendTlsOf(context.snapshot, service, found.name, secure);
   if (choice.kind === "invalid") return invalid(choice.reason, choice.message);
+  if (choice.kind === "tls" && transport === "UDP")
+    return invalid(
+      "UnsupportedProtocol",
+      `a BackendTLSPolicy wants TLS on port ${found.port} of Service ${name}, which is UDP; give the policy a sectionName`,
+    );
   if (context.policy.active?.type === "GRPC" && http !== "2")
     return invalid(
       "UnsupportedProtocol",
       `port ${found.port} of Service ${name} needs appProtocol kubernetes.io/h2c for health checks of type GRPC`,
     );
-  const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port);
+  const endpoints = endpointsKey(metadata.namespace, metadata.name, found.port, transport);
   const own = [http === "2" ? "h2" : "", choice.kind === "tls" ? choice.id : "", context.policyHash];
   const suffix = own.filter((part) => part !== "").join(";");
   const state = suffix === "" ? endpoints : `${endpoints}#${suffix}`;

@@ -1,7 +1,13 @@
 import type { KubeObject } from "../api/objects.ts";
 import { keyOf } from "../api/keys.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
-import { type Endpoint, type EndpointSet, type EndpointsKey, authorityOf } from "../routing/endpoints.ts";
+import {
+  type Endpoint,
+  type EndpointSet,
+  type EndpointsKey,
+  authorityOf,
+  partsOfEndpointsKey,
+} from "../routing/endpoints.ts";
 import { compareText } from "../routing/precedence.ts";
 import { isForbiddenAddress } from "./addresses.ts";
 import { compact } from "./compact.ts";
@@ -12,18 +18,17 @@ interface Found {
   readonly state: State;
 }
 type ServicePort = NonNullable<NonNullable<KubeObject<"Service">["spec"]>["ports"]>[number];
+type NamedPort = { readonly name?: string | null | undefined; readonly protocol?: string | null | undefined };
+
+/** Ports of a Service and of its endpoints go together by name and transport. */
+const isSamePort = (a: NamedPort, b: NamedPort): boolean =>
+  (a.name ?? "") === (b.name ?? "") && (a.protocol ?? "TCP") === (b.protocol ?? "TCP");
 
 const RANK: Readonly<Record<State, number>> = { ready: 0, draining: 1, unusable: 2 };
 
 interface EndpointOptions {
   /** Folders may name loopback addresses; a cluster may not (B31). */
   readonly allowLoopback: boolean;
-}
-
-function parseKey(key: EndpointsKey): { namespace: string; service: string; port: number } {
-  const [namespace = "", rest = ""] = key.split("/");
-  const [service = "", port = ""] = rest.split(":");
-  return { namespace, service, port: Number(port) };
 }
 
 /** `ready` absent means true; `serving` absent means what `ready` says (EndpointSlice v1). */
@@ -46,10 +51,7 @@ function stateOf(
 function fromSlices(slices: readonly KubeObject<"EndpointSlice">[], port: ServicePort): Found[] {
   return slices.flatMap((slice) => {
     if ((slice.addressType ?? "IPv4") === "FQDN") return [];
-    const wanted = (slice.ports ?? []).find(
-      (p) => (p.name ?? "") === (port.name ?? "") && (p.protocol ?? "TCP") === "TCP",
-    );
-    const number = wanted?.port;
+    const number = (slice.ports ?? []).find((one) => isSamePort(one, port))?.port;
     if (number == null) return [];
     return (slice.endpoints ?? []).flatMap((e) => {
       const [address] = e.addresses ?? [];
@@ -60,7 +62,7 @@ function fromSlices(slices: readonly KubeObject<"EndpointSlice">[], port: Servic
 
 function fromEndpoints(object: KubeObject<"Endpoints"> | undefined, port: ServicePort): Found[] {
   return (object?.subsets ?? []).flatMap((subset) => {
-    const number = (subset.ports ?? []).find((p) => (p.name ?? "") === (port.name ?? ""))?.port;
+    const number = (subset.ports ?? []).find((one) => isSamePort(one, port))?.port;
     if (number === undefined) return [];
     const all = (state: State, addresses: readonly { ip: string }[] | null | undefined): Found[] =>
       (addresses ?? []).map(({ ip }) => ({ endpoint: { address: ip, port: number }, state }));
@@ -85,8 +87,9 @@ export function translateEndpoints(
   key: EndpointsKey,
   options: EndpointOptions,
 ): EndpointSet {
-  const { namespace, service, port: number } = parseKey(key);
-  const port = snapshot.get(keyOf("Service", namespace, service))?.spec?.ports?.find((p) => p.port === number);
+  const { namespace, service, port: number, transport } = partsOfEndpointsKey(key);
+  const ports = snapshot.get(keyOf("Service", namespace, service))?.spec?.ports;
+  const port = ports?.find((one) => one.port === number && (one.protocol ?? "TCP") === transport);
   const slices = snapshot.slicesOf(namespace, service);
   const found =
     port === undefined

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { type Key, displayName, keyOf, partsOf } from "../api/keys.ts";
 import type { KubeObject } from "../api/objects.ts";
+import type { Transport } from "../routing/endpoints.ts";
 import { containerPorts } from "../routing/service-ports.ts";
 import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
@@ -19,11 +20,13 @@ export function serviceNameOf(gateway: Key<"Gateway">): string {
   return `${start.replaceAll(".", "-").slice(0, room)}-${digest}${SUFFIX}`;
 }
 
+const NOTHING_BOUND = { TCP: new Map<number, number>(), UDP: new Map<number, number>() } as const;
+
 export type ServiceWord =
   | {
       readonly ok: true;
       /** Port of the Gateway → container port: the same for all replicas. */
-      readonly bindPorts: ReadonlyMap<number, number>;
+      readonly bindPorts: Readonly<Record<Transport, ReadonlyMap<number, number>>>;
       readonly addresses: readonly GatewayAddress[];
     }
   | { readonly ok: false; readonly message: string };
@@ -33,15 +36,17 @@ export function serviceSays(snapshot: ClusterSnapshot, gateway: Key<"Gateway">):
   const { namespace } = partsOf(gateway);
   const key = keyOf("Service", namespace, serviceNameOf(gateway));
   const service = snapshot.get(key);
-  if (service === undefined) return { ok: true, bindPorts: new Map(), addresses: [] };
+  if (service === undefined) return { ok: true, bindPorts: NOTHING_BOUND, addresses: [] };
   if (service.metadata.gatewayUid !== snapshot.get(gateway)?.metadata.uid)
     return {
       ok: false,
       message: `Service ${displayName(key)} is there already and not this Gateway's; remove it or rename the Gateway`,
     };
+  const { gatewayUid: uid = "" } = service.metadata;
+  const ports = service.spec?.ports;
   return {
     ok: true,
-    bindPorts: containerPorts(service.metadata.gatewayUid ?? "", service.spec?.ports),
+    bindPorts: { TCP: containerPorts(uid, ports), UDP: containerPorts(uid, ports, "UDP") },
     addresses: addressesOf(service),
   };
 }

@@ -1,25 +1,16 @@
 import { DEFAULT_SCOPE_ANNOTATION, CONTROLLER_NAME, GATEWAY_GROUP, SERVICE_ROUTE_GROUP } from "../api/kinds.ts";
 import { type Key, keyOf } from "../api/keys.ts";
 import type { KubeObject, LabelSelector, ListenerSpec } from "../api/objects.ts";
-import { Hostname, hostnameProblem } from "../api/primitives.ts";
 import { ANY_HOST } from "../routing/hostname.ts";
-import { BUILTIN_GATEWAY, type ListenerId, listenerId } from "../routing/listener.ts";
+import { BUILTIN_GATEWAY, type ListenerId, listenerId, socketOf, transportOf } from "../routing/listener.ts";
 import { compareText } from "../routing/precedence.ts";
 import { rankOf } from "../routing/service-ports.ts";
 import type { GatewayAddress } from "../routing/status-report.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
 import { type AddressResult, assignAddresses } from "./gateway-addresses.ts";
 import { serviceSays } from "./gateway-service.ts";
-import { terminatesTls } from "./tcp.ts";
+import { type GatewayTls, type Refusal, protocolRefusal } from "./listener-refusal.ts";
 import type { TranslateOptions } from "./options.ts";
-
-/** Why a listener serves nobody. `type` is the condition that says so. */
-export interface Refusal {
-  readonly type: "Accepted" | "Conflicted";
-  readonly reason:
-    "UnsupportedProtocol" | "UnsupportedValue" | "HostnameConflict" | "ProtocolConflict" | "PortUnavailable";
-  readonly message: string;
-}
 
 /** A listener as routes and statuses need it; certificates are looked up apart, because they change apart. */
 export interface ListenerView {
@@ -68,45 +59,6 @@ export function isOurs(snapshot: ClusterSnapshot, gateway: KubeObject<"Gateway">
   return options.classByName && name === (options.gatewayClass ?? DEFAULT_CLASS);
 }
 
-const SERVED = ["HTTP", "HTTPS", "TCP", "TLS"];
-
-const TLS_MODES = ["Terminate", "Passthrough"];
-
-type GatewayTls = KubeObject<"Gateway">["spec"]["tls"];
-
-/** What would make a listener stricter and is not served yet: to serve without it would let in whom it keeps out. */
-function unservedTls({ port, tls: own }: ListenerSpec, tls: GatewayTls): string | undefined {
-  const { perPort = [], default: other } = tls?.frontend ?? {};
-  const frontend = perPort.find((one) => one.port === port)?.tls ?? other;
-  if (frontend?.validation !== undefined) return "tls.frontend: certificates of clients cannot be validated yet";
-  if (own?.frontendValidation !== undefined)
-    return "tls.frontendValidation: certificates of clients cannot be validated yet";
-  const [option] = Object.keys(own?.options ?? {});
-  return option === undefined ? undefined : `tls.options: ${option} is not supported`;
-}
-
-function protocolRefusal(spec: ListenerSpec, tls: GatewayTls): Refusal | undefined {
-  const refuse = (reason: Refusal["reason"], message: string): Refusal => ({ type: "Accepted", reason, message });
-  if (!SERVED.includes(spec.protocol))
-    return refuse(
-      "UnsupportedProtocol",
-      `listeners of protocol ${spec.protocol} are not served yet; use ${SERVED.join(", ")}`,
-    );
-  if (spec.protocol === "HTTPS" && (spec.tls?.mode ?? "Terminate") !== "Terminate") {
-    return refuse("UnsupportedValue", "tls.mode of an HTTPS listener must be Terminate");
-  }
-  if (spec.protocol === "TLS" && !TLS_MODES.includes(spec.tls?.mode ?? "Terminate"))
-    return refuse("UnsupportedValue", `tls.mode ${spec.tls?.mode ?? ""} is not known; use ${TLS_MODES.join(" or ")}`);
-  const unserved = terminatesTls(spec) ? unservedTls(spec, tls) : undefined;
-  if (unserved !== undefined) return refuse("UnsupportedValue", unserved);
-  if (spec.hostname === undefined || spec.hostname === "") return undefined;
-  if (spec.protocol === "TCP") return refuse("UnsupportedValue", "hostname must be empty on a TCP listener");
-  const problem = Hostname.safeParse(spec.hostname.toLowerCase()).success
-    ? hostnameProblem(spec.hostname)
-    : `"${spec.hostname}" is no DNS name`;
-  return problem === undefined ? undefined : refuse("UnsupportedValue", `hostname ${problem}`);
-}
-
 const isServiceRoute = ({ group = GATEWAY_GROUP, kind }: { group?: string | undefined; kind: string }): boolean =>
   group === SERVICE_ROUTE_GROUP && kind === "ServiceRoute";
 
@@ -130,11 +82,14 @@ function viewOf(gateway: Key<"Gateway">, spec: ListenerSpec, tls?: GatewayTls): 
   };
 }
 
+const isSamePort = (a: ListenerView, b: ListenerView): boolean =>
+  a.port === b.port && transportOf(a.protocol) === transportOf(b.protocol);
+
 /** Listeners of one Gateway that cannot be told apart are all refused: the specification forbids to pick a winner (B47). */
 function withConflicts(listeners: readonly ListenerView[]): ListenerView[] {
   return listeners.map((one) => {
     if (one.refusal !== undefined) return one;
-    const others = listeners.filter((other) => other !== one && other.port === one.port && other.refusal === undefined);
+    const others = listeners.filter((other) => other !== one && isSamePort(other, one) && other.refusal === undefined);
     const refuse = (reason: "ProtocolConflict" | "HostnameConflict", message: string): ListenerView => ({
       ...one,
       refusal: { type: "Conflicted", reason, message },
@@ -156,14 +111,19 @@ function withConflicts(listeners: readonly ListenerView[]): ListenerView[] {
 function behindService(snapshot: ClusterSnapshot, view: GatewayView): GatewayView {
   const said = serviceSays(snapshot, view.key);
   if (!said.ok) return { ...view, address: { ok: false, reason: "AddressNotUsable", message: said.message } };
-  const listeners = view.listeners.map((one) => ({ ...one, bindPort: said.bindPorts.get(one.port) }));
+  const listeners = view.listeners.map((one) => ({
+    ...one,
+    bindPort: said.bindPorts[transportOf(one.protocol)].get(one.port),
+  }));
   return { ...view, published: said.addresses, listeners };
 }
 
 const socketsOf = ({ address, listeners }: GatewayView): [socket: string, port: number][] =>
   address.ok
-    ? listeners.flatMap(({ refusal, bindPort }): [string, number][] =>
-        refusal === undefined && bindPort !== undefined ? [[`${address.address}:${bindPort}`, bindPort]] : [],
+    ? listeners.flatMap(({ refusal, bindPort, protocol }): [string, number][] =>
+        refusal === undefined && bindPort !== undefined
+          ? [[socketOf({ address: address.address, bindPort, protocol }), bindPort]]
+          : [],
       )
     : [];
 
@@ -194,7 +154,7 @@ function withoutTakenPorts(view: GatewayView, taken: Map<string, Key<"Gateway">>
   if (!address.ok) return view;
   const listeners = view.listeners.map((one): ListenerView => {
     if (one.refusal !== undefined || one.bindPort === undefined) return one;
-    const socket = `${address.address}:${one.bindPort}`;
+    const socket = socketOf({ address: address.address, bindPort: one.bindPort, protocol: one.protocol });
     const owner = taken.get(socket) ?? view.key;
     taken.set(socket, owner);
     if (owner === view.key) return one;

@@ -13,7 +13,7 @@ import type { ParsedRule } from "./parse-route.ts";
 import { DEFAULT_POLICY, algorithmOf, policyHashOf, policyOf, refuseUnserved } from "./policies.ts";
 import { Problems } from "./problems.ts";
 
-export interface RouteIdentity extends Pick<BackendContext, "namespace" | "clusters"> {
+export interface RouteIdentity extends Pick<BackendContext, "namespace" | "transport" | "clusters"> {
   readonly key: RouteKey;
 }
 
@@ -91,6 +91,7 @@ function build(
   const context: BackendContext = {
     snapshot,
     namespace: route.namespace,
+    transport: route.transport,
     clusters: route.clusters,
     problems,
     algorithm: algorithmOf(spec),

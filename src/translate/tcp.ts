@@ -2,8 +2,11 @@ import type { ListenerSpec } from "../api/objects.ts";
 import type { RouteRule } from "../api/rule.ts";
 import type { ParsedRoute } from "./parse-route.ts";
 
-/** Whether a listener carries connections, not requests. */
-export const carriesConnections = (protocol: string): boolean => protocol === "TCP" || protocol === "TLS";
+/** Whether a listener carries connections or datagrams, not requests. */
+export const carriesConnections = (protocol: string): boolean => ["TCP", "TLS", "UDP"].includes(protocol);
+
+/** Whether its clients can name a host. */
+export const hasHostname = (protocol: string): boolean => protocol !== "TCP" && protocol !== "UDP";
 
 /** Whether a listener shows a certificate of its own. */
 export const terminatesTls = ({ protocol, tls }: Pick<ListenerSpec, "protocol" | "tls">): boolean =>
@@ -32,10 +35,11 @@ const isGiven = (value: unknown): boolean => value !== undefined && !(Array.isAr
  */
 export function connectionProblem({ rules, defaults }: Pick<ParsedRoute, "rules" | "defaults">): string | undefined {
   const [only] = rules;
-  if (only === undefined || rules.length > 1) return "rules: exactly one is served on TCP and TLS listeners";
+  if (only === undefined || rules.length > 1) return "rules: exactly one is served on TCP, TLS and UDP listeners";
   if (!only.ok) return undefined;
   const spec: RouteRule = { ...defaults, ...only.spec };
-  const at = (field: string, what = "is not served on TCP and TLS listeners"): string => `rules[0].${field} ${what}`;
+  const at = (field: string, what = "is not served on TCP, TLS and UDP listeners"): string =>
+    `rules[0].${field} ${what}`;
   for (const [field, value] of Object.entries(spec) as [string, unknown][])
     if (isGiven(value) && !MEANINGFUL.has(field)) return at(field);
   if (isGiven(spec.matches)) return at("matches");
@@ -45,5 +49,7 @@ export function connectionProblem({ rules, defaults }: Pick<ParsedRoute, "rules"
   const limit = Object.entries(spec.timeouts ?? {}).find(
     ([name, value]) => name !== "idle" && value !== undefined,
   )?.[0];
-  return limit === undefined ? undefined : at(`timeouts.${limit}`, "is not served on TCP and TLS listeners; idle is");
+  return limit === undefined
+    ? undefined
+    : at(`timeouts.${limit}`, "is not served on TCP, TLS and UDP listeners; idle is");
 }

@@ -4,7 +4,7 @@ import type { MatchEntry } from "../routing/precedence.ts";
 import type { RouteTable } from "../routing/routing-table.ts";
 import type { RouteRule } from "../routing/rule.ts";
 import type { ClusterSnapshot } from "../snapshot/cluster-snapshot.ts";
-import { type ParentOutcome, attach, mergePlacements } from "./attach.ts";
+import { type ParentOutcome, attach, mergePlacements, transportFor } from "./attach.ts";
 import type { GatewayLookup } from "./gateway-for-routes.ts";
 import { compact } from "./compact.ts";
 import { listErrors } from "./conditions.ts";
@@ -71,16 +71,16 @@ export function translateRoute(
   const { parentRefs, useDefaultGateways, hostnames, defaults, rules: raw } = parsed.route;
   const { namespace, uid, generation, resourceVersion, creationTimestamp } = route.metadata;
 
-  const identity = { key: route.key, namespace, clusters: new Map() };
-  const translated = raw.map((rule, i) => translateRule(snapshot, identity, rule, defaults, i));
-  const rules = translated.map(({ rule }) => rule);
-  const entries = translated.flatMap(({ rule, matches }) =>
-    matches.map((match, index): MatchEntry => ({ match, rule, createdAt: creationTimestamp, index })),
-  );
   const parents = attach(
     { snapshot, gateways, namespace, hostnames, connectionProblem: connectionProblem(parsed.route) },
     parentRefs,
     useDefaultGateways,
+  );
+  const identity = { key: route.key, namespace, transport: transportFor(parents), clusters: new Map() };
+  const translated = raw.map((rule, i) => translateRule(snapshot, identity, rule, defaults, i));
+  const rules = translated.map(({ rule }) => rule);
+  const entries = translated.flatMap(({ rule, matches }) =>
+    matches.map((match, index): MatchEntry => ({ match, rule, createdAt: creationTimestamp, index })),
   );
   const placements = mergePlacements(parents);
   return {

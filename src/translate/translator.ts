@@ -5,7 +5,7 @@ import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerState, Liveness } from "../routing/programmed.ts";
 import { type RouteKey, RoutingTable } from "../routing/routing-table.ts";
-import type { RuleAction, WeightedBackend } from "../routing/rule.ts";
+import { receiversOf } from "../routing/rule.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Store } from "../snapshot/store.ts";
 import { DerivedMap, TrackedMap } from "../snapshot/tracked.ts";
@@ -226,9 +226,6 @@ export class Translator {
     return this.#feedback.peek(key) ?? NO_FEEDBACK;
   }
 }
-
-const receiversOf = ({ backends, fallback }: Extract<RuleAction, { kind: "forward" }>): readonly WeightedBackend[] =>
-  fallback === undefined ? backends : [...backends, fallback];
 
 function endpointsOf(table: RouteTranslation["table"]): ReadonlySet<EndpointsKey> {
   const keys = new Set<EndpointsKey>();

@@ -1,7 +1,7 @@
 import { connect } from "node:net";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
-import { Backend, headersOf } from "../support/backend.ts";
+import { Backend, headersOf, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 
@@ -348,6 +348,47 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       await until("the backend's side is closed too", () => sockets.clients.size === 0);
       sockets.close();
       expect(answers).toEqual(["echo one", "echo two"]);
+    });
+
+    test("a backend that ends a WebSocket loses none of what it said to a client that still talks and reads slowly", async () => {
+      const SIZE = 8_000_000;
+      const raw = await startRaw((socket) => {
+        socket.once("data", () => {
+          socket
+            .resume()
+            .write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+          socket.end(Buffer.alloc(SIZE, "x"));
+        });
+      });
+      await rig.publish(serviceYaml("web", [raw.port]) + routeYaml("r", `rules: [{${WEB}}]`));
+      const socket = connect({ port: rig.port, host: "127.0.0.1", allowHalfOpen: true });
+      socket.write("GET / HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+      const talking = setInterval(() => socket.write("ping"), 20);
+      let [size, end] = [0, ""];
+      socket.on("error", (error) => (end = error.message)).on("end", () => (end = "end"));
+      socket.on("data", (chunk) => {
+        size += chunk.toString("latin1").replace(/[^x]/g, "").length;
+        socket.pause();
+        setTimeout(() => socket.resume(), 5);
+      });
+      await until("it has ended", () => end !== "", 30_000);
+      clearInterval(talking);
+      socket.destroy();
+      expect([size, end]).toEqual([SIZE, "end"]);
+      await raw.stop();
+    });
+
+    test("an upgrade that is refused counts as one request", async () => {
+      await serve(`filters: [{type: DirectResponse, directResponse: {statusCode: 418}}]`);
+      const count = async (): Promise<number> =>
+        Number(/requests_total\{code="4xx"\} (\d+)/.exec(await rig.metrics())?.[1] ?? 0);
+      const before = await count();
+      const socket = connect(rig.port, "127.0.0.1");
+      socket.write("GET / HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+      socket.once("data", () => socket.end());
+      await new Promise((resolve) => socket.once("close", resolve));
+      await until("it is counted", async () => (await count()) > before);
+      expect(await count()).toBe(before + 1);
     });
 
     test("an upgrade that the backend refuses is passed on as an answer", async () => {

@@ -156,6 +156,7 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
         await serve("circuitBreaker: {maxRequests: 2}", [a.port]);
         const asked = [rig.ask("/1"), rig.ask("/2")];
         await until("two are there", () => a.seen.length === 2);
+        await rig.settle();
         expect(await outcomes(1)).toEqual(["503 CircuitOpen"]);
         release();
         expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200]);
@@ -168,15 +169,19 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
         await serve("circuitBreaker: {maxConnections: 1, maxPendingRequests: 1}", [a.port]);
         const first = rig.ask("/first");
         await until("one is there", () => a.seen.length === 1);
+        await rig.settle();
         const aborted = new AbortController();
         const impatient = fetch(`http://127.0.0.1:${rig.port}/impatient`, {
           headers: { host: "a.example.com" },
           signal: aborted.signal,
         }).catch(() => undefined);
+        await rig.settle();
         await until("the line is full", async () => (await outcomes(1))[0] === "503 CircuitOpen");
         aborted.abort();
         await impatient;
+        await rig.settle();
         const second = rig.ask("/second");
+        await rig.settle();
         await until("it waits again", async () => (await outcomes(1))[0] === "503 CircuitOpen");
         release();
         expect((await first).status).toBe(200);
@@ -187,11 +192,19 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
 
       test("a time limit holds while a request waits in line", async () => {
         const { release } = hold();
-        await serve("circuitBreaker: {maxConnections: 1}, timeouts: {request: 200ms}", [a.port]);
-        const asked = [rig.ask("/1"), rig.ask("/2")];
-        expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([504, 504]);
-        release();
+        const one = "circuitBreaker: {maxConnections: 1}";
+        await serve(
+          `${one}, matches: [{path: {value: /patient}}]`,
+          [a.port],
+          routeYaml("hasty", `rules: [{${one}, timeouts: {request: 200ms}, backendRefs: [{name: web, port: 80}]}]`),
+        );
+        const patient = rig.ask("/patient");
+        await until("it is there", () => a.seen.length === 1);
+        await rig.settle();
+        expect(await outcomes(1, "/hasty")).toEqual(["504 RequestTimeout"]);
         expect(a.seen).toHaveLength(1);
+        release();
+        expect((await patient).status).toBe(200);
       });
     });
 

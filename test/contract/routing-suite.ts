@@ -91,7 +91,7 @@ rules:
       },
     );
 
-    test("P16: weights come out in proportion", async () => {
+    test("P16, D47: weights come out in proportion", async () => {
       const weights = [1, 9, 90];
       await rig.publish(
         services() +

@@ -128,16 +128,72 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
       expect(await rig.metrics()).toContain('outcome="NoEndpoints"');
     });
 
-    test("an idle connection ends, and so do both ends when either breaks", async () => {
+    test("F47: what breaks off on one side, or is idle for too long, looks broken off on the other", async () => {
       const raw = await startRaw((socket) => socket.write("hi"));
       await rig.publish(serviceYaml("web", [raw.port]) + tcp() + on(`timeouts: {idle: 200ms}, ${WEB}`));
       const idle = connect({ port, host: "127.0.0.1" });
-      expect(await read(idle)).toBe("hi");
+      expect(await read(idle)).toBe("error ECONNRESET");
+      const breaking = await listening(
+        createServer((socket) => {
+          socket.write("half of it", () => setTimeout(() => socket.resetAndDestroy(), 50));
+        }),
+      );
+      await rig.publish(serviceYaml("web", [breaking]) + tcp() + on(WEB));
+      expect(await read(connect({ port, host: "127.0.0.1" }))).toBe("error ECONNRESET");
       await rig.publish(serviceYaml("web", [raw.port]) + tcp() + on(WEB));
       const broken = connect({ port, host: "127.0.0.1" });
       await once(broken, "data");
       broken.resetAndDestroy();
       await until("the backend's end is gone", () => raw.sockets() === 0);
+      await raw.stop();
+    });
+
+    test("a client that reads slowly is not idle: it gets all that was sent", async () => {
+      const SIZE = 4_000_000;
+      const sending = await listening(
+        createServer({ allowHalfOpen: true }, (socket) => {
+          socket.on("error", () => undefined).end(Buffer.alloc(SIZE));
+          socket.resume();
+        }),
+      );
+      await rig.publish(serviceYaml("web", [sending]) + tcp() + on(`timeouts: {idle: 500ms}, ${WEB}`));
+      const socket = connect({ port, host: "127.0.0.1" });
+      let [size, end] = [0, ""];
+      socket.on("error", (error) => (end = error.message)).on("end", () => (end = "end"));
+      socket.on("data", (chunk) => {
+        size += chunk.length;
+        socket.pause();
+        setTimeout(() => socket.resume(), 40);
+      });
+      await until("it has ended", () => end !== "", 30_000);
+      expect([size, end]).toEqual([SIZE, "end"]);
+    });
+
+    test("a connection in line keeps its place while its client is there, and not for ever", async () => {
+      let heard = "";
+      const raw = await startRaw((socket) => {
+        socket.on("data", (chunk) => (heard += chunk.toString())).write("hi");
+      });
+      const limits = "circuitBreaker: {maxConnections: 1}, timeouts: {idle: 1m}";
+      await rig.publish(serviceYaml("web", [raw.port]) + tcp() + on(`${limits}, ${WEB}`));
+      const clients = async (): Promise<string> => /serviceroute_connections \d+/.exec(await rig.metrics())?.[0] ?? "";
+      const first = connect({ port, host: "127.0.0.1" });
+      await once(first, "data");
+      const before = await clients();
+      const [next, ...dead] = [1, 2, 3, 4].map(() => connect({ port, host: "127.0.0.1", allowHalfOpen: true }));
+      for (const one of dead) one.on("error", () => undefined).on("connect", () => one.resetAndDestroy());
+      next!.write("said meanwhile");
+      await until(
+        "the dead are forgotten",
+        async () => (await clients()) === before.replace(/\d+/, (n) => `${Number(n) + 1}`),
+      );
+      first.destroy();
+      await once(next!, "data");
+      await until("what it said has come", () => heard === "said meanwhile");
+      const late = connect({ port, host: "127.0.0.1" });
+      expect(await read(late)).toBe("error ECONNRESET");
+      expect(await rig.metrics()).toContain('serviceroute_tcp_connections_total{outcome="CircuitOpen"} 1');
+      next!.destroy();
       await raw.stop();
     });
 
@@ -226,7 +282,7 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
             route("b", "*.b.example.com"),
         );
         expect(await subject("a.example.com")).toBe("a ping");
-        expect(await subject("A.EXAMPLE.com")).toBe("a ping");
+        for (const name of ["A.EXAMPLE.com", "a.example.com."]) expect(await subject(name)).toBe("a ping");
         expect(await subject("x.b.example.com")).toBe("b ping");
         for (const unknown of ["b.example.com", "c.example.com", ""])
           expect(await subject(unknown)).toMatch(/^error|^closed/);

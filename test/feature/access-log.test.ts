@@ -75,6 +75,20 @@ describe("the access log", () => {
     expect(JSON.stringify(lines())).not.toContain("secret");
   });
 
+  test("a target that is refused is logged without what may hold a credential", async () => {
+    const { port, lines } = await logging(["--access-log"]);
+    const targets = ["http://user:hunter2@a.example.com/x?hunter2", "/cb#hunter2", "user:hunter2@a", "/a?hunter2"];
+    for (const target of targets) {
+      const socket = connect(port, "127.0.0.1");
+      socket.end(`GET ${target} HTTP/1.1\r\nhost: a.example.com\r\nconnection: close\r\n\r\n`);
+      socket.on("error", () => undefined).resume();
+      await new Promise((resolve) => socket.once("close", resolve));
+    }
+    await until("all that were read are there", () => lines().length >= 3);
+    expect(lines().map(({ path }) => path)).toEqual(expect.arrayContaining(["/x", "/cb", "/a"]));
+    expect(JSON.stringify(lines())).not.toContain("hunter2");
+  });
+
   test("B56: whatever a client sends, each request is one line of JSON without a command for a terminal", async () => {
     const { port, lines } = await logging(["--access-log"]);
     const hostile = [

@@ -2,7 +2,8 @@ import { execFileSync } from "node:child_process";
 import { Option } from "commander";
 import { createProgram } from "../../src/commands/program.ts";
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { once } from "node:events";
+import { closeSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -432,12 +433,53 @@ describe("gateway", () => {
     expect(await program.stop("SIGTERM")).toBe(0);
   });
 
+  test("what a command prints is whole, however late its reader comes", async () => {
+    const bad = Array.from({ length: 3000 }, (_, i) => routeYaml(`r${i}`, "rules: [{bogus: 1}]")).join("");
+    const args = [...SERVICEROUTE, "validate", write("bad.yaml", bad)];
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "ignore"] });
+    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
+    let text = "";
+    await new Promise((resolve) => setTimeout(resolve, 4000));
+    child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
+    await once(child, "close");
+    expect(text.split("\n").filter((line) => line.includes("bogus"))).toHaveLength(3000);
+  });
+
+  test("F54: neither a full disk nor a reader who has stopped keeps it from serving, or from ending", async () => {
+    const rules = "rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: hi}}]}]";
+    const file = write("direct.yaml", routeYaml("direct", rules));
+    const full = openSync("/dev/full", "w");
+    for (const stdout of [full, "pipe" as const]) {
+      const port = await freePort();
+      const args = [...SERVICEROUTE, "gateway", file, "--bind-address", "127.0.0.1", "--http-port", `${port}`];
+      const child = spawn(
+        process.execPath,
+        [...args, "--admin-address", "off", "--access-log", "--drain-timeout", "1s"],
+        {
+          stdio: ["ignore", stdout, "ignore"],
+        },
+      );
+      cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
+      const get = async (): Promise<string> =>
+        fetch(`http://127.0.0.1:${port}/${"x".repeat(900)}`).then(
+          async (answer) => answer.text(),
+          () => "",
+        );
+      await until("it serves", async () => (await get()) === "hi");
+      for (let i = 0; i < 100; i++) expect(await get()).toBe("hi");
+      child.kill("SIGTERM");
+      const [code] = (await once(child, "exit", { signal: AbortSignal.timeout(8000) })) as [number];
+      expect(code).toBe(0);
+    }
+    closeSync(full);
+  });
+
   test("F54: a reader of the log that has stopped holds up nothing; lines that are lost are counted", async () => {
     const script = `
       const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
       const { Metrics } = await import(${JSON.stringify(join(ROOT, "src/telemetry/metrics.ts"))});
       const metrics = new Metrics();
-      const log = createLogger("info", openStdout(() => metrics.logLineDropped()));
+      const log = createLogger("info", openStdout(() => metrics.requests.logLineDropped()));
       for (let i = 0; i < 100; i++) {
         for (let j = 0; j < 1000; j++) log.info({ filler: "x".repeat(300) }, "line");
         await new Promise((resolve) => setImmediate(resolve));

@@ -1,11 +1,12 @@
+import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { type Socket, connect } from "node:net";
 import { expect, test } from "vitest";
 import { headersOf, startRaw } from "../support/backend.ts";
-import { send, until } from "../support/data-plane.ts";
+import { freePort, send, until } from "../support/data-plane.ts";
 import { WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { openHttp2 } from "../support/http2.ts";
-import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { datagramServiceYaml, routeYaml, serviceYaml } from "../support/objects.ts";
 
 const MIB = 1024 * 1024;
 
@@ -30,6 +31,33 @@ test("S21: connections beyond the limit are closed at once, and one that ends ma
   held[0]?.destroy();
   await until("there is room", async () => (await rig.metrics()).includes("serviceroute_connections 2"));
   expect((await rig.ask("/")).body).toBe("web");
+});
+
+test("S21: of more UDP clients than the limit the one that was silent for longest makes room", async () => {
+  const { rig } = await rigWith({ maxConnections: 3 });
+  const port = await freePort();
+  const backend = createSocket("udp4").bind(0, "127.0.0.1");
+  await once(backend, "listening");
+  backend.on("message", (bytes, from) => backend.send(bytes, from.port, from.address));
+  const gateway = `---
+apiVersion: gateway.networking.k8s.io/v1
+kind: Gateway
+metadata: {name: gw}
+spec: {gatewayClassName: serviceroute, listeners: [{name: main, port: ${port}, protocol: UDP}]}
+`;
+  const route = "parentRefs: [{name: gw, sectionName: main}]\nrules: [{backendRefs: [{name: web, port: 80}]}]";
+  await rig.publish(datagramServiceYaml("web", [backend.address().port]) + gateway + routeYaml("r", route));
+  const clients = Array.from({ length: 6 }, () => createSocket("udp4"));
+  for (const client of clients) {
+    client.send("hi", port, "127.0.0.1");
+    await once(client, "message");
+  }
+  expect(await rig.metrics()).toContain("serviceroute_udp_sessions 3");
+  expect(await rig.metrics()).toContain('serviceroute_udp_sessions_total{outcome="Proxied"} 6');
+  clients[5]?.send("again", port, "127.0.0.1");
+  await once(clients[5]!, "message");
+  expect(await rig.metrics()).toContain('serviceroute_udp_sessions_total{outcome="Proxied"} 6');
+  for (const socket of [backend, ...clients]) socket.close();
 });
 
 test("a busy event loop answers 503 with a reason, and serves again when it is free", async () => {

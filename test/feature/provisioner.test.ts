@@ -1,7 +1,13 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import type { KubeObject } from "../../src/api/objects.ts";
-import { type Ports, type WantedService, assignPorts } from "../../src/provision/gateway-services.ts";
+import {
+  type Ports,
+  type WantedService,
+  assignPorts,
+  serviceObject,
+  sliceObject,
+} from "../../src/provision/gateway-services.ts";
 import { Provisioner } from "../../src/provision/provisioner.ts";
 import { containerPorts, ownPorts, rankOf } from "../../src/routing/service-ports.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
@@ -14,7 +20,7 @@ const wanted = (gateway: string): WantedService => ({
   gateway,
   uid: gateway,
   service: `${gateway}-serviceroute`,
-  ports: [80],
+  ports: [{ port: 80, transport: "TCP" }],
   labels: {},
   annotations: {},
 });
@@ -253,6 +259,28 @@ describe("container ports", () => {
     ]);
     for (const targetPort of [80, 8080, 19_999, 30_000, b, "http", undefined])
       expect(said({ port: 80, targetPort })).toEqual([]);
+  });
+
+  test("of one number for TCP and UDP are one, and the Service and its endpoints have both", () => {
+    const both: WantedService = {
+      ...wanted("a"),
+      ports: [
+        { port: 53, transport: "UDP" },
+        { port: 53, transport: "TCP" },
+      ],
+    };
+    const ports = assignPorts([both], new Map(), new Map()).get("default/a-serviceroute") ?? new Map();
+    const service = serviceObject(both, ports).spec.ports;
+    expect(service).toEqual([
+      { name: "port-53-udp", port: 53, targetPort: a, protocol: "UDP" },
+      { name: "port-53", port: 53, targetPort: a, protocol: "TCP" },
+    ]);
+    expect(sliceObject(both, ports, []).ports).toEqual([
+      { name: "port-53-udp", port: a, protocol: "UDP" },
+      { name: "port-53", port: a, protocol: "TCP" },
+    ]);
+    for (const transport of ["TCP", "UDP"] as const)
+      expect([...containerPorts("a", service, transport)]).toEqual([[53, a]]);
   });
 
   test("of a uid are the same in every version: a replica of the next one binds what this one does", () => {

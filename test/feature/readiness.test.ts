@@ -1,6 +1,7 @@
 import { DEFAULT_OPTIONS } from "../../src/proxy/gateway-context.ts";
 import { createServer } from "node:net";
 import { expect, test } from "vitest";
+import { gatewayHere } from "../../src/commands/data-plane.ts";
 import { createEngine } from "../../src/commands/engine.ts";
 import { Readiness } from "../../src/commands/readiness.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
@@ -12,11 +13,12 @@ import { OPTIONS } from "../support/objects.ts";
 test("F52: a process that can bind none of its ports is not ready until it can", async () => {
   const port = await freePort();
   const taken = createServer().listen(port, "127.0.0.1");
+  const [log, metrics] = [createLogger("silent"), new Metrics()];
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    serving: DEFAULT_OPTIONS,
-    log: createLogger("silent"),
-    metrics: new Metrics(),
+    gateway: gatewayHere({ serving: DEFAULT_OPTIONS, log, metrics }),
+    log,
+    metrics,
     replicas: false,
     sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });

@@ -1,9 +1,11 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { AddressInfo } from "node:net";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../../src/proxy/gateway-context.ts";
+import { type GatewayFactory, type WorkerFlags, gatewayHere, gatewayInWorkers } from "../../src/commands/data-plane.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
-import { createLogger } from "../../src/telemetry/logger.ts";
+import { type Logger, createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
 import { OPTIONS, objectsFrom } from "./objects.ts";
 
@@ -28,6 +30,8 @@ export interface DataPlaneRig {
   /** Makes these manifests all that there is, and returns when they are served. */
   publish(yaml: string): Promise<void>;
   ask(path: string, options?: Ask): Promise<Reply>;
+  /** Gives what was asked last the time to be known to every process of the data plane. */
+  settle(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -81,18 +85,48 @@ export async function until(what: string, holds: () => boolean | Promise<boolean
 
 /** The embedded gateway with the whole pipeline before it, in this process. */
 export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Promise<DataPlaneRig> {
+  return startRig((log, metrics) =>
+    gatewayHere({ serving: { ...DEFAULT_OPTIONS, showReason: true, ...serving }, log, metrics }),
+  );
+}
+
+/** The same with two processes that serve. */
+export async function startWorkers(flags: Partial<WorkerFlags> = {}): Promise<DataPlaneRig> {
+  const all: WorkerFlags = {
+    gatewayWorkers: 2,
+    reasonHeader: true,
+    routeHeader: false,
+    underscoreHeaders: "reject",
+    trustedHops: 0,
+    http2: "on",
+    maxConnections: DEFAULT_OPTIONS.maxConnections,
+    maxEventLoopDelay: DEFAULT_OPTIONS.maxEventLoopDelayMs,
+    accessLog: false,
+    accessLogSample: 1,
+    logLevel: "silent",
+    drainTimeout: 1,
+    ...flags,
+  };
+  return startRig((log, metrics) => gatewayInWorkers(all, log, metrics));
+}
+
+/** News between processes takes a millisecond or two. */
+const SETTLE_MS = 50;
+
+async function startRig(gatewayOf: (log: Logger, metrics: Metrics) => GatewayFactory): Promise<DataPlaneRig> {
   const port = await freePort();
-  const metrics = new Metrics();
+  const [log, metrics] = [createLogger("silent"), new Metrics()];
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
-    serving: { ...DEFAULT_OPTIONS, showReason: true, ...serving },
-    log: createLogger("silent"),
+    gateway: gatewayOf(log, metrics),
+    log,
     metrics,
     replicas: false,
     sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
   });
   engine.controller.open();
-  await until("the port is bound", () => engine.gateway.sockets().length > 0);
+  const isBound = (): boolean => engine.listeners.waiting().length === 0 && engine.listeners.report().failed.size === 0;
+  await until("the port is bound", isBound);
   return {
     port,
     engine,
@@ -118,12 +152,11 @@ export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Prom
         }
       });
       engine.controller.changed();
-      await until(
-        "every listener is bound",
-        () => engine.gateway.sockets().length === new Set([...engine.translator.table.sockets()]).size,
-      );
+      await new Promise<void>((resolve) => engine.gateway.whenServed(resolve));
+      await until("every listener is bound", isBound);
     },
     ask: async (path, options) => send(port, path, options),
+    settle: async () => sleep(SETTLE_MS),
     close: async () => engine.gateway.drain(100),
   };
 }

@@ -8,9 +8,15 @@ export interface GatewayProcess {
 }
 
 /** `serviceroute gateway` as a process beside the test, ready. */
-export async function runGateway(paths: readonly string[], flags: readonly string[] = []): Promise<GatewayProcess> {
+export async function runGateway(
+  paths: readonly string[],
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+  nodeFlags: readonly string[] = [],
+): Promise<GatewayProcess> {
   const [port, admin] = [await freePort(), await freePort()];
   const args = [
+    ...nodeFlags,
     ...SERVICEROUTE,
     "gateway",
     ...paths,
@@ -22,7 +28,7 @@ export async function runGateway(paths: readonly string[], flags: readonly strin
     `127.0.0.1:${admin}`,
     ...flags,
   ];
-  const program = new Program("gateway", process.execPath, args);
+  const program = new Program("gateway", process.execPath, args, { env });
   await until("ready", async () => {
     if (!program.running) throw new Error(program.output);
     return (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok === true;

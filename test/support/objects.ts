@@ -84,6 +84,14 @@ spec: {ports: [{port: 80, appProtocol: http}]}
 ${slice}`;
 }
 
+/** The same with a port of UDP. */
+export function datagramServiceYaml(name: string, ports: readonly number[]): string {
+  return serviceYaml(name, ports)
+    .replace("appProtocol: http", "protocol: UDP")
+    .replaceAll("ports: [{port:", "ports: [{protocol: UDP, port:")
+    .replace("{protocol: UDP, port: 80, protocol: UDP}", "{port: 80, protocol: UDP}");
+}
+
 /** A ServiceRoute from its spec in YAML flow or block style. */
 export function routeYaml(name: string, spec: string, metadata = ""): string {
   const indented = spec

@@ -13,7 +13,7 @@ const BUILTIN = "{group: serviceroute.dev, kind: BuiltinGateway, name: default}"
 
 describe("attaching to parents", () => {
   const listeners =
-    "{name: open, port: 81, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}, {name: own, port: 82, protocol: HTTP}, {name: hosts, port: 83, protocol: HTTP, hostname: '*.b.test'}, {name: none, port: 84, protocol: HTTP, allowedRoutes: {namespaces: {from: None}}}, {name: chosen, port: 85, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: shop}}}}}, {name: all, port: 86, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}}, {name: others, port: 87, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}, {name: bad, port: 88, protocol: UDP}, {name: odd, port: 89, protocol: HTTP, allowedRoutes: {namespaces: {from: Elsewhere}}}";
+    "{name: open, port: 81, protocol: HTTP, allowedRoutes: {namespaces: {from: All}}}, {name: own, port: 82, protocol: HTTP}, {name: hosts, port: 83, protocol: HTTP, hostname: '*.b.test'}, {name: none, port: 84, protocol: HTTP, allowedRoutes: {namespaces: {from: None}}}, {name: chosen, port: 85, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector, selector: {matchLabels: {team: shop}}}}}, {name: all, port: 86, protocol: HTTP, allowedRoutes: {namespaces: {from: Selector}}}, {name: others, port: 87, protocol: HTTP, allowedRoutes: {kinds: [{kind: HTTPRoute}]}}, {name: bad, port: 88, protocol: SCTP}, {name: odd, port: 89, protocol: HTTP, allowedRoutes: {namespaces: {from: Elsewhere}}}";
   /** `Accepted` of the one parent, and the listeners that it led to with their hostnames. */
   const attached = (ref: string, hostnames = "a.b.test", namespace = "default"): readonly unknown[] => {
     const rig = pipeline();

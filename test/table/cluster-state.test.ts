@@ -1,3 +1,5 @@
+import type { Load } from "../../src/routing/cluster-news.ts";
+import { until } from "../support/data-plane.ts";
 import { describe, expect, test } from "vitest";
 import { Breaker } from "../../src/proxy/upstream/circuit-breaker.ts";
 import { OutlierDetector } from "../../src/proxy/upstream/outlier-detector.ts";
@@ -82,6 +84,29 @@ describe("a circuit breaker", () => {
     const breaker = new Breaker({ ...LIMITS, maxRequests: 3 }, 100);
     const places = Array.from({ length: 4 }, () => breaker.enter(() => undefined));
     expect(places.map((place) => place?.mayStart)).toEqual([true, true, true, undefined]);
+  });
+
+  test("counts what other processes have given the backend, as long as they are there", async () => {
+    const told: Load[] = [];
+    const breaker = new Breaker({ ...LIMITS, maxRequests: 3 }, 1, (load) => told.push(load));
+    const called: string[] = [];
+    breaker.heard(2, { running: 1, waiting: 0 });
+    const first = breaker.enter(() => undefined);
+    const second = breaker.enter(() => called.push("second"));
+    expect([first?.mayStart, second?.mayStart, breaker.enter(() => undefined)]).toEqual([true, false, undefined]);
+    breaker.heard(3, { running: 0, waiting: 1 });
+    breaker.heard(2, { running: 0, waiting: 0 });
+    expect(called).toEqual(["second"]);
+    expect(breaker.enter(() => undefined)).toBeUndefined();
+    breaker.heard(3, undefined);
+    expect(breaker.enter(() => undefined)?.mayStart).toBe(false);
+    await until("the rest is told together", () => told.length === 2);
+    expect(told).toEqual([
+      { running: 1, waiting: 0 },
+      { running: 2, waiting: 1 },
+    ]);
+    breaker.repeat();
+    expect(told).toHaveLength(3);
   });
 
   test("of 0 turns everybody away", () => {

@@ -241,9 +241,9 @@ describe("status of a Gateway", () => {
   test.for<[string, string, string, string]>([
     [
       "a protocol that is not served",
-      "{name: a, port: 80, protocol: UDP}",
+      "{name: a, port: 80, protocol: SCTP}",
       "False/UnsupportedProtocol",
-      "listeners of protocol UDP are not served yet; use HTTP, HTTPS, TCP, TLS",
+      "listeners of protocol SCTP are not served yet; use HTTP, HTTPS, TCP, TLS, UDP",
     ],
     [
       "TLS passed through",
@@ -326,7 +326,7 @@ describe("status of a Gateway", () => {
   });
 
   test("one without any listener that could be served", () => {
-    const status = statusOf(gatewayYaml("gw", "{name: a, port: 80, protocol: UDP}"));
+    const status = statusOf(gatewayYaml("gw", "{name: a, port: 80, protocol: SCTP}"));
     expect(said(status.conditions, "Accepted")).toBe("False/ListenersNotValid: No listener is valid.");
     expect(said(status.conditions, "Programmed")).toBe("False/Invalid: No listener is valid.");
   });

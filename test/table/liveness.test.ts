@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { ListenerLiveness } from "../../src/controller/listener-liveness.ts";
 import { Liveness } from "../../src/controller/liveness.ts";
+import { ServedBatches } from "../../src/controller/served-batches.ts";
 import type { Listener, ListenerId } from "../../src/routing/listener.ts";
 import type { ListenerReport, ListenerState, ReplicaReport } from "../../src/routing/programmed.ts";
 import { readListeners, writeListeners } from "../../src/status/listener-report.ts";
@@ -148,5 +149,41 @@ describe("counting who serves a listener", () => {
     expect(readListeners(written).serving.size).toBe(10_000);
     for (const odd of [undefined, "", "[", "null", "7", "[]", '{"serving":7,"failed":{}}', '{"serving":"a"}'])
       expect(readListeners(odd).serving.size).toBe(0);
+  });
+});
+
+describe("what is published and not known to be served yet", () => {
+  test("waits in one batch while the next gathers, the newest of each key", () => {
+    const waiting: (() => void)[] = [];
+    const taken: Record<string, number>[] = [];
+    const batches = new ServedBatches<string, number>(
+      (served) => waiting.push(served),
+      (batch) => taken.push(Object.fromEntries(batch)),
+    );
+    for (let i = 0; i < 1000; i++) {
+      batches.add(`r${i % 3}`, i);
+      batches.published();
+    }
+    expect(waiting).toHaveLength(1);
+    waiting.shift()?.();
+    expect(taken).toEqual([{ r0: 0 }]);
+    waiting.shift()?.();
+    expect(taken[1]).toEqual({ r0: 999, r1: 997, r2: 998 });
+    expect(waiting).toEqual([]);
+  });
+
+  test("an older value may be kept in part", () => {
+    const taken: number[] = [];
+    const waiting: (() => void)[] = [];
+    const batches = new ServedBatches<string, number>(
+      (served) => waiting.push(served),
+      (batch) => taken.push(...batch.values()),
+    );
+    for (const value of [1, 2, 3]) {
+      batches.add("r", value, (older, newer) => older + newer);
+      batches.published();
+    }
+    while (waiting.length > 0) waiting.shift()?.();
+    expect(taken).toEqual([1, 5]);
   });
 });

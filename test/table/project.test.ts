@@ -51,7 +51,8 @@ describe("dependencies", () => {
 
   test("S29: few of them come into production", () => {
     const production = packages.filter(([, { dev, optional }]) => dev !== true && optional !== true);
-    expect(production.length).toBeLessThan(100);
+    // Eleven are OpenTelemetry's, which one library for its protocol brings with it.
+    expect(production.length).toBeLessThan(105);
   });
 
   const npm = (...args: string[]): string =>

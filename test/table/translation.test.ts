@@ -116,7 +116,7 @@ describe("references", () => {
     expect(text(serviceYaml("web", [1], "elsewhere"))).toBe(text(""));
   });
 
-  test("B30, F35: an ExternalName Service is refused", () => {
+  test("B30, F35, F50: an ExternalName Service is refused, whatever its name resolves to", () => {
     const rig = pipeline();
     const external =
       "---\napiVersion: v1\nkind: Service\nmetadata: {name: out}\nspec: {type: ExternalName, externalName: localhost, ports: [{port: 80}]}\n";

@@ -44,7 +44,7 @@ test("a listener that is refused is in no table, and back when it is mended", ()
   for (const [yaml, want] of [
     [twice, []],
     [gatewayYaml("gw"), ["http"]],
-    [gatewayYaml("gw", `${HTTP}, {name: udp, port: 81, protocol: UDP}`), ["http"]],
+    [gatewayYaml("gw", `${HTTP}, {name: sctp, port: 81, protocol: SCTP}`), ["http"]],
     [gatewayYaml("gw", HTTP, ", infrastructure: {parametersRef: {group: g, kind: K, name: n}}"), []],
   ] as const) {
     rig.apply(yaml);

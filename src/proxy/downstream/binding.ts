@@ -1,54 +1,86 @@
+import type { EventEmitter } from "node:events";
 import type { Server } from "node:net";
+import type { SocketHandlers } from "./bound-server.ts";
 import type { ListenerState } from "../../routing/programmed.ts";
-import type { Listener } from "../../routing/listener.ts";
+import { type Listener, socketOf } from "../../routing/listener.ts";
 
 const BACKLOG = 4096;
 const BIND_RETRY_MS = 2000;
 
+/** What can be bound: tells of `listening`, and of every `error` that it meets. */
+interface Bindable {
+  readonly events: EventEmitter;
+  /** @param shared  With other processes, among which the system divides what arrives. */
+  readonly bind: (shared: boolean) => void;
+  readonly isBound: () => boolean;
+}
+
+export const overTcp = (server: Server, { address, bindPort }: Listener): Bindable => ({
+  events: server,
+  bind: (shared) => void server.listen({ host: address, port: bindPort, backlog: BACKLOG, reusePort: shared }),
+  isBound: () => server.listening,
+});
+
+/**
+ * Whether this process may bind a port that other processes of the same gateway bind as well: the system's code where it
+ * may not.
+ */
+export type ClaimPort = (socket: string) => Promise<string | undefined>;
+
 /** Binds a server to the address and port of a listener, and tells what became of it. */
 export class Binding {
-  readonly #server: Server;
-  readonly #address: string;
-  readonly #port: number;
+  readonly #bindable: Bindable;
+  readonly #listener: Listener;
   readonly #changed: (state: ListenerState) => void;
+  readonly #claim: ClaimPort | undefined;
   #retry: NodeJS.Timeout | undefined;
-  #stopped = false;
+  #isStopped = false;
 
-  constructor(server: Server, { address, bindPort }: Listener, changed: (state: ListenerState) => void) {
-    this.#server = server;
-    this.#address = address;
-    this.#port = bindPort;
+  constructor(
+    bindable: Bindable,
+    listener: Listener,
+    { changed, claimPort }: Pick<SocketHandlers, "changed" | "claimPort">,
+  ) {
+    this.#bindable = bindable;
+    this.#listener = listener;
     this.#changed = changed;
-    server.on("listening", () => changed({ kind: "serving" }));
-    server.on("error", (error: NodeJS.ErrnoException) => {
-      // Once it listens, an error is of one connection that could not be taken.
-      if (!server.listening) this.#failed(error);
+    this.#claim = claimPort;
+    bindable.events.on("listening", () => changed({ kind: "serving" }));
+    bindable.events.on("error", (error: NodeJS.ErrnoException) => {
+      // Once it listens, an error is of one client that could not be served.
+      if (!bindable.isBound()) this.#failed(error.code ?? error.message);
     });
   }
 
   listen(): void {
-    this.#server.listen({ host: this.#address, port: this.#port, backlog: BACKLOG });
+    if (this.#claim === undefined) return this.#bindable.bind(false);
+    void this.#claim(socketOf(this.#listener)).then((problem) => {
+      if (this.#isStopped) return;
+      if (problem === undefined) this.#bindable.bind(true);
+      else this.#failed(problem);
+    });
   }
 
   /** It is not tried again. */
   stop(): void {
-    this.#stopped = true;
+    this.#isStopped = true;
     clearTimeout(this.#retry);
   }
 
   /** A port that is taken may become free: it is tried again until the listener goes (F52). */
-  #failed(error: NodeJS.ErrnoException): void {
+  #failed(problem: string): void {
+    const { address, bindPort } = this.#listener;
     const why =
-      error.code === "EACCES"
+      problem === "EACCES"
         ? "needs privileges; use a port above 1023"
-        : error.code === "EADDRINUSE"
+        : problem === "EADDRINUSE"
           ? "is in use"
-          : (error.code ?? error.message);
+          : problem;
     this.#changed({
       kind: "failed",
       reason: "PortUnavailable",
-      message: `port ${this.#port} of ${this.#address} cannot be bound: ${why}`,
+      message: `port ${bindPort} of ${address} cannot be bound: ${why}`,
     });
-    if (!this.#stopped) this.#retry = setTimeout(() => this.listen(), BIND_RETRY_MS);
+    if (!this.#isStopped) this.#retry = setTimeout(() => this.listen(), BIND_RETRY_MS);
   }
 }

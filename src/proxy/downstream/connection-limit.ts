@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 
 /** Connections of clients, counted over all sockets of the process. */
 export class ConnectionLimit {
-  readonly #most: number;
+  #most: number;
   readonly #rejected: () => void;
   #open = 0;
 
@@ -10,6 +10,16 @@ export class ConnectionLimit {
   constructor(most: number, rejected: () => void) {
     this.#most = most === 0 ? Infinity : most;
     this.#rejected = rejected;
+  }
+
+  /**
+   * Another limit from now on; 0 is none at all.
+   *
+   * @returns  What holds now: no less than what is open.
+   */
+  allow(most: number): number {
+    this.#most = Math.max(most, this.#open);
+    return this.#most;
   }
 
   get open(): number {

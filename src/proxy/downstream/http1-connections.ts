@@ -33,11 +33,12 @@ export class Http1Connections {
   readonly #via: Via;
   readonly #arrive: Arrive;
   readonly #upgraded = new Set<Duplex>();
-  /** Answers that have not ended. */
-  readonly #open = new Set<ServerResponse>();
-  readonly #last = new WeakMap<Duplex, ServerResponse>();
-  /** Connections that have asked nothing yet, which Node does not count as idle. */
-  readonly #silent = new Set<Duplex>();
+  /**
+   * The answer that each connection waits for last; those that have asked nothing yet are silent, which Node does not
+   * count as idle. By connection, since a Set of answers would be made anew all the time, and what it held before each
+   * time, which is every request, would stay in memory until all of it is searched for garbage.
+   */
+  readonly #last = new Map<Duplex, ServerResponse | "silent" | "idle">();
   readonly #take: (socket: Duplex) => void;
   #draining = false;
 
@@ -53,19 +54,20 @@ export class Http1Connections {
   }
 
   take(socket: Duplex): void {
-    this.#silent.add(socket);
-    socket.on("close", () => this.#silent.delete(socket));
+    this.#last.set(socket, "silent");
+    socket.on("close", () => this.#last.delete(socket));
     this.#take(socket);
   }
 
   drain(): void {
     this.#draining = true;
-    for (const response of this.#open) if (!response.headersSent) response.setHeader("connection", "close");
+    for (const last of this.#last.values())
+      if (last instanceof ServerResponse && !last.headersSent) last.setHeader("connection", "close");
   }
 
   closeIdle(): void {
     this.#server.closeIdleConnections();
-    for (const socket of this.#silent) socket.destroy();
+    for (const [socket, last] of this.#last) if (last === "silent") socket.destroy();
   }
 
   destroy(): void {
@@ -89,17 +91,18 @@ export class Http1Connections {
 
   #request(incoming: IncomingMessage, response: ServerResponse, waits: boolean): void {
     if (this.#draining) response.setHeader("connection", "close");
-    this.#silent.delete(incoming.socket);
-    this.#open.add(response);
-    this.#last.set(incoming.socket, response);
-    response.on("close", () => this.#open.delete(response));
+    const { socket } = incoming;
+    this.#last.set(socket, response);
+    response.on("close", () => {
+      if (this.#last.get(socket) === response) this.#last.set(socket, "idle");
+    });
     incoming.on("error", () => response.destroy());
     response.on("error", () => incoming.destroy());
     this.#arrive(new Http1Downstream(this.#via, incoming, response, waits));
   }
 
   #upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#silent.delete(incoming.socket);
+    this.#last.delete(incoming.socket);
     this.#upgraded.add(socket);
     socket.on("close", () => this.#upgraded.delete(socket));
     socket.on("error", () => socket.destroy());
@@ -121,7 +124,7 @@ export class Http1Connections {
   /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
   #malformed(error: NodeJS.ErrnoException, socket: Duplex): void {
     const last = this.#last.get(socket);
-    const isAnswering = last !== undefined && !last.writableFinished && !last.destroyed;
+    const isAnswering = last instanceof ServerResponse && !last.writableFinished && !last.destroyed;
     if (isAnswering && last.req.complete) {
       if (!last.headersSent) last.setHeader("connection", "close");
       last.once("finish", () => socket.end());

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { TLSSocket } from "node:tls";
+import { serverNameFor } from "../../routing/hostname.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -16,7 +17,7 @@ interface Unbound {
 /** SNI as Node tells it: `false` where the client named nothing. */
 export function serverNameOf(socket: object): string {
   const { servername } = socket as Partial<TLSSocket>;
-  return typeof servername === "string" ? servername.toLowerCase() : "";
+  return typeof servername === "string" ? serverNameFor(servername) : "";
 }
 
 /** HTTP/1.1 and 1.0: one request after the other on a connection. */
@@ -125,9 +126,15 @@ export class Http1Downstream implements Downstream {
   }
 
   onGone(listener: () => void): void {
-    this.#response.on("close", listener);
+    let isTold = false;
+    const tell = (): void => {
+      if (isTold) return;
+      isTold = true;
+      listener();
+    };
+    this.#response.on("close", tell);
     this.#upgrade?.socket.once("end", () => {
-      if (!this.#switched) listener();
+      if (!this.#switched) tell();
     });
   }
 

@@ -4,8 +4,9 @@ import { type Server as TlsServer, createServer as createTlsServer } from "node:
 import { Server as NetServer, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
+import { serverNameFor } from "../../routing/hostname.ts";
 import type { Certificate, Listener } from "../../routing/listener.ts";
-import { Binding } from "./binding.ts";
+import { Binding, overTcp } from "./binding.ts";
 import type { BoundServer, SocketHandlers } from "./bound-server.ts";
 import type { Via } from "./downstream.ts";
 import { HTTP1_OPTIONS, Http1Connections } from "./http1-connections.ts";
@@ -15,6 +16,7 @@ import type { TlsContexts } from "./tls-contexts.ts";
 
 /** Handshakes: from TLS 1.2 on, and one for each connection, because each costs the server more than the client. */
 const TLS_OPTIONS = { minVersion: "TLSv1.2", secureOptions: constants.SSL_OP_NO_RENEGOTIATION } as const;
+const HANDSHAKE_MS = 10_000;
 const IDLE_SWEEP_MS = 100;
 /** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
 const IDLE_GRACE_MS = 2000;
@@ -42,6 +44,7 @@ export class SocketServer implements BoundServer {
     const secure = {
       ...HTTP1_OPTIONS,
       ...TLS_OPTIONS,
+      handshakeTimeout: HANDSHAKE_MS,
       ALPNProtocols: http2 ? ["h2", "http/1.1"] : ["http/1.1"],
       SNICallback: this.#chooser(tls),
     };
@@ -58,7 +61,7 @@ export class SocketServer implements BoundServer {
       else if (http2) this.#chooseByPreface(socket);
       else this.#http1.take(socket);
     });
-    this.#binding = new Binding(this.#server, first, handlers.changed);
+    this.#binding = new Binding(overTcp(this.#server, first), first, handlers);
   }
 
   get protocol(): Listener["protocol"] {
@@ -131,7 +134,7 @@ export class SocketServer implements BoundServer {
     ): void => {
       // A throw in here would take the process down (CVE-2026-21637).
       try {
-        const context = tls.select(this.#handlers.listeners(), serverName);
+        const context = tls.select(this.#handlers.listeners(), serverNameFor(serverName));
         if (context === undefined) done(new Error("no listener for this name"));
         else done(null, context);
       } catch (error) {

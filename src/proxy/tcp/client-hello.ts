@@ -1,3 +1,5 @@
+import { serverNameFor } from "../../routing/hostname.ts";
+
 /** The name that a TLS client asks for, as far as its first bytes tell. */
 export type ServerName =
   | { readonly kind: "name"; readonly name: string }
@@ -98,7 +100,7 @@ function nameIn(hello: Reader): ServerName {
     if (type !== SERVER_NAME) continue;
     const names = new Reader(new Reader(content).field(2));
     if (names.number(1) !== HOST_NAME) return { kind: "malformed" };
-    return { kind: "name", name: names.field(2).toString("latin1").toLowerCase() };
+    return { kind: "name", name: serverNameFor(names.field(2).toString("latin1")) };
   }
   return { kind: "none" };
 }

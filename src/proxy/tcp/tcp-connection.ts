@@ -1,11 +1,9 @@
 import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { RequestView } from "../../routing/match.ts";
 import type { ListenerId } from "../../routing/listener.ts";
-import { PatternBudget } from "../../routing/pattern-budget.ts";
 import type { ClusterRef, ReasonWord, RouteRule } from "../../routing/rule.ts";
+import { connectionReceiver, connectionRule } from "../connection-rule.ts";
 import type { GatewayContext } from "../gateway-context.ts";
-import { chooseReceiver } from "../receiver.ts";
 import { tunnel } from "../tunnel.ts";
 import { connectTls } from "../upstream/backend-tls.ts";
 import type { Place } from "../upstream/circuit-breaker.ts";
@@ -13,15 +11,6 @@ import type { Cluster } from "../upstream/cluster.ts";
 import { type Connected, connectPlain, endpointOf } from "../upstream/connect.ts";
 import type { Host } from "../upstream/host.ts";
 
-/** What every match of a rule without matches takes: of two routes on one listener the older one comes first. */
-const ANYTHING: RequestView = {
-  method: "",
-  path: "/",
-  patterns: new PatternBudget(() => 0),
-  header: () => undefined,
-  query: () => undefined,
-  cookie: () => undefined,
-};
 /** A connection that cannot be made is tried once more, on another endpoint if there is one: nothing was sent. */
 const MOST_TRIES = 2;
 
@@ -37,6 +26,7 @@ export class TcpConnection {
   #cluster: Cluster | undefined;
   #target: ClusterRef | undefined;
   #place: Place | undefined;
+  #inLine: NodeJS.Timeout | undefined;
   #connecting: Socket | undefined;
   #failures = 0;
   #over = false;
@@ -57,19 +47,21 @@ export class TcpConnection {
 
   /** @param host  SNI, or any host where there is none. */
   start(listener: ListenerId, host: string): void {
-    const entry = this.#context.table.virtualHost(listener, host)?.host.match(ANYTHING);
-    if (entry === undefined) return this.#refuse("NoRoute");
-    this.#rule = entry.rule;
-    const { action } = entry.rule;
-    if (action.kind === "fail") return this.#refuse(action.reason);
-    if (action.kind !== "forward") return this.#refuse("InvalidRule");
-    const receiver = chooseReceiver(this.#context, action);
-    if (receiver.kind === "none") return this.#refuse(receiver.reason);
+    const rule = connectionRule(this.#context.table, listener, host);
+    const receiver = connectionReceiver(this.#context, rule);
+    if (typeof receiver === "string") return this.#refuse(receiver);
+    this.#rule = receiver.rule;
     this.#target = receiver.target;
     this.#cluster = receiver.cluster;
-    this.#place = receiver.cluster.enter(() => this.#try());
+    this.#place = receiver.cluster.enter(() => {
+      clearTimeout(this.#inLine);
+      this.#try();
+    });
     if (this.#place === undefined) return this.#refuse("CircuitOpen");
-    if (this.#place.mayStart) this.#try();
+    if (this.#place.mayStart) return this.#try();
+    this.#inLine = setTimeout(() => this.#refuse("CircuitOpen"), receiver.rule.policy.connectTimeoutMs);
+    // Reading, as far as its buffer goes, is how one learns that a client has gone.
+    this.#client.read(0);
   }
 
   #try(): void {
@@ -96,7 +88,7 @@ export class TcpConnection {
     // A port that says it speaks TLS is no reason to wrap what the client sends: that may be TLS already.
     this.#connecting =
       tls?.source === "policy" && !this.#isPassthrough
-        ? connectTls(address, tls, undefined, limitMs, done)
+        ? connectTls(address, tls, { limitMs, allowHalfOpen: true }, done)
         : connectPlain(address, limitMs, done, true);
   }
 
@@ -118,6 +110,7 @@ export class TcpConnection {
   #finish(): void {
     if (this.#over) return;
     this.#over = true;
+    clearTimeout(this.#inLine);
     this.#place?.leave();
     if (this.#connecting?.connecting === true) this.#connecting.destroy();
   }

@@ -4,7 +4,8 @@ import { TLSSocket } from "node:tls";
 import { listenerFor } from "../../routing/decide.ts";
 import { ANY_HOST } from "../../routing/hostname.ts";
 import type { Listener } from "../../routing/listener.ts";
-import { Binding } from "../downstream/binding.ts";
+import { breakOff } from "../break-off.ts";
+import { Binding, overTcp } from "../downstream/binding.ts";
 import type { BoundServer, SocketHandlers } from "../downstream/bound-server.ts";
 import type { TlsContexts } from "../downstream/tls-contexts.ts";
 import type { GatewayContext } from "../gateway-context.ts";
@@ -31,7 +32,7 @@ export class TcpServer implements BoundServer {
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) =>
       this.#take(socket),
     );
-    this.#binding = new Binding(this.#server, first, handlers.changed);
+    this.#binding = new Binding(overTcp(this.#server, first), first, handlers);
   }
 
   listen(): void {
@@ -48,7 +49,7 @@ export class TcpServer implements BoundServer {
   }
 
   destroy(): void {
-    for (const socket of this.#open) socket.destroy();
+    for (const socket of this.#open) breakOff(socket);
   }
 
   #take(socket: Socket): void {

@@ -11,19 +11,21 @@ import type { BackendTls } from "../../routing/backend-tls.ts";
 import { type Address, type Connected, settle } from "./connect.ts";
 
 const contexts = new WeakMap<BackendTls, SecureContext>();
-let systemAuthorities: string[] | undefined;
+let systemContext: SecureContext | undefined;
 
 /** The machine's own trust store; an image without one has Mozilla's, which Node brings. */
 function system(): string[] {
-  systemAuthorities ??= getCACertificates("system");
-  if (systemAuthorities.length === 0) systemAuthorities = getCACertificates("bundled");
-  return systemAuthorities;
+  const found = getCACertificates("system");
+  return found.length === 0 ? getCACertificates("bundled") : found;
 }
 
+const contextFor = (ca: string | string[]): SecureContext => createSecureContext({ ca, minVersion: "TLSv1.2" });
+
 function contextOf(tls: BackendTls): SecureContext {
+  if (tls.authorities === undefined) return (systemContext ??= contextFor(system()));
   let context = contexts.get(tls);
   if (context === undefined) {
-    context = createSecureContext({ ca: tls.authorities ?? system(), minVersion: "TLSv1.2" });
+    context = contextFor(tls.authorities);
     contexts.set(tls, context);
   }
   return context;
@@ -49,18 +51,24 @@ export function identityProblem(tls: BackendTls, certificate: PeerCertificate): 
   return isOne ? undefined : new Error("the certificate has none of the names that the policy lists");
 }
 
+interface TlsConnectOptions {
+  readonly protocol?: "h2" | "http/1.1";
+  readonly limitMs: number;
+  readonly allowHalfOpen?: boolean;
+}
+
 /**
  * A connection to a backend over TLS. Sessions are not resumed: one that was made under another policy must not stand
  * in for a check under this one (S23).
  *
- * @param protocol  Agreed on by ALPN, if given.
- * @param limitMs  Within which the handshake must be done.
+ * @param options.protocol       Agreed on by ALPN, if given.
+ * @param options.limitMs        Within which the handshake must be done.
+ * @param options.allowHalfOpen  Whether either side may end before the other has.
  */
 export function connectTls(
   address: Address,
   tls: BackendTls,
-  protocol: "h2" | "http/1.1" | undefined,
-  limitMs: number,
+  { protocol, limitMs, allowHalfOpen = false }: TlsConnectOptions,
   done: (...outcome: Connected) => void,
 ): TLSSocket {
   const socket = connect({
@@ -71,6 +79,7 @@ export function connectTls(
     servername: tls.hostname,
   });
   socket.setNoDelay(true);
+  socket.allowHalfOpen = allowHalfOpen;
   settle(socket, "secureConnect", limitMs, done, ({ alpnProtocol }) =>
     protocol === "h2" && alpnProtocol !== "h2" ? new Error("the backend does not speak HTTP/2") : undefined,
   );

@@ -1,4 +1,5 @@
 import { type Endpoint, type EndpointSet, authorityOf } from "../../routing/endpoints.ts";
+import type { ClusterNews } from "../../routing/cluster-news.ts";
 import type { ClusterRef, RetryPolicy } from "../../routing/rule.ts";
 import { Breaker, type Place } from "./circuit-breaker.ts";
 import { HealthChecker } from "./health-checker.ts";
@@ -20,6 +21,13 @@ interface View {
 /** What became of an endpoint's health. */
 export type HealthChange = "ejected" | "unwell" | "well";
 
+export interface ClusterParts {
+  readonly random: () => number;
+  readonly healthChanged: (change: HealthChange) => void;
+  /** Tells the other processes that serve the same table; absent: there are none. */
+  readonly tell?: ((news: ClusterNews) => void) | undefined;
+}
+
 /** What is shared by all requests to one backend with equal policies: connections, counts, health and the retry budget. */
 export class Cluster {
   readonly #hosts = new Map<string, Host>();
@@ -28,6 +36,7 @@ export class Cluster {
   readonly #ref: ClusterRef;
   readonly #random: () => number;
   readonly #healthChanged: (change: HealthChange) => void;
+  readonly #tell: ((news: ClusterNews) => void) | undefined;
   readonly #breaker: Breaker;
   readonly #checker: HealthChecker | undefined;
   #endpoints: readonly Endpoint[] = NOBODY;
@@ -36,12 +45,14 @@ export class Cluster {
   #retrying = 0;
   #mirroring = 0;
 
-  constructor(ref: ClusterRef, random: () => number, healthChanged: (change: HealthChange) => void) {
+  constructor(ref: ClusterRef, { random, healthChanged, tell }: ClusterParts) {
     this.#ref = ref;
     this.#random = random;
     this.#healthChanged = healthChanged;
+    this.#tell = tell;
     const { active, breaker } = ref.policy;
-    this.#breaker = new Breaker(breaker, ref.http === "2" ? MOST_STREAMS : 1);
+    const perConnection = ref.http === "2" ? MOST_STREAMS : 1;
+    this.#breaker = new Breaker(breaker, perConnection, tell && ((load) => tell({ kind: "load", cluster: ref, load })));
     if (active !== undefined)
       this.#checker = new HealthChecker(
         active,
@@ -106,7 +117,7 @@ export class Cluster {
 
   /** What a try has said of its endpoint. */
   succeeded(host: Host): void {
-    host.outlier?.succeeded();
+    if (host.outlier?.succeeded() === true) this.#tellOutcome(host, false);
   }
 
   /** @param refused  No connection could be made. */
@@ -116,10 +127,33 @@ export class Cluster {
       host.connectFailed(now);
       this.#trouble(host);
     }
-    if (host.outlier?.failed(now) !== true || !this.#mayEject(now)) return;
-    host.outlier.eject(now);
-    this.#trouble(host);
-    this.#healthChanged("ejected");
+    if (host.outlier?.counts(now) === true) this.#tellOutcome(host, true);
+    if (this.#ejects(host, now)) this.#healthChanged("ejected");
+  }
+
+  /**
+   * What another process says of this backend.
+   *
+   * @param set  The endpoints of the backend.
+   */
+  heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
+    if (news.kind === "load") return this.#breaker.heard(from, news.load);
+    this.#endpoints = set?.usable ?? NOBODY;
+    const endpoint = this.#endpoints.find((one) => authorityOf(one) === news.endpoint);
+    if (endpoint === undefined) return;
+    const host = this.#host(endpoint);
+    if (news.isFailure) this.#ejects(host, performance.now());
+    else host.outlier?.succeeded();
+  }
+
+  /** Another process has gone. */
+  forget(process: number): void {
+    this.#breaker.heard(process, undefined);
+  }
+
+  /** Another process has come. */
+  repeat(): void {
+    this.#breaker.repeat();
   }
 
   /** Forgets endpoints that are gone: their requests in flight end, nothing new is sent. */
@@ -144,6 +178,18 @@ export class Cluster {
   #checked(host: Host, isWell: boolean): void {
     this.#trouble(host);
     this.#healthChanged(isWell ? "well" : "unwell");
+  }
+
+  #tellOutcome(host: Host, isFailure: boolean): void {
+    this.#tell?.({ kind: "outcome", cluster: this.#ref, endpoint: host.pool.authority, isFailure });
+  }
+
+  /** @returns Whether one more failure has led to that. */
+  #ejects(host: Host, now: number): boolean {
+    if (host.outlier?.failed(now) !== true || !this.#mayEject(now)) return false;
+    host.outlier.eject(now);
+    this.#trouble(host);
+    return true;
   }
 
   /** @source Envoy's max_ejection_percent: asked before each ejection. */

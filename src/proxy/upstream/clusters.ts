@@ -1,6 +1,7 @@
 import type { EndpointSet, EndpointsKey } from "../../routing/endpoints.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
-import { Cluster, type HealthChange } from "./cluster.ts";
+import type { ClusterNews } from "../../routing/cluster-news.ts";
+import { Cluster, type ClusterParts } from "./cluster.ts";
 
 const UNUSED_MS = 5 * 60_000;
 
@@ -14,21 +15,15 @@ type States = Map<string, Known>;
 /** Clusters by Service port, made when a request first needs them; a change of endpoints costs those of its port alone. */
 export class Clusters {
   readonly #byEndpoints = new Map<EndpointsKey, States>();
-  readonly #random: () => number;
+  readonly #parts: ClusterParts;
   readonly #now: () => number;
-  readonly #healthChanged: (change: HealthChange) => void;
   readonly #sweeping: NodeJS.Timeout;
   #sweptAt = 0;
 
   /** @param now  Milliseconds that never jump. */
-  constructor(
-    random: () => number,
-    healthChanged: (change: HealthChange) => void = () => undefined,
-    now: () => number = () => performance.now(),
-  ) {
-    this.#random = random;
+  constructor(parts: ClusterParts, now: () => number = () => performance.now()) {
+    this.#parts = parts;
     this.#now = now;
-    this.#healthChanged = healthChanged;
     this.#sweeping = setInterval(() => this.#sweep(this.#now()), UNUSED_MS / 5).unref();
   }
 
@@ -42,7 +37,7 @@ export class Clusters {
     let known = this.#byEndpoints.get(endpoints)?.get(state);
     if (known === undefined) {
       this.#sweep(now);
-      known = { cluster: new Cluster(ref, this.#random, this.#healthChanged), usedAt: now };
+      known = { cluster: new Cluster(ref, this.#parts), usedAt: now };
       const states = this.#byEndpoints.get(endpoints);
       if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
       else states.set(state, known);
@@ -79,9 +74,28 @@ export class Clusters {
     if (states.size === 0) this.#byEndpoints.delete(endpoints);
   }
 
+  /** See {@link Cluster.heard}. */
+  heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
+    this.get(news.cluster).heard(from, news, set);
+  }
+
+  /** Another process that serves the same table has gone. */
+  forget(process: number): void {
+    for (const cluster of this.#all()) cluster.forget(process);
+  }
+
+  /** Another process has come, and knows nothing. */
+  repeat(): void {
+    for (const cluster of this.#all()) cluster.repeat();
+  }
+
+  *#all(): Generator<Cluster> {
+    for (const states of this.#byEndpoints.values()) for (const { cluster } of states.values()) yield cluster;
+  }
+
   close(): void {
     clearInterval(this.#sweeping);
-    for (const states of this.#byEndpoints.values()) for (const { cluster } of states.values()) cluster.close();
+    for (const cluster of this.#all()) cluster.close();
     this.#byEndpoints.clear();
   }
 }

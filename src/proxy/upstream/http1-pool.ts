@@ -73,7 +73,7 @@ export class Http1Pool implements EndpointPool {
           else done(error, null);
         };
         if (tls === undefined) connectPlain(endpoint, connectTimeoutMs, connected);
-        else connectTls(endpoint, tls, "http/1.1", connectTimeoutMs, connected);
+        else connectTls(endpoint, tls, { protocol: "http/1.1", limitMs: connectTimeoutMs }, connected);
       },
     });
     client.on("disconnect", () => {

@@ -43,7 +43,7 @@ export class Http2Connection {
     this.#socket =
       tls === undefined
         ? connectPlain(endpoint, connectTimeoutMs, done)
-        : connectTls(endpoint, tls, "h2", connectTimeoutMs, done);
+        : connectTls(endpoint, tls, { protocol: "h2", limitMs: connectTimeoutMs }, done);
   }
 
   get hasRoom(): boolean {

@@ -23,8 +23,16 @@ export class OutlierDetector {
     return now < this.#ejectedUntil;
   }
 
-  succeeded(): void {
+  /** @returns Whether that ends a row of failures. */
+  succeeded(): boolean {
+    const ends = this.#failures > 0;
     this.#failures = 0;
+    return ends;
+  }
+
+  /** Whether another failure would say anything new. */
+  counts(now: number): boolean {
+    return !this.isEjected(now) && this.#failures < this.#policy.consecutive5xx;
   }
 
   /** @returns Whether it has failed often enough to be ejected, if there is room for one more. */

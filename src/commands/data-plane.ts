@@ -1,0 +1,100 @@
+import { randomUUID } from "node:crypto";
+import type { DataPlane } from "../controller/controller.ts";
+import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
+import type { GatewayOptions } from "../proxy/gateway-context.ts";
+import type { Tracer } from "../proxy/trace.ts";
+import type { ListenerId } from "../routing/listener.ts";
+import type { ListenerState } from "../routing/programmed.ts";
+import type { RoutingTableView } from "../routing/routing-table.ts";
+import type { AccessLog } from "../telemetry/access-log.ts";
+import type { DestinationStream, Logger } from "../telemetry/logger.ts";
+import { MergedRequests } from "../telemetry/merged-requests.ts";
+import type { Metrics } from "../telemetry/metrics.ts";
+import { WorkerPool } from "../workers/worker-pool.ts";
+import { CommandError } from "./exit.ts";
+import { forkWorker } from "./fork-worker.ts";
+import type { GatewayFlags } from "./gateway-flags.ts";
+import { gatewayObserver } from "./gateway-observer.ts";
+import { probePort } from "./probe-port.ts";
+import { type ServingFlags, accessLogOf, servingOptions } from "./serving-flags.ts";
+import { checkTracing, tracingOf } from "./tracing.ts";
+
+/** A data plane as commands run it: in this process, or in several others. */
+export interface Gateway extends DataPlane {
+  /** Why it can serve nobody; empty: it can. */
+  problem(): string;
+  /** Lets requests in flight end, for at most `limitMs`. */
+  drain(limitMs: number): Promise<void>;
+}
+
+/** Connections of a worker, below which what is left over with one cannot be given to another in time. */
+const FEWEST = 8;
+
+type Told = (id: ListenerId, state: ListenerState | undefined) => void;
+export type GatewayFactory = (table: RoutingTableView, onListenerState: Told) => Gateway;
+
+interface HereParts {
+  readonly serving: GatewayOptions;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Absent: requests are not logged. */
+  readonly accessLog?: AccessLog | undefined;
+  /** Absent: requests are not followed. */
+  readonly tracer?: Tracer | undefined;
+}
+
+/** Serves in this process. */
+export const gatewayHere =
+  ({ serving, log, metrics, accessLog, tracer }: HereParts): GatewayFactory =>
+  (table, onListenerState) => {
+    const observe = gatewayObserver(metrics.requests, table, log, accessLog);
+    const gateway = new EmbeddedGateway(table, { ...serving, observe, random: Math.random, tracer, onListenerState });
+    metrics.requests.countClients(gateway);
+    return gateway;
+  };
+
+export type WorkerFlags = ServingFlags & Pick<GatewayFlags, "logLevel" | "drainTimeout">;
+
+/** Serves in worker processes. */
+export const gatewayInWorkers =
+  (flags: WorkerFlags, log: Logger, metrics: Metrics): GatewayFactory =>
+  (table, onListenerState) => {
+    const requests = new MergedRequests();
+    const identity = randomUUID();
+    const { gatewayWorkers: workers, logLevel, drainTimeout } = flags;
+    const settings = { workers, flags, logLevel, drainMs: drainTimeout * 1000, identity };
+    const pool = new WorkerPool({
+      count: workers,
+      table,
+      maxConnections: servingOptions(flags).maxConnections,
+      log,
+      requests,
+      spawn: (worker, events) => forkWorker({ worker, ...settings }, events),
+      probe: probePort,
+      onListenerState,
+      onRestart: () => metrics.workerRestarted(),
+    });
+    metrics.serveElsewhere(requests, async () => pool.collectMetrics());
+    return pool;
+  };
+
+/** As the flags and the environment want it, with what is to be done at the end. */
+export async function gatewayFor(
+  flags: WorkerFlags,
+  parts: { readonly log: Logger; readonly stdout: DestinationStream; readonly metrics: Metrics },
+): Promise<{ readonly gateway: GatewayFactory; readonly close: () => Promise<void> }> {
+  const { log, stdout, metrics } = parts;
+  const { gatewayWorkers: workers, maxConnections } = flags;
+  if (workers > 0) {
+    if (maxConnections > 0 && maxConnections < workers * FEWEST)
+      throw new CommandError(`--max-connections is for all workers: ${workers} of them need ${workers * FEWEST}`, 2);
+    checkTracing(process.env);
+    return { gateway: gatewayInWorkers(flags, log, metrics), close: async () => Promise.resolve() };
+  }
+  const tracing = await tracingOf(process.env, log);
+  const serving = servingOptions(flags);
+  return {
+    gateway: gatewayHere({ serving, log, metrics, accessLog: accessLogOf(flags, stdout), tracer: tracing.tracer }),
+    close: async () => tracing.close(),
+  };
+}

@@ -1,0 +1,119 @@
+/** A process that serves a table which another one makes: the child that {@link forkWorker} starts. */
+import { once } from "node:events";
+import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
+import type { TableDiff } from "../routing/routing-table.ts";
+import { RoutingTable } from "../routing/routing-table.ts";
+import { createLogger, openStdout } from "../telemetry/logger.ts";
+import { WorkerMetrics } from "../telemetry/worker-metrics.ts";
+import type { FromWorker, ToWorker } from "../workers/messages.ts";
+import { TableFollower } from "../workers/table-follower.ts";
+import { forgetSeries, gatewayObserver } from "./gateway-observer.ts";
+import { leave } from "./leave.ts";
+import { accessLogOf, servingOptions } from "./serving-flags.ts";
+import { tracingOf } from "./tracing.ts";
+import type { WorkerSettings } from "./worker-settings.ts";
+
+const LOOK_MS = 100;
+const LONGEST_SILENCE_MS = 1000;
+
+const send = (message: FromWorker): void => {
+  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+};
+
+// Whoever started us says when to end: a terminal and a pod tell all processes at once.
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => undefined);
+
+const [settings] = (await once(process, "message")) as [WorkerSettings];
+const metrics = new WorkerMetrics(settings.worker);
+const stdout = openStdout(() => metrics.requests.logLineDropped());
+const log = createLogger(settings.logLevel, stdout).child({ worker: settings.worker });
+const tracing = await tracingOf(process.env, log);
+const options = servingOptions(settings.flags);
+const table = new RoutingTable();
+const claims = new Map<string, (problem: string | undefined) => void>();
+let version = 0;
+let allowance = { most: Infinity, turn: 0 };
+let isDraining = false;
+
+const gateway = new EmbeddedGateway(table, {
+  ...options,
+  maxConnections: Math.ceil(options.maxConnections / settings.workers),
+  observe: gatewayObserver(metrics.requests, table, log, accessLogOf(settings.flags, stdout)),
+  random: Math.random,
+  tracer: tracing.tracer,
+  identity: settings.identity,
+  tell: (news) => send({ kind: "news", news }),
+  claimPort: async (socket) =>
+    new Promise((resolve) => {
+      claims.set(socket, resolve);
+      send({ kind: "claim", socket });
+    }),
+  onListenerState: (id, state) => send({ kind: "listener", version, id, state }),
+});
+// Until it is told how many it may have.
+if (options.maxConnections > 0) gateway.allowConnections(0);
+metrics.requests.countClients(gateway);
+
+const follower = new TableFollower(table, (diff: TableDiff, applied: number) => {
+  version = applied;
+  forgetSeries(metrics.requests, table, diff.routes.keys());
+  gateway.publish(diff);
+  send({ kind: "served", version });
+});
+
+async function drain(limitMs: number): Promise<void> {
+  if (isDraining) return;
+  isDraining = true;
+  clearInterval(beating);
+  await gateway.drain(limitMs);
+  await tracing.close();
+  leave();
+  process.off("disconnect", alone);
+  if (process.connected) process.disconnect();
+}
+
+function heard(message: ToWorker): void {
+  switch (message.kind) {
+    case "table":
+      return follower.read(message.bytes, message.version);
+    case "claimed":
+      claims.get(message.socket)?.(message.problem);
+      return void claims.delete(message.socket);
+    case "allowance":
+      allowance = { most: gateway.allowConnections(message.most), turn: message.turn };
+      return beat();
+    case "askMetrics":
+      return void metrics.series().then((series) => send({ kind: "metrics", id: message.id, series }));
+    case "news":
+      return gateway.heard(message.from, message.news);
+    case "came":
+      return gateway.repeat();
+    case "gone":
+      return gateway.forget(message.worker);
+    case "drain":
+      return void drain(message.limitMs);
+    default:
+      return message satisfies never;
+  }
+}
+
+let said = { connections: 0, at: 0 };
+function beat(): void {
+  said = { connections: gateway.connections, at: performance.now() };
+  send({ kind: "beat", connections: gateway.connections, ...allowance });
+}
+
+const beating = setInterval(() => {
+  if (gateway.connections !== said.connections || performance.now() - said.at >= LONGEST_SILENCE_MS) beat();
+}, LOOK_MS);
+
+// What has come since the first message has waited for somebody who listens.
+process.on("message", heard);
+function alone(): void {
+  // Told to end already, and now nobody waits for that any more: a second signal.
+  if (isDraining) process.exit();
+  log.warn("the process that makes the table is gone: draining");
+  void drain(settings.drainMs);
+}
+process.once("disconnect", alone);
+send({ kind: "started" });

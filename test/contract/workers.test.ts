@@ -1,0 +1,20 @@
+import { describeFailure } from "./failure-suite.ts";
+import { describeForwarding } from "./forwarding-suite.ts";
+import { describeGrpc } from "./grpc-suite.ts";
+import { describeHealth } from "./health-suite.ts";
+import { describeHttp2 } from "./http2-suite.ts";
+import { describeParity } from "./parity-suite.ts";
+import { describeRouting } from "./routing-suite.ts";
+import { describeTcp } from "./tcp-suite.ts";
+import { describeUdp } from "./udp-suite.ts";
+import { startWorkers } from "../support/data-plane.ts";
+
+describeRouting("workers", async () => startWorkers());
+describeForwarding("workers", async () => startWorkers());
+describeFailure("workers", async () => startWorkers());
+describeHttp2("workers", async () => startWorkers());
+describeGrpc("workers", async () => startWorkers());
+describeHealth("workers", async () => startWorkers());
+describeParity("workers", async () => startWorkers());
+describeTcp("workers", async () => startWorkers());
+describeUdp("workers", async () => startWorkers());

@@ -1,0 +1,251 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { type Socket, connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { Backend } from "../support/backend.ts";
+import { type Reply, freePort, send, until } from "../support/data-plane.ts";
+import { GATEWAY, cleanups } from "../support/gateway-rig.ts";
+import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
+import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { SERVICEROUTE, finish } from "../support/processes.ts";
+import { childrenOf } from "../support/descendants.ts";
+
+interface Rig extends GatewayProcess {
+  readonly web: Backend;
+  readonly folder: string;
+  /** Process ids of the workers. */
+  workers(): number[];
+  metrics(): Promise<string>;
+  /** The value of one series; 0 while there is none. */
+  metric(name: string): Promise<number>;
+  programmed(route: string): Promise<string>;
+}
+
+const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
+
+async function workersWith(count: number, flags: readonly string[] = [], more = ""): Promise<Rig> {
+  const web = await new Backend("web").start();
+  const folder = mkdtempSync(join(tmpdir(), "serviceroute-workers-"));
+  writeFileSync(join(folder, "all.yaml"), serviceYaml("web", [web.port]) + routeYaml("r", WEB) + more);
+  const gateway = await runGateway([folder], ["--gateway-workers", String(count), "--reason-header", ...flags]);
+  const { program, admin } = gateway;
+  cleanups.push(
+    async () => web.stop(),
+    async () => Promise.resolve(rmSync(folder, { recursive: true })),
+    async () => program.stop("SIGTERM"),
+  );
+  const metrics = async (): Promise<string> => (await fetch(`http://127.0.0.1:${admin}/metrics`)).text();
+  return {
+    ...gateway,
+    web,
+    folder,
+    workers: () => childrenOf(program.child.pid ?? 0),
+    metrics,
+    metric: async (name) => {
+      const line = (await metrics()).split("\n").find((one) => one.startsWith(`${name} `));
+      return Number(line?.split(" ")[1] ?? 0);
+    },
+    programmed: async (route) => {
+      const list = (await (await fetch(`http://127.0.0.1:${admin}/v1/routes`)).json()) as {
+        items: {
+          metadata: { name: string };
+          status?: { parents: { conditions: { type: string; status: string }[] }[] };
+        }[];
+      };
+      const found = list.items.find(({ metadata }) => metadata.name === route);
+      const [parent] = found?.status?.parents ?? [];
+      return parent?.conditions.find(({ type }) => type === "Programmed")?.status ?? "none";
+    },
+  };
+}
+
+const get = async (port: number, path = "/"): Promise<Reply | undefined> => send(port, path).catch(() => undefined);
+const statusOf = async (port: number): Promise<number> => (await get(port))?.status ?? 0;
+const REQUESTS = 'serviceroute_http_requests_total{code="2xx"}';
+
+describe("a gateway in worker processes", () => {
+  test("F55: a worker that is killed comes back with its table, the other serves meanwhile, and counters never fall", async () => {
+    const rig = await workersWith(2);
+    const before = rig.workers();
+    expect(before).toHaveLength(2);
+    for (let i = 0; i < 50; i++) expect(await statusOf(rig.port)).toBe(200);
+    expect(await rig.metric(REQUESTS)).toBe(50);
+    // No source is left that the table could be read from again.
+    writeFileSync(join(rig.folder, "all.yaml"), "{ not: yaml");
+    process.kill(before[0] ?? 0, "SIGKILL");
+    let failed = 0;
+    let served = 50;
+    const limit = Date.now() + 1500;
+    while (Date.now() < limit) {
+      if ((await statusOf(rig.port)) === 200) served++;
+      else failed++;
+    }
+    expect(failed).toBeLessThanOrEqual(1);
+    await until("it is back", () => /a gateway worker is back with its table/.test(rig.program.output));
+    const after = rig.workers();
+    expect([after.length, after.includes(before[0] ?? 0), after.includes(before[1] ?? 0)]).toEqual([2, false, true]);
+    expect(await rig.metric(REQUESTS)).toBe(served);
+    expect(await rig.metric("serviceroute_worker_restarts_total")).toBe(1);
+    expect(/"worker":[12],"downMs":[0-9]+/.test(rig.program.output)).toBe(true);
+    for (let i = 0; i < 20; i++) expect(await statusOf(rig.port)).toBe(200);
+  });
+
+  test("F55: the only worker is started again whenever it ends", async () => {
+    const rig = await workersWith(1);
+    for (let i = 0; i < 3; i++) {
+      const [worker = 0] = rig.workers();
+      process.kill(worker, "SIGKILL");
+      await until("another serves", async () => rig.workers()[0] !== worker && (await statusOf(rig.port)) === 200);
+    }
+    expect(await rig.metric("serviceroute_worker_restarts_total")).toBe(3);
+  });
+
+  test("a worker that is stuck is ended, and another takes its place", async () => {
+    const rig = await workersWith(1);
+    const [stuck = 0] = rig.workers();
+    process.kill(stuck, "SIGSTOP");
+    await until(
+      "another serves",
+      async () => !rig.workers().includes(stuck) && (await statusOf(rig.port)) === 200,
+      30_000,
+    );
+    expect(rig.program.output).toContain("shows no sign of life");
+  });
+
+  test("a route is Programmed when every worker serves it, and not before", async () => {
+    const rig = await workersWith(2);
+    const [slow = 0] = rig.workers();
+    process.kill(slow, "SIGSTOP");
+    writeFileSync(join(rig.folder, "late.yaml"), routeYaml("late", `hostnames: [late.example.com]\n${WEB}`));
+    await until("it is known", async () => (await rig.programmed("late")) !== "none");
+    await sleep(300);
+    expect([await rig.programmed("r"), await rig.programmed("late")]).toEqual(["True", "Unknown"]);
+    process.kill(slow, "SIGCONT");
+    await until("all serve it", async () => (await rig.programmed("late")) === "True");
+  });
+
+  test("F40: traffic waits for nothing that the process that makes the table does", async () => {
+    const rig = await workersWith(2);
+    process.kill(rig.program.child.pid ?? 0, "SIGSTOP");
+    try {
+      const asked = await Promise.all(Array.from({ length: 50 }, async () => statusOf(rig.port)));
+      expect(asked.filter((status) => status !== 200)).toEqual([]);
+    } finally {
+      process.kill(rig.program.child.pid ?? 0, "SIGCONT");
+    }
+  });
+
+  test("when the process that makes the table is killed, requests in flight end well, and then the workers", async () => {
+    const rig = await workersWith(2);
+    rig.web.answer = (_request, response) => void setTimeout(() => response.end("slow"), 1000);
+    const asked = Array.from({ length: 10 }, async () => statusOf(rig.port));
+    await until("all are on their way", () => rig.web.seen.length === 10);
+    const workers = rig.workers();
+    await rig.program.stop("SIGKILL");
+    expect(await Promise.all(asked)).toEqual(Array.from({ length: 10 }, () => 200));
+    await until("they have ended", () => workers.every((pid) => !isAlive(pid)), 15_000);
+  });
+
+  test("F52: a port that another gateway's workers have is in use, not shared", async () => {
+    const rig = await workersWith(2);
+    const args = ["gateway", rig.folder, "--bind-address", "127.0.0.1", "--http-port", String(rig.port)];
+    const other = await finish(process.execPath, [
+      ...SERVICEROUTE,
+      ...args,
+      "--admin-address",
+      `127.0.0.1:${await freePort()}`,
+      "--gateway-workers",
+      "2",
+    ]);
+    expect([other.code, other.stderr]).toEqual([
+      1,
+      `serviceroute: no listener can be served: port ${rig.port} of 127.0.0.1 cannot be bound: is in use; choose other ports with --http-port and --https-port, or in the Gateway\n`,
+    ]);
+  });
+
+  test("a listener that comes later is bound by all workers, and one that goes is closed by all", async () => {
+    const port = await freePort();
+    const rig = await workersWith(2);
+    const file = join(rig.folder, "gw.yaml");
+    writeFileSync(file, GATEWAY(port, "{name: http, port: PORT, protocol: HTTP}"));
+    await until("it serves", async () => (await statusOf(port)) === 200);
+    rmSync(file);
+    await until("it is closed", async () => (await statusOf(port)) === 0);
+  });
+
+  test("all workers together have no more connections than --max-connections", async () => {
+    const rig = await workersWith(2, ["--max-connections", "100"]);
+    const sockets: Socket[] = [];
+    cleanups.push(async () => Promise.resolve(sockets.forEach((socket) => socket.destroy())));
+    let closed = 0;
+    for (let i = 0; i < 140; i++) {
+      const socket = connect(rig.port, "127.0.0.1").on("close", () => closed++);
+      socket.on("error", () => undefined);
+      sockets.push(socket);
+      await sleep(5);
+    }
+    await until("those beyond are closed", () => closed >= 40);
+    await sleep(300);
+    expect(140 - closed).toBeGreaterThanOrEqual(75);
+    expect(await rig.metric("serviceroute_connections")).toBe(140 - closed);
+    expect(await rig.metric("serviceroute_connections_rejected_total")).toBe(closed);
+  });
+
+  test("B56: lines of the access log stay whole, however long, though several processes write them", async () => {
+    const rig = await workersWith(2, ["--access-log"]);
+    const headers = { "user-agent": "\u0080".repeat(1500) };
+    const path = `/${"p".repeat(3000)}`;
+    const asked = 600;
+    for (let done = 0; done < asked; done += 100)
+      await Promise.all(
+        Array.from({ length: 100 }, async () => send(rig.port, path, { headers }).catch(() => undefined)),
+      );
+    const lines = (): string[] => rig.program.output.split("\n").filter((line) => line.includes('"type":"access"'));
+    await until("some are there", () => lines().length > 40);
+    await sleep(500);
+    // The first may be cut: only the end of what was printed is kept.
+    for (const line of lines().slice(1)) {
+      expect(Buffer.byteLength(line)).toBeLessThanOrEqual(4096);
+      expect(() => JSON.parse(line) as unknown).not.toThrow();
+    }
+  });
+
+  test("a second signal ends all of it at once", async () => {
+    const rig = await workersWith(2, ["--drain-timeout", "60s"]);
+    rig.web.answer = () => undefined;
+    const asked = statusOf(rig.port);
+    await until("it is on its way", () => rig.web.seen.length === 1);
+    const workers = rig.workers();
+    rig.program.child.kill("SIGTERM");
+    await until("it drains", () => rig.program.output.includes("draining"));
+    rig.program.child.kill("SIGTERM");
+    expect(await asked).toBe(0);
+    await until("all have ended", () => !rig.program.running && workers.every((pid) => !isAlive(pid)), 5000);
+  });
+
+  test("fewer connections than can be divided are refused", async () => {
+    const args = [...SERVICEROUTE, "gateway", ".", "--gateway-workers", "4", "--max-connections", "10"];
+    const { code, stderr } = await finish(process.execPath, args);
+    expect([code, stderr]).toEqual([2, "serviceroute: --max-connections is for all workers: 4 of them need 32\n"]);
+  });
+
+  test("variables for traces that cannot be followed are refused before anything is started", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "serviceroute-workers-"));
+    const args = [...SERVICEROUTE, "gateway", folder, "--gateway-workers", "2"];
+    const env = { OTEL_TRACES_EXPORTER: "otlp", OTEL_EXPORTER_OTLP_PROTOCOL: "smoke" };
+    const { code, stderr } = await finish(process.execPath, args, "", env);
+    rmSync(folder, { recursive: true });
+    expect([code, stderr]).toEqual([2, expect.stringContaining("smoke")]);
+  });
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
