@@ -3,12 +3,13 @@
  * loop needs; with the name of a suite, that suite.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { anyControlPlane, gatewayApiModule } from "./control-plane.ts";
 import type { Provider } from "./provider.ts";
 import { clusterForTraffic, inNamespace } from "./traffic.ts";
+import { type Counts, countsOf } from "./vitest-counts.ts";
 
 interface Suite {
   readonly name: string;
@@ -54,10 +55,8 @@ const BENCH: Suite = {
 };
 const FAST = ["types", "lint", "table", "golden", "feature"];
 
-interface Result {
+interface Result extends Counts {
   readonly name: string;
-  readonly passed: number;
-  readonly failed: number;
   readonly seconds: number;
 }
 
@@ -73,7 +72,7 @@ async function run(command: readonly string[], env: Provider["env"]): Promise<bo
   });
 }
 
-async function runVitest(project: string, env: Provider["env"]): Promise<{ passed: number; failed: number }> {
+async function runVitest(project: string, env: Provider["env"]): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-"));
   const output = join(folder, "result.json");
   const command = tool(
@@ -87,13 +86,11 @@ async function runVitest(project: string, env: Provider["env"]): Promise<{ passe
   );
   const ok = await run("SERVICEROUTE_CONTROL_PLANE" in env ? inNamespace(command) : command, { CI: "true", ...env });
   try {
-    const { numPassedTests, numFailedTests, numPendingTests, numTodoTests } = JSON.parse(
-      readFileSync(output, "utf8"),
-    ) as Record<string, number>;
-    const failed = (numFailedTests ?? 0) + (numPendingTests ?? 0) + (numTodoTests ?? 0);
-    return { passed: numPassedTests ?? 0, failed: ok ? failed : Math.max(1, failed) };
-  } catch {
-    return { passed: 0, failed: 1 };
+    const { passed, failures } = countsOf(output);
+    const isUnexplained = !ok && failures.length === 0;
+    return { passed, failures: isUnexplained ? ["vitest ended with an error; see above"] : failures };
+  } catch (error) {
+    return { passed: 0, failures: [`vitest left no result: ${String(error)}`] };
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
@@ -103,26 +100,25 @@ async function runSuite(suite: Suite): Promise<Result> {
   const started = Date.now();
   say(suite.name);
   let passed = 0;
-  let failed = 0;
+  const failures: string[] = [];
   let provider: Provider | undefined;
   try {
     provider = await suite.prepare?.();
     const env = provider?.env ?? {};
     for (const command of suite.commands)
       if (await run(command, env)) passed++;
-      else failed++;
+      else failures.push(command.slice(1).join(" "));
     if (suite.vitest !== undefined) {
       const counted = await runVitest(suite.vitest, env);
       passed += counted.passed;
-      failed += counted.failed;
+      failures.push(...counted.failures);
     }
   } catch (error) {
-    console.error(error instanceof Error ? error.message : error);
-    failed++;
+    failures.push(error instanceof Error ? error.message : String(error));
   } finally {
     await provider?.stop();
   }
-  return { name: suite.name, passed, failed, seconds: Math.round((Date.now() - started) / 1000) };
+  return { name: suite.name, passed, failures, seconds: Math.round((Date.now() - started) / 1000) };
 }
 
 const wanted = process.argv[2];
@@ -138,10 +134,15 @@ const results: Result[] = [];
 for (const suite of suites) results.push(await runSuite(suite));
 
 console.log("\nsuite          seconds   passed   failed");
-for (const { name, passed, failed, seconds } of results)
+for (const { name, passed, failures, seconds } of results)
   console.log(
-    `${name.padEnd(14)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failed).padStart(8)}`,
+    `${name.padEnd(14)} ${String(seconds).padStart(7)} ${String(passed).padStart(8)} ${String(failures.length).padStart(8)}`,
   );
-const total = (pick: (result: Result) => number): number => results.reduce((sum, result) => sum + pick(result), 0);
-console.log(`\n${total((r) => r.passed)} passed, ${total((r) => r.failed)} failed`);
-process.exitCode = total((r) => r.failed) === 0 ? 0 : 1;
+// Last, where whoever reads only the end of a long log finds them.
+const failures = results.flatMap((result) => result.failures.map((failure) => `FAILED ${result.name}: ${failure}`));
+console.log(
+  ["", ...failures, `${results.reduce((sum, { passed }) => sum + passed, 0)} passed, ${failures.length} failed`].join(
+    "\n",
+  ),
+);
+process.exitCode = failures.length === 0 ? 0 : 1;
