@@ -22,10 +22,13 @@ export interface Counts {
   readonly failures: readonly string[];
 }
 
-const LINES_OF_A_FAILURE = 8;
+const LINES_OF_A_FAILURE = 12;
 
-const failure = (file: string, name: string, why: string): string =>
-  [`${relative(".", file)}: ${name}`, ...why.trim().split("\n").slice(0, LINES_OF_A_FAILURE)].join("\n    ");
+function failure(file: string, name: string, why: string): string {
+  const lines = why.trim().split("\n");
+  const ours = lines.filter((line) => !/^\s+at .*(?:node_modules|node:|<anonymous>)/.test(line));
+  return [`${relative(".", file)}: ${name}`, ...ours.slice(0, LINES_OF_A_FAILURE)].join("\n    ");
+}
 
 /** Whatever did not pass has failed: skipped and unwritten tests too, and files that could not be read. */
 export function countsOf(path: string): Counts {
