@@ -42,11 +42,20 @@ function requestAttributes(request: GatewayRequest, { downstream }: RequestRecor
   };
 }
 
+/**
+ * Milliseconds since 1970, with fractions, for all spans of one request. The library reads the wall clock for each span,
+ * in whole milliseconds, and so would have a try end after the request that it is part of.
+ */
+function requestClock(): () => number {
+  const zero = Date.now() - performance.now();
+  return () => zero + performance.now();
+}
+
 /** Ends a span as the conventions say: an error has a type, which is a status or a reason word. */
-function end(span: Span, status: number, error: string | undefined): void {
+function end(span: Span, at: number, status: number, error: string | undefined): void {
   if (status > 0) span.setAttribute("http.response.status_code", status);
   if (error !== undefined) span.setAttribute("error.type", error).setStatus({ code: SpanStatusCode.ERROR });
-  span.end();
+  span.end(at);
 }
 
 class OneRequest implements RequestTrace {
@@ -55,6 +64,7 @@ class OneRequest implements RequestTrace {
   readonly #span: Span;
   readonly #context: Context;
   readonly #decision: Span;
+  readonly #now = requestClock();
   #tries = 0;
   #lastTry: TryTrace | undefined;
   #response: Span | undefined;
@@ -64,9 +74,9 @@ class OneRequest implements RequestTrace {
     const attributes = requestAttributes(request, record);
     const parent = propagator.extract(ROOT_CONTEXT, request, getter);
     this.#method = String(attributes["http.request.method"]);
-    this.#span = tracer.startSpan(this.#method, { kind: SpanKind.SERVER, attributes }, parent);
+    this.#span = tracer.startSpan(this.#method, { kind: SpanKind.SERVER, attributes, startTime: this.#now() }, parent);
     this.#context = trace.setSpan(ROOT_CONTEXT, this.#span);
-    this.#decision = tracer.startSpan("decision", {}, this.#context);
+    this.#decision = tracer.startSpan("decision", { startTime: this.#now() }, this.#context);
   }
 
   get traceId(): string {
@@ -80,7 +90,7 @@ class OneRequest implements RequestTrace {
       this.#decision.setAttributes(said);
       this.#span.setAttributes(said);
     }
-    this.#decision.end();
+    this.#decision.end(this.#now());
   }
 
   tried({ endpoint = "", backend }: RequestRecord): TryTrace {
@@ -92,7 +102,8 @@ class OneRequest implements RequestTrace {
       ...(backend === undefined ? {} : { "serviceroute.backend": backend }),
       ...(resent === 0 ? {} : { "http.request.resend_count": resent }),
     };
-    const span = this.#tracer.startSpan("try", { kind: SpanKind.CLIENT, attributes }, this.#context);
+    const options = { kind: SpanKind.CLIENT, attributes, startTime: this.#now() };
+    const span = this.#tracer.startSpan("try", options, this.#context);
     const headers: [string, string][] = [];
     propagator.inject(trace.setSpan(ROOT_CONTEXT, span), headers, setter);
     let isOver = false;
@@ -101,8 +112,8 @@ class OneRequest implements RequestTrace {
       ended: (outcome) => {
         if (isOver) return;
         isOver = true;
-        if (typeof outcome === "string") return end(span, 0, outcome);
-        end(span, outcome, outcome >= 400 ? String(outcome) : undefined);
+        if (typeof outcome === "string") return end(span, this.#now(), 0, outcome);
+        end(span, this.#now(), outcome, outcome >= 400 ? String(outcome) : undefined);
       },
     };
     this.#lastTry = attempt;
@@ -110,18 +121,19 @@ class OneRequest implements RequestTrace {
   }
 
   answering(): void {
-    this.#response ??= this.#tracer.startSpan("response", {}, this.#context);
+    this.#response ??= this.#tracer.startSpan("response", { startTime: this.#now() }, this.#context);
   }
 
   ended({ rule, reason, client, downstream: { status } }: RequestRecord): void {
     // One that came to no rule, or to none in time.
-    if (this.#decision.isRecording()) this.#decision.end();
+    if (this.#decision.isRecording()) this.#decision.end(this.#now());
     this.#lastTry?.ended("ClientGone");
-    this.#response?.end();
+    this.#response?.end(this.#now());
     if (client !== undefined) this.#span.setAttribute("client.address", client);
     // Of low cardinality, as names of spans have to be: from manifests, not from clients.
     if (rule !== undefined) this.#span.updateName(`${this.#method} ${displayName(rule.route)}/${rule.name}`);
-    end(this.#span, status, status === 0 ? "ClientGone" : status >= 500 ? (reason ?? String(status)) : undefined);
+    const error = status === 0 ? "ClientGone" : status >= 500 ? (reason ?? String(status)) : undefined;
+    end(this.#span, this.#now(), status, error);
   }
 }
 

@@ -13,6 +13,8 @@ import { TableFeed } from "./table-feed.ts";
 
 const FIRST_RESTART_MS = 100;
 const LONGEST_RESTART_MS = 10_000;
+/** Of the last one that ran: as long as nobody is served, somebody is tried. */
+const LONGEST_OUTAGE_MS = 1000;
 /** One that has lived as long is started again at once when it ends. */
 const SETTLED_MS = 60_000;
 const LOOK_MS = 1000;
@@ -200,9 +202,11 @@ export class WorkerPool {
     this.#metrics.ended(worker);
     this.#tellOthers(slot, { kind: "gone", worker });
     if (this.#isDraining) return;
-    if (this.#slots.every(({ process }) => process === undefined)) this.#listeners.allEnded();
+    const isLast = this.#slots.every(({ process }) => process === undefined);
+    if (isLast) this.#listeners.allEnded();
     slot.failures = performance.now() - slot.startedAt >= SETTLED_MS ? 0 : slot.failures;
-    const waitMs = slot.failures === 0 ? 0 : Math.min(FIRST_RESTART_MS * 2 ** (slot.failures - 1), LONGEST_RESTART_MS);
+    const longestMs = isLast ? LONGEST_OUTAGE_MS : LONGEST_RESTART_MS;
+    const waitMs = slot.failures === 0 ? 0 : Math.min(FIRST_RESTART_MS * 2 ** (slot.failures - 1), longestMs);
     slot.failures++;
     slot.endedAt ??= performance.now();
     this.#parts.log.error({ worker, why, restartInMs: waitMs }, "a gateway worker ended; it is started again");

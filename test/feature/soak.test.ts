@@ -43,15 +43,19 @@ interface Sample {
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
 
-/**
- * How much higher the last third lies than the first, as a share of it. Medians: a sample is one instant of a load that
- * opens and closes connections all the time, so single ones differ by a connection or two of forty either way.
- */
-function growth(values: readonly number[]): number {
+/** By how much the last third lies higher than the first, each by its median. */
+function growth(values: readonly number[]): { by: number; share: number } {
   const third = Math.max(1, Math.floor(values.length / 3));
   const before = median(values.slice(0, third));
-  return (median(values.slice(-third)) - before) / before;
+  const by = median(values.slice(-third)) - before;
+  return { by, share: by / before };
 }
+
+/**
+ * Of descriptors and handles: a sample is one instant of a load that opens and closes connections all the time, so even
+ * medians differ by a few either way; something lost with one request of a million would be more.
+ */
+const MOST_MORE = 5;
 
 test(
   "P12, F43: under churn nothing grows, and no answer is another than it should be",
@@ -124,23 +128,23 @@ test(
     load.stop();
     await running;
     const half = samples.slice(Math.floor(samples.length / 2));
-    const of = (name: keyof Sample): number => growth(half.map((one) => one[name]));
-    const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+    const of = (name: keyof Sample): ReturnType<typeof growth> => growth(half.map((one) => one[name]));
+    const percent = (name: keyof Sample): string => `${(of(name).share * 100).toFixed(1)} %`;
     console.log(
       `# soak: ${load.sent} requests in ${MINUTES} minutes, ${[...load.unexpected.values()].reduce((a, b) => a + b, 0)} unexpected; ${newest} routes came and went`,
       Object.fromEntries(load.outcomes),
     );
     console.log(
-      `# soak: growth over the last half: heap ${percent(of("heapMb"))}, resident ${percent(of("rssMb"))}, descriptors ${percent(of("fds"))}, handles ${percent(of("handles"))}`,
+      `# soak: growth over the last half: heap ${percent("heapMb")}, resident ${percent("rssMb")}, descriptors ${of("fds").by}, handles ${of("handles").by}`,
       { idle, first: samples[0], last: samples.at(-1) },
     );
     expect(Object.fromEntries(load.unexpected)).toEqual({});
     // Requests that outlive their route bring none of its series back.
     expect(samples.at(-1)?.series).toBeLessThan(600);
     if (FULL) {
-      expect(of("heapMb")).toBeLessThan(0.01);
-      expect(of("handles")).toBeLessThan(0.02);
-      expect(of("fds")).toBeLessThan(0.02);
+      expect(of("heapMb").share).toBeLessThan(0.01);
+      expect(of("handles").by).toBeLessThan(MOST_MORE);
+      expect(of("fds").by).toBeLessThan(MOST_MORE);
     }
     // What nobody uses any more is let go of.
     await sleep(FULL ? 60_000 : 7000);
