@@ -199,11 +199,14 @@ const schemas = {
   BackendTLSPolicy,
 } satisfies Record<Kind, z.ZodType>;
 
-type Body<K extends Kind> = z.output<(typeof schemas)[K]>;
+type Bodies = { readonly [K in Kind]: z.output<(typeof schemas)[K]> };
 /** One object as the pipeline holds it: parsed, frozen, without what nobody reads. */
-export type KubeObject<K extends Kind = Kind> = K extends Kind
-  ? { readonly kind: K; readonly key: Key<K>; readonly metadata: ObjectMeta } & Readonly<Body<K>>
-  : never;
+export type KubeObject<K extends Kind = Kind> = {
+  readonly [P in K]: { readonly kind: P; readonly key: Key<P>; readonly metadata: ObjectMeta } & Readonly<Bodies[P]>;
+}[K];
+
+/** The same schemas, so that a kind and what its schema gives stay together where the kind is a type parameter. */
+const schemasByKind: { readonly [K in Kind]: z.ZodType<Bodies[K]> } = schemas;
 
 const Metadata = z.object({
   name: z
@@ -264,11 +267,12 @@ export type ParseResult<K extends Kind = Kind> =
 export function parseObject<K extends Kind>(kind: K, raw: unknown): ParseResult<K> {
   const metadata = Metadata.safeParse((raw as { metadata?: unknown } | null)?.metadata);
   if (!metadata.success) return problem(["metadata"], metadata.error);
-  const body = schemas[kind].safeParse(raw);
+  const schema: z.ZodType<Bodies[K]> = schemasByKind[kind];
+  const body = schema.safeParse(raw);
   if (!body.success) return problem([], body.error);
   const meta = metaOf(metadata.data);
   const object = { kind, key: keyOf(kind, meta.namespace, meta.name), metadata: meta, ...body.data };
-  return { ok: true, object: deepFreeze(object) as unknown as KubeObject<K> };
+  return { ok: true, object: deepFreeze(object) };
 }
 
 function problem(prefix: readonly PropertyKey[], error: z.ZodError): ParseResult<never> {

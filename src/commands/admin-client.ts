@@ -6,12 +6,20 @@ export const adminOption = (): Option =>
     .default("http://127.0.0.1:9090")
     .env("SERVICEROUTE_ADMIN");
 
+/** Of what fetch throws, which says no more than that it failed. */
+function causeOf(error: unknown): string {
+  const { message, cause } = error as Error;
+  return cause instanceof Error && cause.message !== "" ? cause.message : message;
+}
+
 /** @throws CommandError when nobody answers, or answers with an error. */
 export async function askAdmin(admin: string, path: string): Promise<unknown> {
   if (!URL.canParse(path, admin)) throw new CommandError(`--admin "${admin}" is no URL`, 2);
-  const response = await fetch(new URL(path, admin)).catch(() => undefined);
-  if (response === undefined)
-    throw new CommandError(`no answer from ${admin}; is a gateway running there? Give its address with --admin`);
+  const response = await fetch(new URL(path, admin)).catch((error: unknown) => {
+    throw new CommandError(
+      `no answer from ${admin}: ${causeOf(error)}; is a gateway running there? Give its address with --admin`,
+    );
+  });
   if (!response.ok) throw new CommandError((await response.text()).trim());
   return response.json();
 }

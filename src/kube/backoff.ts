@@ -33,5 +33,6 @@ export class Backoff {
 
 /** Resolves after `ms` or when `signal` aborts, whichever is first. */
 export async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  // It rejects for nothing but the signal.
   await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

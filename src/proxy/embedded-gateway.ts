@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
@@ -117,12 +116,10 @@ export class EmbeddedGateway {
   /** Lets requests in flight end, for at most `limitMs`; then cuts what is left. */
   async drain(limitMs: number): Promise<void> {
     const servers = [...[...this.#servers.values()].map(({ server }) => server), ...this.#retired];
-    const limit = new AbortController();
-    await Promise.race([
-      Promise.all(servers.map((server) => server.drain())),
-      sleep(limitMs, undefined, { signal: limit.signal }).catch(() => undefined),
-    ]);
-    limit.abort();
+    const limit = Promise.withResolvers<void>();
+    const timer = setTimeout(limit.resolve, limitMs);
+    await Promise.race([Promise.all(servers.map((server) => server.drain())), limit.promise]);
+    clearTimeout(timer);
     for (const server of servers) server.destroy();
     for (const mirror of this.#context.mirrors) mirror.abandon("Reset");
     this.#context.overload.stop();

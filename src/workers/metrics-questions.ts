@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import type { MergedRequests, RequestSeries } from "../telemetry/merged-requests.ts";
 import type { WorkerProcess } from "./messages.ts";
 
@@ -24,10 +23,12 @@ export class MetricsQuestions {
   async ask(workers: ReadonlyMap<number, WorkerProcess>): Promise<void> {
     if (workers.size === 0) return;
     const id = ++this.#lastId;
-    const done = new AbortController();
-    this.#open.set(id, { missing: new Set(workers.keys()), allAnswered: () => done.abort() });
+    const done = Promise.withResolvers<void>();
+    this.#open.set(id, { missing: new Set(workers.keys()), allAnswered: done.resolve });
     for (const worker of workers.values()) worker.send({ kind: "askMetrics", id });
-    await sleep(ANSWER_MS, undefined, { signal: done.signal }).catch(() => undefined);
+    const timer = setTimeout(done.resolve, ANSWER_MS);
+    await done.promise;
+    clearTimeout(timer);
     this.#open.delete(id);
   }
 

@@ -1,5 +1,6 @@
 import { once } from "node:events";
 import { Agent, type IncomingMessage, request } from "node:http";
+import { setTimeout as sleep } from "node:timers/promises";
 import { WebSocket } from "ws";
 import { askHttp2, openHttp2 } from "./http2.ts";
 
@@ -18,10 +19,13 @@ export class SoakLoad {
   readonly #newest: () => number;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
   #isRunning = true;
+  #busy = 0;
+  #rest = Promise.withResolvers<void>();
 
   constructor(port: number, newest: () => number) {
     this.#port = port;
     this.#newest = newest;
+    this.#rest.resolve();
   }
 
   /** Asks until {@link stop}, so many at a time of each kind. */
@@ -45,9 +49,23 @@ export class SoakLoad {
     this.#isRunning = false;
   }
 
+  /** Resolves when all that was asked is answered and nothing is kept open: what the gateway holds then, it holds for nobody. */
+  async rest(): Promise<void> {
+    this.#rest = Promise.withResolvers();
+    while (this.#busy > 0) await sleep(10);
+    this.#agent.destroy();
+  }
+
+  wake(): void {
+    this.#rest.resolve();
+  }
+
   async #loop(kind: () => Promise<[outcome: string, isExpected: boolean]>): Promise<void> {
     while (this.#isRunning) {
+      await this.#rest.promise;
+      this.#busy++;
       const [outcome, isExpected] = await kind.call(this);
+      this.#busy--;
       this.sent++;
       this.outcomes.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
       if (!isExpected) this.unexpected.set(outcome, (this.unexpected.get(outcome) ?? 0) + 1);
