@@ -116,9 +116,9 @@ export class EmbeddedGateway {
   /** Lets requests in flight end, for at most `limitMs`; then cuts what is left. */
   async drain(limitMs: number): Promise<void> {
     const servers = [...[...this.#servers.values()].map(({ server }) => server), ...this.#retired];
-    const limit = Promise.withResolvers<void>();
-    const timer = setTimeout(limit.resolve, limitMs);
-    await Promise.race([Promise.all(servers.map((server) => server.drain())), limit.promise]);
+    let timer: NodeJS.Timeout | undefined;
+    const limit = new Promise((resolve) => (timer = setTimeout(resolve, limitMs)));
+    await Promise.race([Promise.all(servers.map((server) => server.drain())), limit]);
     clearTimeout(timer);
     for (const server of servers) server.destroy();
     for (const mirror of this.#context.mirrors) mirror.abandon("Reset");

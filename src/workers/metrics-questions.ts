@@ -23,12 +23,12 @@ export class MetricsQuestions {
   async ask(workers: ReadonlyMap<number, WorkerProcess>): Promise<void> {
     if (workers.size === 0) return;
     const id = ++this.#lastId;
-    const done = Promise.withResolvers<void>();
-    this.#open.set(id, { missing: new Set(workers.keys()), allAnswered: done.resolve });
-    for (const worker of workers.values()) worker.send({ kind: "askMetrics", id });
-    const timer = setTimeout(done.resolve, ANSWER_MS);
-    await done.promise;
-    clearTimeout(timer);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ANSWER_MS);
+      const allAnswered = (): void => (clearTimeout(timer), resolve());
+      this.#open.set(id, { missing: new Set(workers.keys()), allAnswered });
+      for (const worker of workers.values()) worker.send({ kind: "askMetrics", id });
+    });
     this.#open.delete(id);
   }
 

@@ -190,9 +190,9 @@ current-context: x
     ],
     [
       "nobody at the admin endpoint",
-      ["get", "routes", "--admin", "http://127.0.0.1:9"],
+      ["get", "routes", "--admin", "http://127.0.0.1:2"],
       1,
-      /no answer from http:\/\/127.0.0.1:9; is a gateway running there/,
+      /no answer from http:\/\/127.0.0.1:2: connect ECONNREFUSED 127.0.0.1:2; is a gateway running there/,
     ],
     ["a URL that is none", ["explain", "GET", "shop", "x"], 2, /is no URL; write it whole/],
   ])("%s: exit code and one line with what to do", async ([, args, code, line]) => {

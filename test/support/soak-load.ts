@@ -20,12 +20,12 @@ export class SoakLoad {
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 16 });
   #isRunning = true;
   #busy = 0;
-  #rest = Promise.withResolvers<void>();
+  #rest: Promise<void> | undefined;
+  #wake = (): void => undefined;
 
   constructor(port: number, newest: () => number) {
     this.#port = port;
     this.#newest = newest;
-    this.#rest.resolve();
   }
 
   /** Asks until {@link stop}, so many at a time of each kind. */
@@ -51,18 +51,18 @@ export class SoakLoad {
 
   /** Resolves when all that was asked is answered and nothing is kept open: what the gateway holds then, it holds for nobody. */
   async rest(): Promise<void> {
-    this.#rest = Promise.withResolvers();
+    this.#rest = new Promise((resolve) => (this.#wake = resolve));
     while (this.#busy > 0) await sleep(10);
     this.#agent.destroy();
   }
 
   wake(): void {
-    this.#rest.resolve();
+    this.#wake();
   }
 
   async #loop(kind: () => Promise<[outcome: string, isExpected: boolean]>): Promise<void> {
     while (this.#isRunning) {
-      await this.#rest.promise;
+      await this.#rest;
       this.#busy++;
       const [outcome, isExpected] = await kind.call(this);
       this.#busy--;
