@@ -14,7 +14,7 @@ import { serviceroute } from "../support/controller.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
-import { Program, SERVICEROUTE, finish } from "../support/processes.ts";
+import { SERVICEROUTE, finish } from "../support/processes.ts";
 import { listening } from "../support/sockets.ts";
 
 const ROOT = join(import.meta.dirname, "../..");
@@ -31,8 +31,12 @@ function write(name: string, text: string): string {
   return file;
 }
 
-async function startGateway(paths: readonly string[], flags: readonly string[] = []): Promise<GatewayProcess> {
-  const started = await runGateway(paths, flags);
+async function startGateway(
+  paths: readonly string[],
+  flags: readonly string[] = [],
+  env: Readonly<Record<string, string>> = {},
+): Promise<GatewayProcess> {
+  const started = await runGateway(paths, flags, env);
   cleanups.push(async () => started.program.stop());
   return started;
 }
@@ -91,24 +95,7 @@ test("a link that leads back up is followed once", async () => {
 
 test("a flag without a value is true or false in the environment", async () => {
   const at = async (value: string): Promise<string[]> => {
-    const admin = await freePort();
-    const flags = [
-      "gateway",
-      folder,
-      "--bind-address",
-      "127.0.0.1",
-      "--http-port",
-      String(await freePort()),
-      "--admin-address",
-      `127.0.0.1:${admin}`,
-    ];
-    const env = { SERVICEROUTE_BUILTIN_GATEWAY: value };
-    const program = new Program("gateway", process.execPath, [...SERVICEROUTE, ...flags], { env });
-    cleanups.push(async () => program.stop());
-    await until(
-      "ready",
-      async () => (await fetch(`http://127.0.0.1:${admin}/readyz`).catch(() => undefined))?.ok === true,
-    );
+    const { admin } = await startGateway([folder], [], { SERVICEROUTE_BUILTIN_GATEWAY: value });
     const { items } = (await (await fetch(`http://127.0.0.1:${admin}/v1/gateways`)).json()) as {
       items: { kind: string }[];
     };

@@ -1,7 +1,6 @@
 import { type IncomingHttpHeaders, request } from "node:http";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { AddressInfo } from "node:net";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { type GatewayFactory, type WorkerFlags, gatewayHere, gatewayInWorkers } from "../../src/commands/data-plane.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
@@ -35,12 +34,25 @@ export interface DataPlaneRig {
   close(): Promise<void>;
 }
 
+/** Below what the kernel gives to connections that go out: any of those, of any test beside, could take a port between here and its bind. */
+const PORTS = { first: 10_000, count: 10_000 };
+const handedOut = new Set<number>();
+
 export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
+    if (handedOut.has(port) || !(await canListen(port))) continue;
+    handedOut.add(port);
+    return port;
+  }
+}
+
+async function canListen(port: number): Promise<boolean> {
   const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 export async function send(
@@ -75,7 +87,7 @@ export async function send(
   });
 }
 
-export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 10_000): Promise<void> {
+export async function until(what: string, holds: () => boolean | Promise<boolean>, withinMs = 30_000): Promise<void> {
   const limit = Date.now() + withinMs;
   while (!(await holds())) {
     if (Date.now() > limit) throw new Error(`not within ${withinMs} ms: ${what}`);
