@@ -19,7 +19,7 @@ function entryOf(record: RequestRecord, seconds: number): AccessEntry {
   const { head, via, peer, status } = downstream;
   const userAgent = request?.header("user-agent");
   return {
-    protocol: `HTTP/${head.version}`,
+    protocol: head.version === "" ? "" : `HTTP/${head.version}`,
     method: head.method,
     authority: request?.authority ?? "",
     path: request?.path ?? pathOf(head.target),

@@ -21,6 +21,7 @@ import { TimeLimits } from "./time-limits.ts";
 import { tunnel } from "./tunnel.ts";
 
 const MAX_BACKOFF_FACTOR = 10;
+const OF_CLIENT: ReadonlySet<ReasonWord> = new Set(["BodyTooLarge", "IdleTimeout", "BadRequest"]);
 const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** One request on its way to a backend and back: tries, time limits, streaming. */
@@ -80,6 +81,7 @@ export class Exchange {
       this.#clientGone();
     });
     downstream.onDrain(() => this.#attempt?.resume());
+    downstream.onMalformed(() => this.#giveUp("BadRequest"));
     this.#armTimers();
     if (place.mayStart) this.#try();
     sendMirrors(this.#context, this.#parts, [...this.#rule.filters.mirrors, ...backend.filters.mirrors], this.#body);
@@ -87,17 +89,17 @@ export class Exchange {
 
   #armTimers(): void {
     const { requestTimeoutMs, idleTimeoutMs } = this.#rule.policy;
-    this.#limits.set("idle", idleTimeoutMs, () => this.#timeUp("IdleTimeout"));
+    this.#limits.set("idle", idleTimeoutMs, () => this.#giveUp("IdleTimeout"));
     const arm = (): void => {
-      if (!this.#done) this.#limits.set("request", requestTimeoutMs, () => this.#timeUp("RequestTimeout"));
+      if (!this.#done) this.#limits.set("request", requestTimeoutMs, () => this.#giveUp("RequestTimeout"));
     };
     const { downstream } = this.#parts;
     if (this.#body === undefined || downstream.complete) arm();
     else downstream.body.once("end", arm);
   }
 
-  #timeUp(reason: ReasonWord): void {
-    // The answer has been handed over, but its client does not take it.
+  #giveUp(reason: ReasonWord): void {
+    // The answer has been handed over, but its client does not take it, or has not sent what it is for.
     if (this.#done) return this.#parts.downstream.cut();
     this.#attempt?.abandon(reason);
     this.#fail(reason);
@@ -198,10 +200,10 @@ export class Exchange {
     tunnel(client, backend, this.#rule.policy.idleTimeoutMs, () => this.#finish());
   }
 
-  /** A client that goes away, sends too much, or takes its time with it, says nothing of the endpoint. */
+  /** A client that goes away, sends too much or nonsense, or takes its time with it, says nothing of the endpoint. */
   #isOfEndpoint({ reason, unsent }: AttemptFailure): boolean {
     if (unsent) return true;
-    if (reason === "BodyTooLarge" || reason === "IdleTimeout") return false;
+    if (OF_CLIENT.has(reason)) return false;
     return reason !== "BackendTimeout" || this.#body === undefined || this.#parts.downstream.complete;
   }
 

@@ -158,6 +158,7 @@ function afterBody(
     if (size > maxRequestBody) over("BodyTooLarge");
   };
   body.on("data", count).on("end", ended).on("close", stop);
+  downstream.onMalformed(() => over("BadRequest"));
 }
 
 function forwarding(

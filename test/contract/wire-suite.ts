@@ -50,6 +50,16 @@ function seenOf(answer: Message, wanted: WireAnswer): WireAnswer {
   };
 }
 
+/** Statuses of answers that no backend and no rule gave, and that do not say why. */
+const unnamed = (answers: readonly Message[], { reply }: WireCase): string[] =>
+  answers
+    .filter(({ start, headers }) => {
+      const [, status = ""] = start.split(" ");
+      const isOwn = Number(status) >= 400 && status !== "403" && !reply.some((text) => text.includes(` ${status}`));
+      return isOwn && !headers.some(([name]) => name.toLowerCase() === "x-serviceroute-reason");
+    })
+    .map(({ start }) => start);
+
 /** The corpus of requests and answers below HTTP, on any data plane. */
 export function describeWire(name: string, start: () => Promise<DataPlaneRig>): void {
   describe(`${name}: on the wire`, () => {
@@ -87,6 +97,7 @@ export function describeWire(name: string, start: () => Promise<DataPlaneRig>): 
         expect(
           got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i]))),
         ).toEqual(one.answer);
+        expect(unnamed(got.answers, one)).toEqual([]);
         expect(web.dirt).toEqual([]);
         expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(
           one.backend.map((text) => sorted(bytesOf(text).toString("latin1").replaceAll("\r\n", "\n"))),

@@ -1,5 +1,8 @@
 import type { Duplex, Readable } from "node:stream";
 
+/** The answer to bytes that are no request: malformed, too slow, too many. */
+export type Unreadable = 400 | 408 | 431;
+
 /** The start of a request as it came, before anything of it has been checked. */
 export interface RequestHead {
   readonly version: string;
@@ -9,6 +12,8 @@ export interface RequestHead {
   readonly authority: string | undefined;
   /** Names and values by turns, without pseudo-headers. */
   readonly headers: readonly string[];
+  /** Nothing of it could be read, so that it has this answer; everything else is empty. */
+  readonly unreadable?: Unreadable | undefined;
 }
 
 /** Another protocol, which the client asks for on its connection or stream. */
@@ -67,6 +72,8 @@ export interface Downstream {
   onGone(listener: () => void): void;
   /** The client has caught up. */
   onDrain(listener: () => void): void;
+  /** What comes of the request is none, before all of it was there. Without a listener its connection is cut. */
+  onMalformed(listener: () => void): void;
 }
 
 /** Who takes requests in. */

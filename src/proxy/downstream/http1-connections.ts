@@ -1,6 +1,8 @@
-import { type IncomingMessage, type Server, ServerResponse } from "node:http";
+import { IncomingMessage, type Server, ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Arrive, Via } from "./downstream.ts";
+import type { Arrive, Unreadable, Via } from "./downstream.ts";
+import { endSoon } from "./end-soon.ts";
 import { Http1Downstream } from "./http1-downstream.ts";
 
 /**
@@ -14,7 +16,8 @@ function isWebSocket({ method, httpVersion, headers }: IncomingMessage): boolean
 
 export const HTTP1_OPTIONS = {
   insecureHTTPParser: false,
-  requireHostHeader: true,
+  // The request policy's to refuse, with its word.
+  requireHostHeader: false,
   headersTimeout: 10_000,
   requestTimeout: 0,
   keepAliveTimeout: 75_000,
@@ -24,8 +27,12 @@ export const HTTP1_OPTIONS = {
   shouldUpgradeCallback: isWebSocket,
 } as const;
 
-/** How long a client may take to close a connection that we have ended. */
-const LINGER_MS = 5000;
+/** Of bytes that are no request; 400 where they are nothing else. */
+const STATUS_OF_ERROR: Readonly<Record<string, Unreadable>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+const NOTHING = Buffer.alloc(0);
 
 /** The connections of one socket that speak HTTP/1: requests on them, and how they end. */
 export class Http1Connections {
@@ -38,7 +45,7 @@ export class Http1Connections {
    * count as idle. By connection, since a Set of answers would be made anew all the time, and what it held before each
    * time, which is every request, would stay in memory until all of it is searched for garbage.
    */
-  readonly #last = new Map<Duplex, ServerResponse | "silent" | "idle">();
+  readonly #last = new Map<Duplex, Http1Downstream | "silent" | "idle">();
   readonly #take: (socket: Duplex) => void;
   #draining = false;
 
@@ -61,8 +68,7 @@ export class Http1Connections {
 
   drain(): void {
     this.#draining = true;
-    for (const last of this.#last.values())
-      if (last instanceof ServerResponse && !last.headersSent) last.setHeader("connection", "close");
+    for (const last of this.#last.values()) if (last instanceof Http1Downstream) last.takeNoMore();
   }
 
   closeIdle(): void {
@@ -81,28 +87,28 @@ export class Http1Connections {
     // Whether somebody wants the body is known only after the decision; other expectations are the request policy's.
     server.on("checkContinue", (incoming, response) => this.#request(incoming, response, true));
     server.on("checkExpectation", (incoming, response) => this.#request(incoming, response, true));
-    server.on("upgrade", (incoming, socket, head) => this.#upgrade(incoming, socket, head));
-    server.on("connect", (_incoming, socket) => {
-      socket.on("error", () => socket.destroy());
-      socket.end("HTTP/1.1 405 Method Not Allowed\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
-    });
+    server.on("upgrade", (incoming, socket, head) => this.#alone(incoming, socket, head));
+    // Nothing is tunnelled: it is the request policy that says so.
+    server.on("connect", (incoming, socket, head) => this.#alone(incoming, socket, head));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#malformed(error, socket));
   }
 
   #request(incoming: IncomingMessage, response: ServerResponse, waits: boolean): void {
     if (this.#draining) response.setHeader("connection", "close");
     const { socket } = incoming;
-    this.#last.set(socket, response);
+    const downstream = new Http1Downstream(this.#via, incoming, response, { waits });
+    this.#last.set(socket, downstream);
     response.on("close", () => {
-      if (this.#last.get(socket) === response) this.#last.set(socket, "idle");
+      if (this.#last.get(socket) === downstream) this.#last.set(socket, "idle");
     });
     incoming.on("error", () => response.destroy());
     response.on("error", () => incoming.destroy());
-    this.#arrive(new Http1Downstream(this.#via, incoming, response, waits));
+    this.#arrive(downstream);
   }
 
-  #upgrade(incoming: IncomingMessage, socket: Duplex, head: Buffer): void {
-    this.#last.delete(incoming.socket);
+  /** A connection that Node has let go of, or understands no more: it ends with this answer, or changes its protocol. */
+  #alone(incoming: IncomingMessage, socket: Duplex, head: Buffer, unreadable?: Unreadable): void {
+    this.#last.delete(socket);
     this.#upgraded.add(socket);
     socket.on("close", () => this.#upgraded.delete(socket));
     socket.on("error", () => socket.destroy());
@@ -110,29 +116,26 @@ export class Http1Connections {
     response.shouldKeepAlive = false;
     response.assignSocket(incoming.socket);
     response.on("error", () => socket.destroy());
-    response.on("finish", () => {
-      // An answer instead of the switch: what still comes is read and dropped, and not for ever.
-      socket.resume().end();
-      const linger = setTimeout(() => socket.destroy(), LINGER_MS);
-      socket.once("close", () => clearTimeout(linger));
-    });
+    response.on("finish", () => endSoon(socket));
     // Node lets go of the socket on an upgrade, so what it told the answer is passed on here.
     socket.on("drain", () => response.emit("drain"));
-    this.#arrive(new Http1Downstream(this.#via, incoming, response, false, { socket, head }));
+    this.#arrive(new Http1Downstream(this.#via, incoming, response, { unbound: { socket, head }, unreadable }));
   }
 
   /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
-  #malformed(error: NodeJS.ErrnoException, socket: Duplex): void {
+  #malformed({ code = "" }: NodeJS.ErrnoException, socket: Duplex): void {
+    // It has its answer already.
+    if (this.#upgraded.has(socket)) return;
     const last = this.#last.get(socket);
-    const isAnswering = last instanceof ServerResponse && !last.writableFinished && !last.destroyed;
-    if (isAnswering && last.req.complete) {
-      if (!last.headersSent) last.setHeader("connection", "close");
-      last.once("finish", () => socket.end());
-    } else if (isAnswering && last.headersSent) socket.destroy();
-    else if (!socket.writable || error.code === "ECONNRESET") socket.destroy();
-    else {
-      const status = error.code === "HPE_HEADER_OVERFLOW" ? "431 Request Header Fields Too Large" : "400 Bad Request";
-      socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-    }
+    // One that is not known has not finished its handshake, and one that has said nothing is told nothing.
+    const saidNothing = last === undefined || (last === "silent" && (socket as Socket).bytesRead === 0);
+    if (saidNothing || !socket.writable || code === "ECONNRESET") socket.destroy();
+    else if (last instanceof Http1Downstream) last.malformed();
+    else this.#alone(unread(socket as Socket), socket, NOTHING, STATUS_OF_ERROR[code] ?? 400);
   }
+}
+
+/** The request that some bytes are not. */
+function unread(socket: Socket): IncomingMessage {
+  return Object.assign(new IncomingMessage(socket), { method: "", url: "", httpVersion: "", complete: true });
 }

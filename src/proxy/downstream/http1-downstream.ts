@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { serverNameFor } from "../../routing/hostname.ts";
-import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
+import { endSoon } from "./end-soon.ts";
+import type { Downstream, Follows, RequestHead, Unreadable, Upgrade, Via } from "./downstream.ts";
 
 const NOTHING = Buffer.alloc(0);
 /** How long the rest of a body that nobody wants is still read before its connection is cut. */
@@ -12,6 +13,14 @@ const LINGER_MS = 5000;
 interface Unbound {
   readonly socket: Duplex;
   readonly head: Buffer;
+}
+
+interface Http1Parts {
+  /** The client sends its body only when it is asked to. */
+  readonly waits?: boolean;
+  readonly unbound?: Unbound;
+  /** See {@link RequestHead.unreadable}. */
+  readonly unreadable?: Unreadable | undefined;
 }
 
 /** SNI as Node tells it: `false` where the client named nothing. */
@@ -34,19 +43,22 @@ export class Http1Downstream implements Downstream {
   readonly #upgrade: Unbound | undefined;
   answeredBytes = 0;
   #switched = false;
+  #whenMalformed = (): void => this.cut();
 
-  /**
-   * @param waits  The client sends its body only when it is asked to.
-   */
-  constructor(via: Via, incoming: IncomingMessage, response: ServerResponse, waits: boolean, upgrade?: Unbound) {
+  constructor(
+    via: Via,
+    incoming: IncomingMessage,
+    response: ServerResponse,
+    { waits = false, unbound, unreadable }: Http1Parts,
+  ) {
     this.via = via;
     this.#incoming = incoming;
     this.#response = response;
     this.#waits = waits;
     this.#keepAlive = response.shouldKeepAlive;
-    this.#upgrade = upgrade;
+    this.#upgrade = unbound;
     const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
-    this.head = { version, method, target: url, authority: undefined, headers };
+    this.head = { version, method, target: url, authority: undefined, headers, unreadable };
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
     if (waits) response.shouldKeepAlive = false;
   }
@@ -140,6 +152,19 @@ export class Http1Downstream implements Downstream {
 
   onDrain(listener: () => void): void {
     this.#response.on("drain", listener);
+  }
+
+  onMalformed(listener: () => void): void {
+    this.#whenMalformed = listener;
+  }
+
+  /** What comes on the connection is no HTTP: the rest of this request, or what should have been the next one. */
+  malformed(): void {
+    const { complete, socket } = this.#incoming;
+    this.takeNoMore();
+    if (!complete) this.#whenMalformed();
+    else if (this.#response.writableFinished) endSoon(socket);
+    else this.#response.once("finish", () => endSoon(socket));
   }
 
   #switch(headers: readonly string[]): Duplex {

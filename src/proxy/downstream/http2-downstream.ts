@@ -134,6 +134,10 @@ export class Http2Downstream implements Downstream {
     this.#stream.on("drain", listener);
   }
 
+  onMalformed(): void {
+    // The stream is reset at once, and has gone.
+  }
+
   /** Not at once: the last frame of the answer goes out by the end of this turn, and the reset would overtake it. */
   #stop(): void {
     setImmediate(() => this.#stream.close(constants.NGHTTP2_NO_ERROR));

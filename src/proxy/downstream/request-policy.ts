@@ -102,7 +102,8 @@ export function admit(head: RequestHead, scheme: "http" | "https", policy: Reque
     const reason = status === 501 ? "NotImplemented" : "BadRequest";
     return { ok: false, status, reason, problem };
   };
-  const { method, target: raw, version } = head;
+  const { method, target: raw, version, unreadable } = head;
+  if (unreadable !== undefined) return refuse([unreadable, "the bytes are no request"]);
   const headers = collectHeaders(head.headers, policy.underscores);
   if (isProblem(headers)) return refuse(headers);
   const problem = methodProblem(method) ?? headerProblem(headers, version);
