@@ -1,4 +1,4 @@
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import type { DataPlane } from "../controller/controller.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import type { GatewayOptions } from "../proxy/gateway-context.ts";
@@ -27,6 +27,8 @@ export interface Gateway extends DataPlane {
   drain(limitMs: number): Promise<void>;
 }
 
+/** Bytes. @source Node's tls.Server, `ticketKeys`. */
+const TICKET_KEYS = 48;
 /** Connections of a worker, below which what is left over with one cannot be given to another in time. */
 const FEWEST = 8;
 
@@ -61,8 +63,9 @@ export const gatewayInWorkers =
   (table, onListenerState) => {
     const requests = new MergedRequests();
     const identity = randomUUID();
+    const ticketKeys = randomBytes(TICKET_KEYS);
     const { gatewayWorkers: workers, logLevel, drainTimeout } = flags;
-    const settings = { workers, flags, logLevel, drainMs: drainTimeout * 1000, identity };
+    const settings = { workers, flags, logLevel, drainMs: drainTimeout * 1000, identity, ticketKeys };
     const pool = new WorkerPool({
       count: workers,
       table,

@@ -8,12 +8,12 @@ import type { WorkerSettings } from "./worker-settings.ts";
 const ENTRY = fileURLToPath(new URL(`./gateway-worker${extname(import.meta.url)}`, import.meta.url));
 const HEAP_SHARE = /^(--max-old-space-size-percentage)=([0-9]+)$/;
 
-/** As this process was started; a heap that was said as a share of the memory is one for all workers together. */
-const argumentsFor = (workers: number): string[] =>
-  process.execArgv.map((argument) =>
+/** As this process was started; a heap that was said as a share of the memory is one for all processes together. */
+export const argumentsFor = (workers: number, given: readonly string[]): string[] =>
+  given.map((argument) =>
     argument.replace(
       HEAP_SHARE,
-      (_, name: string, percent: string) => `${name}=${Math.floor(Number(percent) / workers)}`,
+      (_, name: string, percent: string) => `${name}=${Math.max(Math.floor(Number(percent) / (workers + 1)), 1)}`,
     ),
   );
 
@@ -21,16 +21,20 @@ const argumentsFor = (workers: number): string[] =>
 export function forkWorker(settings: WorkerSettings, events: WorkerEvents): WorkerProcess {
   const child = fork(ENTRY, [], {
     serialization: "advanced",
-    execArgv: argumentsFor(settings.workers),
+    execArgv: argumentsFor(settings.workers, process.execArgv),
     stdio: ["ignore", "inherit", "inherit", "ipc"],
   });
   const send = (message: object): void => {
     // What cannot be sent is for a process that has ended, which is told by itself.
     if (child.connected) child.send(message, undefined, undefined, () => undefined);
   };
+  const kill = (): void => void child.kill("SIGKILL");
+  // A second signal ends this process at once; one that hangs would not notice.
+  process.once("exit", kill);
+  child.once("exit", () => process.off("exit", kill));
   child.on("message", (message) => events.said(message as FromWorker));
   child.once("error", (error) => events.ended(error.message));
   child.once("exit", (code, signal) => events.ended(signal ?? `exit code ${code}`));
   send(settings);
-  return { send, kill: () => void child.kill("SIGKILL") };
+  return { send, kill };
 }

@@ -15,9 +15,18 @@ import type { WorkerSettings } from "./worker-settings.ts";
 
 const LOOK_MS = 100;
 const LONGEST_SILENCE_MS = 1000;
+const MOST_UNSENT = 1000;
 
+/** Messages that the other side has not taken yet. */
+let unsent = 0;
 const send = (message: FromWorker): void => {
-  if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+  if (!process.connected) return;
+  unsent++;
+  process.send?.(message, undefined, undefined, () => unsent--);
+};
+/** For what is told again, or helps nobody when it comes late: while nobody listens it must not pile up. */
+const sendOrDrop = (message: FromWorker): void => {
+  if (unsent < MOST_UNSENT) send(message);
 };
 
 // Whoever started us says when to end: a terminal and a pod tell all processes at once.
@@ -42,12 +51,17 @@ const gateway = new EmbeddedGateway(table, {
   random: Math.random,
   tracer: tracing.tracer,
   identity: settings.identity,
-  tell: (news) => send({ kind: "news", news }),
-  claimPort: async (socket) =>
-    new Promise((resolve) => {
-      claims.set(socket, resolve);
-      send({ kind: "claim", socket });
-    }),
+  processes: settings.workers,
+  ticketKeys: Buffer.from(settings.ticketKeys),
+  tell: (news) => sendOrDrop({ kind: "news", news }),
+  ports: {
+    claim: async (socket) =>
+      new Promise((resolve) => {
+        claims.set(socket, resolve);
+        send({ kind: "claim", socket });
+      }),
+    release: (socket) => send({ kind: "release", socket }),
+  },
   onListenerState: (id, state) => send({ kind: "listener", version, id, state }),
 });
 // Until it is told how many it may have.
@@ -57,7 +71,12 @@ metrics.requests.countClients(gateway);
 const follower = new TableFollower(table, (diff: TableDiff, applied: number) => {
   version = applied;
   forgetSeries(metrics.requests, table, diff.routes.keys());
-  gateway.publish(diff);
+  try {
+    gateway.publish(diff);
+  } catch (error) {
+    // A defect of ours: ending would only begin it again, in every worker.
+    log.error({ err: error }, "the data plane could not follow a change");
+  }
   send({ kind: "served", version });
 });
 
@@ -86,8 +105,6 @@ function heard(message: ToWorker): void {
       return void metrics.series().then((series) => send({ kind: "metrics", id: message.id, series }));
     case "news":
       return gateway.heard(message.from, message.news);
-    case "came":
-      return gateway.repeat();
     case "gone":
       return gateway.forget(message.worker);
     case "drain":
@@ -116,4 +133,5 @@ function alone(): void {
   void drain(settings.drainMs);
 }
 process.once("disconnect", alone);
+if (!process.connected) alone();
 send({ kind: "started" });

@@ -58,10 +58,8 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   engine.controller.open();
   try {
     await bound(engine, readiness, signal);
-    log.info(
-      { paths, routes: engine.translator.table.routes.size, listeners: [...engine.translator.table.listeners.keys()] },
-      "serving",
-    );
+    const { routes, listeners } = engine.translator.table;
+    if (!signal.aborted) log.info({ paths, routes: routes.size, listeners: [...listeners.keys()] }, "serving");
     await source.start(signal);
     log.info({ limitSeconds: flags.drainTimeout }, "draining");
   } finally {
@@ -76,7 +74,8 @@ const LOOK_MS = 10;
 
 /** Of several listeners one may wait for its port (F52); a gateway that can serve nobody at its start is told so and ends. */
 async function bound(engine: Engine, readiness: Readiness, signal: AbortSignal): Promise<void> {
-  while (engine.listeners.waiting().length > 0 && !signal.aborted) await setTimeout(LOOK_MS);
+  const isStarting = (): boolean => engine.gateway.problem() !== "" || engine.listeners.waiting().length > 0;
+  while (isStarting() && !signal.aborted) await setTimeout(LOOK_MS);
   const problem = readiness.problem(engine);
   if (problem !== "" && !signal.aborted)
     throw new CommandError(`${problem}; choose other ports with --http-port and --https-port, or in the Gateway`);

@@ -10,4 +10,6 @@ export interface WorkerSettings {
   readonly drainMs: number;
   /** Of the gateway as a whole: one worker knows what another has sent on. */
   readonly identity: string;
+  /** By which TLS sessions of one worker are resumed by any. */
+  readonly ticketKeys: Buffer;
 }

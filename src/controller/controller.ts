@@ -1,5 +1,5 @@
 import type { Key } from "../api/keys.ts";
-import type { TableDiff, RouteKey } from "../routing/routing-table.ts";
+import { type RouteKey, type TableDiff, emptyDiff } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { DesiredGatewayStatus } from "../routing/status-report.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
@@ -94,6 +94,8 @@ export class Controller {
   /** Called when every source has listed once: nothing is published before (F10). */
   open(): void {
     this.#open = true;
+    // A table with nothing in it is one as well.
+    this.#serve(emptyDiff());
     this.changed();
   }
 

@@ -9,7 +9,7 @@ import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-
 import { ConnectionLimit } from "./downstream/connection-limit.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
-import type { ClaimPort } from "./downstream/binding.ts";
+import type { SharedPorts } from "./downstream/binding.ts";
 import type { BoundServer, SocketHandlers } from "./downstream/bound-server.ts";
 import { TcpServer } from "./tcp/tcp-server.ts";
 import { SocketServer } from "./downstream/socket-server.ts";
@@ -23,10 +23,14 @@ export interface GatewaySettings extends GatewayOptions {
   readonly tracer: Tracer | undefined;
   /** What copies of requests are marked with, the same in all processes of one gateway; absent: one of its own. */
   readonly identity?: string;
+  /** 48 bytes by which TLS sessions are resumed, the same in all processes; absent: some of its own. */
+  readonly ticketKeys?: Buffer;
+  /** Of the gateway, this one included. */
+  readonly processes?: number;
   /** Tells the other processes of the gateway what has become of a backend; absent: there are none. */
   readonly tell?: (news: ClusterNews) => void;
-  /** Asked before a port is bound that other processes bind as well; absent: ports are for this process alone. */
-  readonly claimPort?: ClaimPort;
+  /** Absent: ports are for this process alone. */
+  readonly ports?: SharedPorts;
   /** Told of what becomes of each listener. */
   readonly onListenerState: (id: ListenerId, state: ListenerState | undefined) => void;
 }
@@ -46,11 +50,11 @@ export class EmbeddedGateway {
   constructor(table: RoutingTableView, settings: GatewaySettings) {
     this.#table = table;
     this.#settings = settings;
-    const { observe, random, tracer, identity = randomUUID(), tell, ...options } = settings;
+    const { observe, random, tracer, identity = randomUUID(), tell, processes = 1, ...options } = settings;
     this.#connections = new ConnectionLimit(options.maxConnections, () => observe.connectionRejected());
     this.#context = {
       table,
-      clusters: new Clusters({ random, healthChanged: (change) => observe.endpointHealth(change), tell }),
+      clusters: new Clusters({ random, healthChanged: (change) => observe.endpointHealth(change), tell, processes }),
       options,
       overload: new Overload(options.maxEventLoopDelayMs),
       observe,
@@ -90,11 +94,6 @@ export class EmbeddedGateway {
   /** A process of the gateway has gone. */
   forget(process: number): void {
     this.#context.clusters.forget(process);
-  }
-
-  /** A process of the gateway has come, and is told what this one knows. */
-  repeat(): void {
-    this.#context.clusters.repeat();
   }
 
   /** See {@link ConnectionLimit.allow}. */
@@ -145,7 +144,7 @@ export class EmbeddedGateway {
       arrive: (downstream) => serve(this.#context, downstream),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
-      claimPort: this.#settings.claimPort,
+      ports: this.#settings.ports,
     };
     const server = this.#serverFor(listener, handlers);
     this.#servers.set(name, { server, state: undefined });
@@ -162,7 +161,7 @@ export class EmbeddedGateway {
         return new TcpServer(listener, this.#tls, this.#context, handlers);
       case "HTTP":
       case "HTTPS":
-        return new SocketServer(listener, this.#tls, this.#settings.http2, handlers);
+        return new SocketServer(listener, this.#tls, this.#settings, handlers);
     }
   }
 
@@ -180,5 +179,7 @@ export class EmbeddedGateway {
     const { server } = entry;
     this.#retired.add(server);
     void server.drain().then(() => this.#retired.delete(server));
+    // Its connections may stay for long, but nobody new gets in.
+    this.#settings.ports?.release(name);
   }
 }

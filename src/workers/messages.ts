@@ -13,8 +13,7 @@ export type ToWorker =
   | { readonly kind: "allowance"; readonly most: number; readonly turn: number }
   | { readonly kind: "askMetrics"; readonly id: number }
   | { readonly kind: "news"; readonly from: number; readonly news: ClusterNews }
-  /** Another worker has come, or gone. */
-  | { readonly kind: "came" }
+  /** Another worker has gone. */
   | { readonly kind: "gone"; readonly worker: number }
   | { readonly kind: "drain"; readonly limitMs: number };
 
@@ -30,6 +29,8 @@ export type FromWorker =
     }
   /** Asks whether it may bind `address:port`, which the other workers bind as well. */
   | { readonly kind: "claim"; readonly socket: string }
+  /** It does not bind it any more. */
+  | { readonly kind: "release"; readonly socket: string }
   /** A sign of life, with the connections that are open, and the allowance that is followed. */
   | { readonly kind: "beat"; readonly connections: number; readonly most: number; readonly turn: number }
   /** For the other workers. */

@@ -23,17 +23,16 @@ export class PortClaims {
     return undefined;
   }
 
-  /** It has let go of all that it had. */
-  ended(worker: number): void {
-    for (const [socket, holders] of this.#holders) {
-      holders.delete(worker);
-      if (holders.size === 0) this.#holders.delete(socket);
-    }
+  /** Only a worker knows when it has let go of one: that nobody is to bind it any more is known here long before. */
+  release(worker: number, socket: string): void {
+    const holders = this.#holders.get(socket);
+    holders?.delete(worker);
+    if (holders?.size === 0) this.#holders.delete(socket);
   }
 
-  /** Nobody is to bind the others any more. */
-  keepOnly(sockets: ReadonlySet<string>): void {
-    for (const socket of this.#holders.keys()) if (!sockets.has(socket)) this.#holders.delete(socket);
+  /** It has let go of all that it had. */
+  ended(worker: number): void {
+    for (const socket of [...this.#holders.keys()]) this.release(worker, socket);
   }
 
   async #tried(socket: string): Promise<string | undefined> {

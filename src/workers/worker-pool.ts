@@ -15,6 +15,8 @@ const FIRST_RESTART_MS = 100;
 const LONGEST_RESTART_MS = 10_000;
 /** Of the last one that ran: as long as nobody is served, somebody is tried. */
 const LONGEST_OUTAGE_MS = 1000;
+/** Without any worker, after which it is said that nothing is served: not of one that is back at once. */
+const OUTAGE_MS = 2000;
 /** One that has lived as long is started again at once when it ends. */
 const SETTLED_MS = 60_000;
 const LOOK_MS = 1000;
@@ -85,11 +87,10 @@ export class WorkerPool {
     );
   }
 
-  /** The first table starts the workers; it comes to them when they are there. */
+  /** The first table starts the workers, even an empty one; it comes to them when they are there. */
   publish(diff: TableDiff): void {
     if (this.#version++ === 0) this.#start();
     this.#listeners.published(diff.listeners, this.#version);
-    if (diff.listeners.size > 0) this.#claims.keepOnly(new Set(this.#parts.table.sockets()));
     for (const { feed } of this.#slots) feed?.offer(diff, this.#version);
   }
 
@@ -158,6 +159,8 @@ export class WorkerPool {
         return this.#listeners.said(slot.number, message.version, message.id, message.state);
       case "claim":
         return void this.#claim(slot, message.socket);
+      case "release":
+        return this.#claims.release(slot.birth, message.socket);
       case "beat":
         return this.#shares.beat(slot.number, message.connections, message.most, message.turn);
       case "news":
@@ -172,7 +175,6 @@ export class WorkerPool {
   /** It gets the whole table out of this process, whatever the API server does meanwhile (F55). */
   #started(slot: Slot): void {
     this.#shares.started(slot.number);
-    this.#tellOthers(slot, { kind: "came" });
     const { table } = this.#parts;
     slot.feed = new TableFeed((bytes, version) => slot.process?.send({ kind: "table", bytes, version }));
     const { listeners, routes, endpoints } = table;
@@ -203,7 +205,10 @@ export class WorkerPool {
     this.#tellOthers(slot, { kind: "gone", worker });
     if (this.#isDraining) return;
     const isLast = this.#slots.every(({ process }) => process === undefined);
-    if (isLast) this.#listeners.allEnded();
+    if (isLast)
+      this.#later(OUTAGE_MS, () => {
+        if (this.problem() !== "") this.#listeners.allEnded();
+      });
     slot.failures = performance.now() - slot.startedAt >= SETTLED_MS ? 0 : slot.failures;
     const longestMs = isLast ? LONGEST_OUTAGE_MS : LONGEST_RESTART_MS;
     const waitMs = slot.failures === 0 ? 0 : Math.min(FIRST_RESTART_MS * 2 ** (slot.failures - 1), longestMs);
@@ -211,10 +216,14 @@ export class WorkerPool {
     slot.endedAt ??= performance.now();
     this.#parts.log.error({ worker, why, restartInMs: waitMs }, "a gateway worker ended; it is started again");
     this.#parts.onRestart();
+    this.#later(waitMs, () => this.#spawn(slot));
+  }
+
+  #later(ms: number, act: () => void): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
-      this.#spawn(slot);
-    }, waitMs);
+      act();
+    }, ms);
     this.#timers.add(timer);
   }
 

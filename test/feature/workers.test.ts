@@ -1,14 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { type Socket, connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { connect as tlsConnect } from "node:tls";
 import { describe, expect, test } from "vitest";
 import { Backend } from "../support/backend.ts";
 import { type Reply, freePort, send, until } from "../support/data-plane.ts";
 import { GATEWAY, cleanups } from "../support/gateway-rig.ts";
 import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
-import { routeYaml, serviceYaml } from "../support/objects.ts";
+import { routeYaml, secretYaml, serviceYaml } from "../support/objects.ts";
+import { Pki } from "../support/pki.ts";
 import { SERVICEROUTE, finish } from "../support/processes.ts";
 import { childrenOf } from "../support/descendants.ts";
 
@@ -21,14 +25,18 @@ interface Rig extends GatewayProcess {
   /** The value of one series; 0 while there is none. */
   metric(name: string): Promise<number>;
   programmed(route: string): Promise<string>;
+  /** Names of Gateways. */
+  gateways(): Promise<string[]>;
+  /** Of workers that ended, so far. */
+  restarts(): number;
 }
 
 const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";
 
-async function workersWith(count: number, flags: readonly string[] = [], more = ""): Promise<Rig> {
+async function workersWith(count: number, flags: readonly string[] = [], more = "", spec = WEB): Promise<Rig> {
   const web = await new Backend("web").start();
   const folder = mkdtempSync(join(tmpdir(), "serviceroute-workers-"));
-  writeFileSync(join(folder, "all.yaml"), serviceYaml("web", [web.port]) + routeYaml("r", WEB) + more);
+  writeFileSync(join(folder, "all.yaml"), serviceYaml("web", [web.port]) + routeYaml("r", spec) + more);
   const gateway = await runGateway([folder], ["--gateway-workers", String(count), "--reason-header", ...flags]);
   const { program, admin } = gateway;
   cleanups.push(
@@ -47,6 +55,11 @@ async function workersWith(count: number, flags: readonly string[] = [], more = 
       const line = (await metrics()).split("\n").find((one) => one.startsWith(`${name} `));
       return Number(line?.split(" ")[1] ?? 0);
     },
+    gateways: async () => {
+      const list = await (await fetch(`http://127.0.0.1:${admin}/v1/gateways`)).json();
+      return (list as { items: { metadata: { name: string } }[] }).items.map(({ metadata: { name } }) => name);
+    },
+    restarts: () => program.output.split("a gateway worker ended").length - 1,
     programmed: async (route) => {
       const list = (await (await fetch(`http://127.0.0.1:${admin}/v1/routes`)).json()) as {
         items: {
@@ -137,6 +150,119 @@ describe("a gateway in worker processes", () => {
     } finally {
       process.kill(rig.program.child.pid ?? 0, "SIGCONT");
     }
+  });
+
+  test("F40: a circuit breaker does not wait for that process either", async () => {
+    const rig = await workersWith(
+      2,
+      [],
+      "",
+      WEB.replace("{backendRefs", "{circuitBreaker: {maxRequests: 1}, backendRefs"),
+    );
+    let answer = (): void => undefined;
+    rig.web.answer = (_request, response) => void (answer = () => response.end("late"));
+    const first = statusOf(rig.port);
+    await until("it is on its way", () => rig.web.seen.length === 1);
+    await until("all know of it", async () => (await statusOf(rig.port)) === 503 && (await statusOf(rig.port)) === 503);
+    process.kill(rig.program.child.pid ?? 0, "SIGSTOP");
+    try {
+      answer();
+      expect(await first).toBe(200);
+      rig.web.answer = (_request, response) => void response.end("web");
+      await sleep(1000);
+      // One after the other, so that no two are on their way.
+      for (let i = 0; i < 30; i++) expect(await statusOf(rig.port)).toBe(200);
+    } finally {
+      process.kill(rig.program.child.pid ?? 0, "SIGCONT");
+    }
+  });
+
+  test("P15, F55: a worker that comes back knows which endpoints are ejected", async () => {
+    const bad = await new Backend("bad").start();
+    cleanups.push(async () => bad.stop());
+    bad.answer = (_request, response) => void response.writeHead(500).end();
+    const passive = "healthCheck: {passive: {consecutive5xx: 5, ejectionTime: 10m, maxEjectionPercent: 100}}";
+    const rig = await workersWith(2, [], serviceYaml("both", [bad.port]));
+    writeFileSync(
+      join(rig.folder, "all.yaml"),
+      serviceYaml("both", [rig.web.port, bad.port]) +
+        routeYaml("r", `rules: [{${passive}, backendRefs: [{name: both, port: 80}]}]`),
+    );
+    const failuresOf = async (count: number): Promise<number> => {
+      let failures = 0;
+      for (let i = 0; i < count; i++) if ((await statusOf(rig.port)) !== 200) failures++;
+      return failures;
+    };
+    await until("it is ejected", async () => (await failuresOf(20)) === 0);
+    for (const pid of rig.workers()) {
+      process.kill(pid, "SIGKILL");
+      await until("it is replaced", () => rig.workers().length === 2 && !rig.workers().includes(pid));
+      await until("it is back", () => rig.program.output.split("is back with its table").length > rig.restarts());
+      // A worker asks when its first request is on its way.
+      expect(await failuresOf(100)).toBeLessThanOrEqual(1);
+    }
+  });
+
+  test("without a single listener it runs as well, and serves as soon as there is one", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "serviceroute-workers-"));
+    const { program, port } = await runGateway([folder], ["--gateway-workers", "2", "--no-builtin-gateway"]);
+    cleanups.push(
+      async () => Promise.resolve(rmSync(folder, { recursive: true })),
+      async () => program.stop("SIGTERM"),
+    );
+    writeFileSync(join(folder, "all.yaml"), GATEWAY(port, "{name: http, port: PORT, protocol: HTTP}"));
+    await until("it serves", async () => (await statusOf(port)) === 404);
+  });
+
+  test("a listener that goes and comes while workers are late is bound all the same, and no worker is in another's way", async () => {
+    const port = await freePort();
+    const rig = await workersWith(2);
+    const file = join(rig.folder, "gw.yaml");
+    const gateway = GATEWAY(port, "{name: http, port: PORT, protocol: HTTP}");
+    writeFileSync(file, gateway);
+    await until("it serves", async () => (await statusOf(port)) === 200);
+    for (const pid of rig.workers()) process.kill(pid, "SIGSTOP");
+    // The first change is sent at once; the next two are put together.
+    writeFileSync(join(rig.folder, "more.yaml"), routeYaml("more", WEB));
+    await until("it is known", async () => (await rig.programmed("more")) !== "none");
+    rmSync(file);
+    await until("it has gone", async () => !(await rig.gateways()).includes("gw"));
+    writeFileSync(file, gateway);
+    await until("it is there again", async () => (await rig.gateways()).includes("gw"));
+    const [one = 0, other = 0] = rig.workers();
+    for (const pid of [one, other]) process.kill(pid, "SIGCONT");
+    await until("it serves", async () => (await statusOf(port)) === 200);
+    process.kill(one, "SIGKILL");
+    await until("another has come", () => /a gateway worker is back with its table/.test(rig.program.output));
+    process.kill(other, "SIGKILL");
+    await until("both have", () => rig.program.output.split("is back with its table").length === 3);
+    expect(rig.program.output).not.toContain("is in use");
+    for (let i = 0; i < 20; i++) expect(await statusOf(port)).toBe(200);
+  });
+
+  test("F52: a UDP port that somebody else has is asked for again and again, and costs no descriptors", async () => {
+    const taken = createSocket("udp4").bind(0, "127.0.0.1");
+    await once(taken, "listening");
+    cleanups.push(async () => Promise.resolve(void taken.close()));
+    const rig = await workersWith(2, [], GATEWAY(taken.address().port, "{name: u, port: PORT, protocol: UDP}"));
+    const descriptors = (): number => readdirSync(`/proc/${rig.program.child.pid}/fd`).length;
+    await until("it is told of", () => rig.program.output.includes("is in use"));
+    await sleep(2500);
+    const before = descriptors();
+    await sleep(5000);
+    expect(descriptors()).toBeLessThanOrEqual(before + 1);
+  });
+
+  test("TLS sessions that one worker began are resumed by any", async () => {
+    const port = await freePort();
+    const pki = new Pki(mkdtempSync(join(tmpdir(), "serviceroute-pki-")));
+    const { cert, key } = pki.issue("a", "/CN=a", "subjectAltName=DNS:a.example.com");
+    const secret = secretYaml("a", readFileSync(cert, "utf8"), readFileSync(key, "utf8"));
+    const listener = "{name: a, port: PORT, protocol: HTTPS, tls: {certificateRefs: [{name: a}]}}";
+    await workersWith(2, [], secret + GATEWAY(port, listener));
+    const first = await tlsSession(port);
+    const resumed = await Promise.all(Array.from({ length: 20 }, async () => tlsSession(port, first.session)));
+    expect(resumed.filter(({ isReused }) => !isReused)).toEqual([]);
   });
 
   test("when the process that makes the table is killed, requests in flight end well, and then the workers", async () => {
@@ -242,6 +368,16 @@ describe("a gateway in worker processes", () => {
     expect([code, stderr]).toEqual([2, expect.stringContaining("smoke")]);
   });
 });
+
+/** A handshake that begins with this session, if any; without one, the session that comes of it. */
+async function tlsSession(port: number, session?: Buffer): Promise<{ session: Buffer; isReused: boolean }> {
+  const options = { host: "127.0.0.1", port, servername: "a.example.com", rejectUnauthorized: false };
+  const socket = tlsConnect({ ...options, ...(session === undefined ? {} : { session }) });
+  const [given = session] = await once(socket, session === undefined ? "session" : "secureConnect");
+  const isReused = socket.isSessionReused();
+  socket.destroy();
+  return { session: given as Buffer, isReused };
+}
 
 function isAlive(pid: number): boolean {
   try {

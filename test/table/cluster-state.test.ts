@@ -1,6 +1,6 @@
 import type { Load } from "../../src/routing/cluster-news.ts";
 import { until } from "../support/data-plane.ts";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { Breaker } from "../../src/proxy/upstream/circuit-breaker.ts";
 import { OutlierDetector } from "../../src/proxy/upstream/outlier-detector.ts";
 
@@ -107,6 +107,37 @@ describe("a circuit breaker", () => {
     ]);
     breaker.repeat();
     expect(told).toHaveLength(3);
+  });
+
+  test("F40: forgets what another process does not say again, and says again what it has itself", () => {
+    vi.useFakeTimers();
+    try {
+      const told: Load[] = [];
+      const breaker = new Breaker({ ...LIMITS, maxConnections: 1 }, 1, (load) => told.push(load));
+      breaker.heard(2, { running: 1, waiting: 0 });
+      const called: string[] = [];
+      const place = breaker.enter(() => called.push("mine"));
+      expect(place?.mayStart).toBe(false);
+      vi.advanceTimersByTime(700);
+      expect(called).toEqual([]);
+      breaker.heard(2, { running: 1, waiting: 0 });
+      vi.advanceTimersByTime(700);
+      expect(called).toEqual([]);
+      vi.advanceTimersByTime(100);
+      expect(called).toEqual(["mine"]);
+      told.length = 0;
+      vi.advanceTimersByTime(1100);
+      expect(told.length).toBeGreaterThanOrEqual(4);
+      expect(new Set(told.map(({ running }) => running))).toEqual(new Set([1]));
+      place?.leave();
+      vi.advanceTimersByTime(100);
+      expect(told.at(-1)).toEqual({ running: 0, waiting: 0 });
+      const before = told.length;
+      vi.advanceTimersByTime(5000);
+      expect(told.length).toBe(before);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test("of 0 turns everybody away", () => {

@@ -15,7 +15,7 @@ const stateOf = (i: number): ClusterRef =>
 
 test("F43: what edits of a policy leave behind goes when no request has asked for it in a while", () => {
   let now = 0;
-  const clusters = new Clusters({ random: Math.random, healthChanged: () => undefined }, () => now);
+  const clusters = new Clusters({ random: Math.random, healthChanged: () => undefined, processes: 1 }, () => now);
   const [kept, busy] = [clusters.get(stateOf(0)), clusters.get(stateOf(1))];
   busy.enter(() => undefined);
   for (let i = 2; i < 1000; i++) clusters.get(stateOf(i));

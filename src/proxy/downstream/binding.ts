@@ -21,30 +21,28 @@ export const overTcp = (server: Server, { address, bindPort }: Listener): Bindab
   isBound: () => server.listening,
 });
 
-/**
- * Whether this process may bind a port that other processes of the same gateway bind as well: the system's code where it
- * may not.
- */
-export type ClaimPort = (socket: string) => Promise<string | undefined>;
+/** Ports that other processes of the same gateway bind as well, told apart as `address:port`, with `/UDP` after it. */
+export interface SharedPorts {
+  /** @returns Why this process may not bind it, as the system's code; undefined: it may. */
+  claim(socket: string): Promise<string | undefined>;
+  /** This process does not bind it any more. */
+  release(socket: string): void;
+}
 
 /** Binds a server to the address and port of a listener, and tells what became of it. */
 export class Binding {
   readonly #bindable: Bindable;
   readonly #listener: Listener;
   readonly #changed: (state: ListenerState) => void;
-  readonly #claim: ClaimPort | undefined;
+  readonly #ports: SharedPorts | undefined;
   #retry: NodeJS.Timeout | undefined;
   #isStopped = false;
 
-  constructor(
-    bindable: Bindable,
-    listener: Listener,
-    { changed, claimPort }: Pick<SocketHandlers, "changed" | "claimPort">,
-  ) {
+  constructor(bindable: Bindable, listener: Listener, { changed, ports }: Pick<SocketHandlers, "changed" | "ports">) {
     this.#bindable = bindable;
     this.#listener = listener;
     this.#changed = changed;
-    this.#claim = claimPort;
+    this.#ports = ports;
     bindable.events.on("listening", () => changed({ kind: "serving" }));
     bindable.events.on("error", (error: NodeJS.ErrnoException) => {
       // Once it listens, an error is of one client that could not be served.
@@ -53,10 +51,12 @@ export class Binding {
   }
 
   listen(): void {
-    if (this.#claim === undefined) return this.#bindable.bind(false);
-    void this.#claim(socketOf(this.#listener)).then((problem) => {
-      if (this.#isStopped) return;
-      if (problem === undefined) this.#bindable.bind(true);
+    const ports = this.#ports;
+    if (ports === undefined) return this.#bindable.bind(false);
+    const socket = socketOf(this.#listener);
+    void ports.claim(socket).then((problem) => {
+      if (this.#isStopped) ports.release(socket);
+      else if (problem === undefined) this.#bindable.bind(true);
       else this.#failed(problem);
     });
   }

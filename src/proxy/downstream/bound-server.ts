@@ -1,7 +1,7 @@
 import type { Duplex } from "node:stream";
 import type { Certificate, Listener } from "../../routing/listener.ts";
 import type { ListenerState } from "../../routing/programmed.ts";
-import type { ClaimPort } from "./binding.ts";
+import type { SharedPorts } from "./binding.ts";
 import type { Arrive } from "./downstream.ts";
 
 /** What a server of one address and port asks and tells. */
@@ -11,7 +11,7 @@ export interface SocketHandlers {
   readonly arrive: Arrive;
   readonly listeners: () => readonly Listener[];
   readonly changed: (state: ListenerState) => void;
-  readonly claimPort: ClaimPort | undefined;
+  readonly ports: SharedPorts | undefined;
 }
 
 /** One bound address and port, with all listeners on it. */

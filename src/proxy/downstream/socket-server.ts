@@ -21,6 +21,11 @@ const IDLE_SWEEP_MS = 100;
 /** While draining, a kept connection gets this long to send its next request, which is answered with `connection: close`. */
 const IDLE_GRACE_MS = 2000;
 
+interface ServerSettings {
+  readonly http2: boolean;
+  readonly ticketKeys?: Buffer;
+}
+
 /** One bound address and port whose listeners serve HTTP. */
 export class SocketServer implements BoundServer {
   readonly #address: string;
@@ -35,7 +40,7 @@ export class SocketServer implements BoundServer {
   readonly #undecided = new Set<Duplex>();
   #default: Certificate | undefined;
 
-  constructor(first: Listener, tls: TlsContexts, http2: boolean, handlers: SocketHandlers) {
+  constructor(first: Listener, tls: TlsContexts, { http2, ticketKeys }: ServerSettings, handlers: SocketHandlers) {
     this.#address = first.address;
     this.#port = first.bindPort;
     const isTls = first.protocol === "HTTPS";
@@ -47,6 +52,7 @@ export class SocketServer implements BoundServer {
       handshakeTimeout: HANDSHAKE_MS,
       ALPNProtocols: http2 ? ["h2", "http/1.1"] : ["http/1.1"],
       SNICallback: this.#chooser(tls),
+      ...(ticketKeys === undefined ? {} : { ticketKeys }),
     };
     this.#server = isTls ? createTlsServer(secure) : createServer(HTTP1_OPTIONS);
     const connected = isTls ? "secureConnection" : "connection";

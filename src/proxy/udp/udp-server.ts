@@ -34,7 +34,7 @@ export class UdpServer implements BoundServer {
   constructor(
     first: Listener,
     context: GatewayContext,
-    handlers: Pick<SocketHandlers, "listeners" | "changed" | "claimPort">,
+    handlers: Pick<SocketHandlers, "listeners" | "changed" | "ports">,
   ) {
     this.#context = context;
     this.#handlers = handlers;
@@ -44,7 +44,7 @@ export class UdpServer implements BoundServer {
       lookup: withoutLookup,
       recvBufferSize: RECEIVE_BUFFER,
       // By it the system gives each client to one process, always the same.
-      reusePort: handlers.claimPort !== undefined,
+      reusePort: handlers.ports !== undefined,
     });
     this.#socket.on("listening", () => (this.#isBound = true)).on("message", (bytes, from) => this.#take(bytes, from));
     const bindable = {

@@ -1,6 +1,5 @@
 import type { Load } from "../../routing/cluster-news.ts";
 import type { CircuitBreaker } from "../../routing/cluster-policy.ts";
-
 import { SharedLoad } from "./shared-load.ts";
 
 /** A request's place at a backend. Given back whatever becomes of the request. */
@@ -32,7 +31,11 @@ export class Breaker {
   constructor(limits: CircuitBreaker | undefined, perConnection: number, tell?: (load: Load) => void) {
     this.#limits = limits;
     if (limits !== undefined && tell !== undefined)
-      this.#others = new SharedLoad(() => ({ running: this.#running, waiting: this.#line.size }), tell);
+      this.#others = new SharedLoad(
+        () => ({ running: this.#running, waiting: this.#line.size }),
+        tell,
+        () => this.#roomElsewhere(),
+      );
     this.#capacity = limits === undefined ? Infinity : limits.maxConnections * perConnection;
   }
 
@@ -70,13 +73,17 @@ export class Breaker {
   /** @param load  undefined: the process is gone. */
   heard(from: number, load: Load | undefined): void {
     this.#others?.heard(from, load);
-    this.#callNext();
-    this.#others?.changed();
+    this.#roomElsewhere();
   }
 
-  /** A process has come that knows nothing of what this one has given the backend. */
+  /** Somebody knows nothing of what this one has given the backend. */
   repeat(): void {
     this.#others?.repeat();
+  }
+
+  #roomElsewhere(): void {
+    this.#callNext();
+    this.#others?.changed();
   }
 
   #mayStart(): boolean {

@@ -1,5 +1,5 @@
 import { type Endpoint, type EndpointSet, authorityOf } from "../../routing/endpoints.ts";
-import type { ClusterNews } from "../../routing/cluster-news.ts";
+import type { ClusterName, ClusterNews } from "../../routing/cluster-news.ts";
 import type { ClusterRef, RetryPolicy } from "../../routing/rule.ts";
 import { Breaker, type Place } from "./circuit-breaker.ts";
 import { HealthChecker } from "./health-checker.ts";
@@ -9,6 +9,9 @@ import { MOST_STREAMS } from "./http2-connection.ts";
 /** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
 const MOST_MIRRORS = 100;
 const NOBODY: readonly Endpoint[] = Object.freeze([]);
+
+/** It goes to other processes, so that it is no more than they need to know it by. */
+const nameOf = ({ endpoints, state }: ClusterRef): ClusterName => ({ endpoints, state });
 
 interface View {
   readonly of: readonly Endpoint[];
@@ -26,6 +29,8 @@ export interface ClusterParts {
   readonly healthChanged: (change: HealthChange) => void;
   /** Tells the other processes that serve the same table; absent: there are none. */
   readonly tell?: ((news: ClusterNews) => void) | undefined;
+  /** That serve the same table, this one included: what each may do alone is its part of what all may. */
+  readonly processes: number;
 }
 
 /** What is shared by all requests to one backend with equal policies: connections, counts, health and the retry budget. */
@@ -37,6 +42,7 @@ export class Cluster {
   readonly #random: () => number;
   readonly #healthChanged: (change: HealthChange) => void;
   readonly #tell: ((news: ClusterNews) => void) | undefined;
+  readonly #processes: number;
   readonly #breaker: Breaker;
   readonly #checker: HealthChecker | undefined;
   #endpoints: readonly Endpoint[] = NOBODY;
@@ -45,14 +51,21 @@ export class Cluster {
   #retrying = 0;
   #mirroring = 0;
 
-  constructor(ref: ClusterRef, { random, healthChanged, tell }: ClusterParts) {
+  constructor(ref: ClusterRef, { random, healthChanged, tell, processes }: ClusterParts) {
     this.#ref = ref;
     this.#random = random;
     this.#healthChanged = healthChanged;
     this.#tell = tell;
-    const { active, breaker } = ref.policy;
+    this.#processes = processes;
+    const { active, passive, breaker } = ref.policy;
     const perConnection = ref.http === "2" ? MOST_STREAMS : 1;
-    this.#breaker = new Breaker(breaker, perConnection, tell && ((load) => tell({ kind: "load", cluster: ref, load })));
+    this.#breaker = new Breaker(
+      breaker,
+      perConnection,
+      tell && ((load) => tell({ kind: "load", cluster: nameOf(ref), load })),
+    );
+    if (active !== undefined || passive !== undefined || breaker !== undefined)
+      tell?.({ kind: "wanted", cluster: nameOf(ref) });
     if (active !== undefined)
       this.#checker = new HealthChecker(
         active,
@@ -72,7 +85,8 @@ export class Cluster {
 
   /** @returns Whether the budget has room for one more retry; if so it must be given back with {@link endRetry}. */
   beginRetry({ budgetPercent, budgetMinConcurrent }: RetryPolicy): boolean {
-    const allowed = Math.max(budgetMinConcurrent, Math.floor((this.active * budgetPercent) / 100));
+    const least = Math.ceil(budgetMinConcurrent / this.#processes);
+    const allowed = Math.max(least, Math.floor((this.active * budgetPercent) / 100));
     if (this.#retrying >= allowed) return false;
     this.#retrying++;
     return true;
@@ -84,7 +98,7 @@ export class Cluster {
 
   /** @returns Whether there is room for one more copy; if so it must be given back with {@link endMirror}. */
   beginMirror(): boolean {
-    if (this.#mirroring >= MOST_MIRRORS) return false;
+    if (this.#mirroring >= MOST_MIRRORS / this.#processes) return false;
     this.#mirroring++;
     return true;
   }
@@ -138,22 +152,21 @@ export class Cluster {
    */
   heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
     if (news.kind === "load") return this.#breaker.heard(from, news.load);
+    if (news.kind === "wanted") return this.#tellAll();
     this.#endpoints = set?.usable ?? NOBODY;
     const endpoint = this.#endpoints.find((one) => authorityOf(one) === news.endpoint);
     if (endpoint === undefined) return;
     const host = this.#host(endpoint);
-    if (news.isFailure) this.#ejects(host, performance.now());
+    if (news.kind === "health") {
+      host.learn(performance.now(), news.health);
+      this.#trouble(host);
+    } else if (news.isFailure) this.#ejects(host, performance.now());
     else host.outlier?.succeeded();
   }
 
   /** Another process has gone. */
   forget(process: number): void {
     this.#breaker.heard(process, undefined);
-  }
-
-  /** Another process has come. */
-  repeat(): void {
-    this.#breaker.repeat();
   }
 
   /** Forgets endpoints that are gone: their requests in flight end, nothing new is sent. */
@@ -181,7 +194,16 @@ export class Cluster {
   }
 
   #tellOutcome(host: Host, isFailure: boolean): void {
-    this.#tell?.({ kind: "outcome", cluster: this.#ref, endpoint: host.pool.authority, isFailure });
+    this.#tell?.({ kind: "outcome", cluster: nameOf(this.#ref), endpoint: host.pool.authority, isFailure });
+  }
+
+  #tellAll(): void {
+    this.#breaker.repeat();
+    const now = performance.now();
+    for (const [endpoint, host] of this.#hosts) {
+      const health = host.health(now);
+      if (health !== undefined) this.#tell?.({ kind: "health", cluster: nameOf(this.#ref), endpoint, health });
+    }
   }
 
   /** @returns Whether one more failure has led to that. */

@@ -74,19 +74,15 @@ export class Clusters {
     if (states.size === 0) this.#byEndpoints.delete(endpoints);
   }
 
-  /** See {@link Cluster.heard}. */
+  /** See {@link Cluster.heard}. What nobody has used here is of no use; who begins to use it asks. */
   heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
-    this.get(news.cluster).heard(from, news, set);
+    const { endpoints, state } = news.cluster;
+    this.#byEndpoints.get(endpoints)?.get(state)?.cluster.heard(from, news, set);
   }
 
   /** Another process that serves the same table has gone. */
   forget(process: number): void {
     for (const cluster of this.#all()) cluster.forget(process);
-  }
-
-  /** Another process has come, and knows nothing. */
-  repeat(): void {
-    for (const cluster of this.#all()) cluster.repeat();
   }
 
   *#all(): Generator<Cluster> {

@@ -1,4 +1,5 @@
 import { type Endpoint, authorityOf } from "../../routing/endpoints.ts";
+import type { EndpointHealth } from "../../routing/cluster-news.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
 import type { EndpointPool } from "./attempt.ts";
 import { OutlierDetector } from "./outlier-detector.ts";
@@ -38,6 +39,19 @@ export class Host {
   /** Whether requests may be given to it. */
   isHealthy(nowMs: number): boolean {
     return this.isWell && this.outlier?.isEjected(nowMs) !== true;
+  }
+
+  /** What another process has to know of it; undefined: nothing. */
+  health(nowMs: number): EndpointHealth | undefined {
+    const passive = this.outlier?.health(nowMs) ?? { failures: 0, ejectedForMs: 0, factor: 0 };
+    const isNothing = this.isWell && passive.failures + passive.ejectedForMs === 0;
+    return isNothing ? undefined : { isWell: this.isWell, ...passive };
+  }
+
+  /** What another process knows of it. An endpoint that it holds for unwell is asked soon. */
+  learn(nowMs: number, health: EndpointHealth): void {
+    this.isWell &&= health.isWell;
+    this.outlier?.learn(nowMs, health);
   }
 
   /** When the first thing that is held against it is over; never, where only a check can tell. */

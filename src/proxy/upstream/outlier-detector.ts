@@ -1,3 +1,4 @@
+import type { EndpointHealth } from "../../routing/cluster-news.ts";
 import type { PassiveHealth } from "../../routing/cluster-policy.ts";
 
 const LONGEST_FACTOR = 10;
@@ -17,6 +18,21 @@ export class OutlierDetector {
 
   get ejectedUntil(): number {
     return this.#ejectedUntil;
+  }
+
+  /** What another process has to know of it. */
+  health(now: number): Omit<EndpointHealth, "isWell"> {
+    const ejectedForMs = Math.max(this.#ejectedUntil - now, 0);
+    return { failures: this.#failures, ejectedForMs, factor: ejectedForMs > 0 ? this.#factor : 0 };
+  }
+
+  /** What another process knows of it, which may be more. */
+  learn(now: number, { failures, ejectedForMs, factor }: Omit<EndpointHealth, "isWell">): void {
+    this.#failures = Math.max(this.#failures, failures);
+    if (now + ejectedForMs <= Math.max(this.#ejectedUntil, now)) return;
+    this.#ejectedAt = now;
+    this.#ejectedUntil = now + ejectedForMs;
+    this.#factor = Math.max(this.#factor, factor);
   }
 
   isEjected(now: number): boolean {

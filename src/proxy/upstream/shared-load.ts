@@ -2,56 +2,84 @@ import type { Load } from "../../routing/cluster-news.ts";
 
 /** The first change is told at once; as many as come within this time after it are told together. */
 const PAUSE_MS = 5;
+const REPEAT_MS = 250;
+/** What was not told again for so long counts no more: whoever said it, or passes it on, may be held up. */
+const STALE_MS = 3 * REPEAT_MS;
+
+interface Heard {
+  readonly load: Load;
+  /** Milliseconds that never jump. */
+  readonly until: number;
+}
+
+const isNothing = ({ running, waiting }: Load): boolean => running + waiting === 0;
 
 /** What one backend has been given by all processes of the gateway: ours is told to the others, and theirs counted here. */
 export class SharedLoad {
   readonly #own: () => Load;
   readonly #tell: (load: Load) => void;
-  readonly #others = new Map<number, Load>();
+  readonly #expired: () => void;
+  readonly #others = new Map<number, Heard>();
   #told: Load = { running: 0, waiting: 0 };
   #pause: NodeJS.Timeout | undefined;
+  #repeating: NodeJS.Timeout | undefined;
+  #expiring: NodeJS.Timeout | undefined;
   running = 0;
   waiting = 0;
 
-  constructor(own: () => Load, tell: (load: Load) => void) {
+  /** @param expired  Called when what others had said counts no more. */
+  constructor(own: () => Load, tell: (load: Load) => void, expired: () => void) {
     this.#own = own;
     this.#tell = tell;
+    this.#expired = expired;
   }
 
   /** Ours may have changed. */
   changed(): void {
-    if (this.#pause !== undefined || this.#isTold()) return;
-    this.#tellNow();
-    this.#pause = setTimeout(() => {
-      this.#pause = undefined;
-      this.changed();
-    }, PAUSE_MS).unref();
+    const { running, waiting } = this.#own();
+    const isTold = running === this.#told.running && waiting === this.#told.waiting;
+    if (this.#pause === undefined && !isTold) this.#tellNow();
   }
 
-  /** Somebody has come who knows nothing of it. */
+  /** To those who know nothing of it, or would forget it. */
   repeat(): void {
-    const { running, waiting } = this.#own();
-    if (running + waiting > 0) this.#tellNow();
+    if (!isNothing(this.#own())) this.#tellNow();
   }
 
   /** @param load  undefined: the process is gone. */
   heard(from: number, load: Load | undefined): void {
-    if (load === undefined) this.#others.delete(from);
-    else this.#others.set(from, load);
-    this.running = this.waiting = 0;
-    for (const other of this.#others.values()) {
-      this.running += other.running;
-      this.waiting += other.waiting;
-    }
-  }
-
-  #isTold(): boolean {
-    const { running, waiting } = this.#own();
-    return running === this.#told.running && waiting === this.#told.waiting;
+    if (load === undefined || isNothing(load)) this.#others.delete(from);
+    else this.#others.set(from, { load, until: performance.now() + STALE_MS });
+    this.#count();
   }
 
   #tellNow(): void {
     this.#told = this.#own();
     this.#tell(this.#told);
+    clearTimeout(this.#pause);
+    clearTimeout(this.#repeating);
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
+      this.changed();
+    }, PAUSE_MS).unref();
+    this.#repeating = setTimeout(() => this.repeat(), REPEAT_MS).unref();
+  }
+
+  #count(): void {
+    const now = performance.now();
+    this.running = this.waiting = 0;
+    for (const [from, { load, until }] of this.#others) {
+      if (until <= now) this.#others.delete(from);
+      else {
+        this.running += load.running;
+        this.waiting += load.waiting;
+      }
+    }
+    clearTimeout(this.#expiring);
+    if (this.#others.size === 0) return;
+    this.#expiring = setTimeout(() => {
+      this.#count();
+      this.#expired();
+    }, STALE_MS).unref();
   }
 }
