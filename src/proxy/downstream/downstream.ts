@@ -19,6 +19,8 @@ export interface RequestHead {
 /** Another protocol, which the client asks for on its connection or stream. */
 export interface Upgrade {
   readonly protocol: string;
+  /** The status by which it is accepted: none of the same class may answer anything else. */
+  readonly acceptedBy: 101 | 200;
   /** Agrees. @returns The bytes of that protocol, both ways. */
   accept(headers: readonly string[]): Duplex;
 }

@@ -3,7 +3,8 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Arrive, Unreadable, Via } from "./downstream.ts";
 import { endSoon } from "./end-soon.ts";
-import { Http1Downstream } from "./http1-downstream.ts";
+import { Http1Connection } from "./http1-connection.ts";
+import { Http1Downstream, type Http1Parts } from "./http1-downstream.ts";
 
 /**
  * Other protocols that a client offers, h2c above all, are declined by answering the request as it is.
@@ -32,20 +33,15 @@ const STATUS_OF_ERROR: Readonly<Record<string, Unreadable>> = {
   HPE_HEADER_OVERFLOW: 431,
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
-const NOTHING = Buffer.alloc(0);
 
 /** The connections of one socket that speak HTTP/1: requests on them, and how they end. */
 export class Http1Connections {
   readonly #server: Server;
   readonly #via: Via;
   readonly #arrive: Arrive;
-  readonly #upgraded = new Set<Duplex>();
-  /**
-   * The answer that each connection waits for last; those that have asked nothing yet are silent, which Node does not
-   * count as idle. By connection, since a Set of answers would be made anew all the time, and what it held before each
-   * time, which is every request, would stay in memory until all of it is searched for garbage.
-   */
-  readonly #last = new Map<Duplex, Http1Downstream | "silent" | "idle">();
+  readonly #open = new Map<Duplex, Http1Connection>();
+  /** Those that Node has let go of, or that end with an answer. */
+  readonly #alone = new Set<Duplex>();
   readonly #take: (socket: Duplex) => void;
   #draining = false;
 
@@ -61,24 +57,27 @@ export class Http1Connections {
   }
 
   take(socket: Duplex): void {
-    this.#last.set(socket, "silent");
-    socket.on("close", () => this.#last.delete(socket));
+    this.#open.set(socket, new Http1Connection(socket));
+    socket.on("close", () => {
+      this.#open.delete(socket);
+      this.#alone.delete(socket);
+    });
     this.#take(socket);
   }
 
   drain(): void {
     this.#draining = true;
-    for (const last of this.#last.values()) if (last instanceof Http1Downstream) last.takeNoMore();
+    for (const connection of this.#open.values()) if (connection.isBusy) connection.newest?.takeNoMore();
   }
 
   closeIdle(): void {
     this.#server.closeIdleConnections();
-    for (const [socket, last] of this.#last) if (last === "silent") socket.destroy();
+    for (const [socket, { newest }] of this.#open) if (newest === undefined) socket.destroy();
   }
 
   destroy(): void {
     this.#server.closeAllConnections();
-    for (const socket of this.#upgraded) socket.destroy();
+    for (const socket of this.#alone) socket.destroy();
   }
 
   #wire(): void {
@@ -87,51 +86,51 @@ export class Http1Connections {
     // Whether somebody wants the body is known only after the decision; other expectations are the request policy's.
     server.on("checkContinue", (incoming, response) => this.#request(incoming, response, true));
     server.on("checkExpectation", (incoming, response) => this.#request(incoming, response, true));
-    server.on("upgrade", (incoming, socket, head) => this.#alone(incoming, socket, head));
+    server.on("upgrade", (incoming, socket, unbound) => this.#last(incoming, socket, { unbound }));
     // Nothing is tunnelled: it is the request policy that says so.
-    server.on("connect", (incoming, socket, head) => this.#alone(incoming, socket, head));
+    server.on("connect", (incoming, socket, unbound) => this.#last(incoming, socket, { unbound }));
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#malformed(error, socket));
   }
 
   #request(incoming: IncomingMessage, response: ServerResponse, waits: boolean): void {
     if (this.#draining) response.setHeader("connection", "close");
-    const { socket } = incoming;
-    const downstream = new Http1Downstream(this.#via, incoming, response, { waits });
-    this.#last.set(socket, downstream);
-    response.on("close", () => {
-      if (this.#last.get(socket) === downstream) this.#last.set(socket, "idle");
-    });
     incoming.on("error", () => response.destroy());
     response.on("error", () => incoming.destroy());
-    this.#arrive(downstream);
+    const downstream = new Http1Downstream(this.#via, incoming, response, { waits });
+    this.#open.get(incoming.socket)?.take(downstream, response, () => {
+      // It may have turned out to be none while it waited.
+      if (!response.destroyed) this.#arrive(downstream);
+    });
   }
 
-  /** A connection that Node has let go of, or understands no more: it ends with this answer, or changes its protocol. */
-  #alone(incoming: IncomingMessage, socket: Duplex, head: Buffer, unreadable?: Unreadable): void {
-    this.#last.delete(socket);
-    this.#upgraded.add(socket);
-    socket.on("close", () => this.#upgraded.delete(socket));
+  /** The last of its connection, which ends with this answer or changes its protocol. */
+  #last(incoming: IncomingMessage, socket: Duplex, parts: Pick<Http1Parts, "unbound" | "unreadable">): void {
+    this.#alone.add(socket);
     socket.on("error", () => socket.destroy());
     const response = new ServerResponse(incoming);
     response.shouldKeepAlive = false;
-    response.assignSocket(incoming.socket);
     response.on("error", () => socket.destroy());
     response.on("finish", () => endSoon(socket));
     // Node lets go of the socket on an upgrade, so what it told the answer is passed on here.
     socket.on("drain", () => response.emit("drain"));
-    this.#arrive(new Http1Downstream(this.#via, incoming, response, { unbound: { socket, head }, unreadable }));
+    const downstream = new Http1Downstream(this.#via, incoming, response, parts);
+    this.#open.get(socket)?.take(downstream, response, () => {
+      response.assignSocket(incoming.socket);
+      this.#arrive(downstream);
+    });
   }
 
   /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
   #malformed({ code = "" }: NodeJS.ErrnoException, socket: Duplex): void {
-    // It has its answer already.
-    if (this.#upgraded.has(socket)) return;
-    const last = this.#last.get(socket);
+    // It has its last answer already.
+    if (this.#alone.has(socket)) return;
+    const connection = this.#open.get(socket);
+    const newest = connection?.newest;
     // One that is not known has not finished its handshake, and one that has said nothing is told nothing.
-    const saidNothing = last === undefined || (last === "silent" && (socket as Socket).bytesRead === 0);
+    const saidNothing = connection === undefined || (newest === undefined && (socket as Socket).bytesRead === 0);
     if (saidNothing || !socket.writable || code === "ECONNRESET") socket.destroy();
-    else if (last instanceof Http1Downstream) last.malformed();
-    else this.#alone(unread(socket as Socket), socket, NOTHING, STATUS_OF_ERROR[code] ?? 400);
+    else if (connection.isBusy) newest?.malformed();
+    else this.#last(unread(socket as Socket), socket, { unreadable: STATUS_OF_ERROR[code] ?? 400 });
   }
 }
 

@@ -2,23 +2,21 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Duplex, Readable } from "node:stream";
 import { TLSSocket } from "node:tls";
 import { serverNameFor } from "../../routing/hostname.ts";
-import { endSoon } from "./end-soon.ts";
 import type { Downstream, Follows, RequestHead, Unreadable, Upgrade, Via } from "./downstream.ts";
+import { endSoon } from "./end-soon.ts";
+import { Unbound } from "./unbound.ts";
 
 const NOTHING = Buffer.alloc(0);
 /** How long the rest of a body that nobody wants is still read before its connection is cut. */
 const LINGER_MS = 5000;
+/** Whoever does not take an answer of ours gives its place up. */
+export const UNTAKEN_MS = 60_000;
 
-/** A connection that Node has let go of, and what came on it after the request. */
-interface Unbound {
-  readonly socket: Duplex;
-  readonly head: Buffer;
-}
-
-interface Http1Parts {
+export interface Http1Parts {
   /** The client sends its body only when it is asked to. */
   readonly waits?: boolean;
-  readonly unbound?: Unbound;
+  /** Of a connection that Node has let go of: what came on it after the request. */
+  readonly unbound?: Buffer;
   /** See {@link RequestHead.unreadable}. */
   readonly unreadable?: Unreadable | undefined;
 }
@@ -40,7 +38,7 @@ export class Http1Downstream implements Downstream {
   readonly #waits: boolean;
   /** Whether the client wants to ask more on its connection. */
   readonly #keepAlive: boolean;
-  readonly #upgrade: Unbound | undefined;
+  readonly #unbound: Unbound | undefined;
   answeredBytes = 0;
   #switched = false;
   #whenMalformed = (): void => this.cut();
@@ -56,7 +54,10 @@ export class Http1Downstream implements Downstream {
     this.#response = response;
     this.#waits = waits;
     this.#keepAlive = response.shouldKeepAlive;
-    this.#upgrade = unbound;
+    if (unbound !== undefined)
+      this.#unbound = new Unbound(incoming.socket, unbound, () => {
+        if (!response.writableEnded) incoming.socket.destroy();
+      });
     const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
     this.head = { version, method, target: url, authority: undefined, headers, unreadable };
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
@@ -75,7 +76,7 @@ export class Http1Downstream implements Downstream {
   get hasBody(): boolean {
     const { headers } = this.#incoming;
     return (
-      this.#upgrade === undefined &&
+      this.#unbound === undefined &&
       (headers["transfer-encoding"] !== undefined || Number(headers["content-length"] ?? 0) > 0)
     );
   }
@@ -87,8 +88,12 @@ export class Http1Downstream implements Downstream {
     return this.#response.headersSent ? this.#response.statusCode : 0;
   }
   get upgrade(): Upgrade | undefined {
-    if (this.#upgrade === undefined) return undefined;
-    return { protocol: this.#incoming.headers.upgrade ?? "", accept: (headers) => this.#switch(headers) };
+    if (this.#unbound === undefined) return undefined;
+    return {
+      acceptedBy: 101,
+      protocol: this.#incoming.headers.upgrade ?? "",
+      accept: (headers) => this.#switch(headers),
+    };
   }
 
   askForBody(): void {
@@ -118,6 +123,8 @@ export class Http1Downstream implements Downstream {
   answer(status: number, headers: readonly string[], body: string): void {
     this.#response.writeHead(status, [...headers]);
     this.answeredBytes = this.head.method === "HEAD" ? 0 : Buffer.byteLength(body);
+    const untaken = setTimeout(() => this.cut(), UNTAKEN_MS);
+    this.#response.once("close", () => clearTimeout(untaken));
     this.#response.end(body);
   }
 
@@ -138,16 +145,7 @@ export class Http1Downstream implements Downstream {
   }
 
   onGone(listener: () => void): void {
-    let isTold = false;
-    const tell = (): void => {
-      if (isTold) return;
-      isTold = true;
-      listener();
-    };
-    this.#response.on("close", tell);
-    this.#upgrade?.socket.once("end", () => {
-      if (!this.#switched) tell();
-    });
+    this.#response.on("close", listener);
   }
 
   onDrain(listener: () => void): void {
@@ -168,13 +166,12 @@ export class Http1Downstream implements Downstream {
   }
 
   #switch(headers: readonly string[]): Duplex {
-    const { socket, head }: Unbound = this.#upgrade ?? { socket: this.#incoming.socket, head: NOTHING };
+    const socket: Duplex = this.#unbound?.take() ?? this.#incoming.socket;
     const protocol = this.#incoming.headers.upgrade ?? "";
     const lines = ["HTTP/1.1 101 Switching Protocols", "connection: upgrade", `upgrade: ${protocol}`];
     for (let i = 0; i + 1 < headers.length; i += 2) lines.push(`${headers[i] ?? ""}: ${headers[i + 1] ?? ""}`);
     this.#switched = true;
     socket.write(`${lines.join("\r\n")}\r\n\r\n`, "latin1");
-    if (head.length > 0) socket.unshift(head);
     return socket;
   }
 }

@@ -2,9 +2,8 @@ import { randomBytes } from "node:crypto";
 import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
-import { serverNameOf } from "./http1-downstream.ts";
+import { UNTAKEN_MS, serverNameOf } from "./http1-downstream.ts";
 
-const UNTAKEN_MS = 60_000;
 const BODYLESS = new Set([204, 205, 304]);
 
 type Pseudo = ReadonlyMap<string, string>;
@@ -59,7 +58,7 @@ export class Http2Downstream implements Downstream {
     else {
       const key = randomBytes(16).toString("base64");
       this.head = { ...head, method: "GET", headers: asHandshake(headers, protocol, key) };
-      this.upgrade = { protocol, accept: (answer) => this.#switch(answer) };
+      this.upgrade = { acceptedBy: 200, protocol, accept: (answer) => this.#switch(answer) };
     }
     this.hasBody = this.upgrade === undefined && !endOfStream;
     this.#waits = this.hasBody && headers.some((name, i) => i % 2 === 0 && name === "expect");
@@ -103,7 +102,6 @@ export class Http2Downstream implements Downstream {
   answer(status: number, headers: readonly string[], body: string): void {
     const isBodyless = body === "" || this.#isBodyless(status);
     this.#respond(status, headers, isBodyless, false);
-    // Whoever does not take an answer of ours gives its place up.
     this.#stream.setTimeout(UNTAKEN_MS, () => this.cut());
     if (isBodyless) return;
     this.answeredBytes = Buffer.byteLength(body);

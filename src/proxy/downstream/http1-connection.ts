@@ -1,0 +1,49 @@
+import type { ServerResponse } from "node:http";
+import type { Duplex } from "node:stream";
+import type { Http1Downstream } from "./http1-downstream.ts";
+
+/** Requests that may have come before the answers to those before them: whoever sends more is in no hurry for answers. */
+const MOST_WAITING = 100;
+
+/**
+ * One connection, whose requests take turns: the next one begins when the answer before it is out, so that a client who
+ * sends many at once is given one thing at a time.
+ */
+export class Http1Connection {
+  readonly #socket: Duplex;
+  readonly #waiting: (() => void)[] = [];
+  #isBusy = false;
+  /** The request that came last, answered or not; none: nothing has been asked yet, which Node does not count as idle. */
+  newest: Http1Downstream | undefined;
+
+  constructor(socket: Duplex) {
+    this.#socket = socket;
+    socket.on("close", () => (this.#waiting.length = 0));
+  }
+
+  /** Whether an answer is still to come. */
+  get isBusy(): boolean {
+    return this.#isBusy;
+  }
+
+  /** @param begin  Called when its turn has come. */
+  take(downstream: Http1Downstream, response: ServerResponse, begin: () => void): void {
+    this.newest = downstream;
+    response.on("close", () => this.#next());
+    if (!this.#isBusy) {
+      this.#isBusy = true;
+      return begin();
+    }
+    // Nothing more is read meanwhile, but what has come in the same piece is there already.
+    this.#socket.pause();
+    if (this.#waiting.push(begin) > MOST_WAITING) this.#socket.destroy();
+  }
+
+  #next(): void {
+    if (this.#socket.destroyed) return;
+    const begin = this.#waiting.shift();
+    this.#isBusy = begin !== undefined;
+    if (begin !== undefined) begin();
+    if (this.#waiting.length === 0) this.#socket.resume();
+  }
+}

@@ -1,0 +1,37 @@
+import type { Duplex } from "node:stream";
+
+/** More than a client can want to say before it knows whether its protocol is accepted. */
+const MOST_EARLY = 64 * 1024;
+
+/**
+ * A connection that Node has let go of for another protocol. It is read from the start, since the end of one that is not
+ * read goes unnoticed; what comes early is kept for whoever takes it over.
+ */
+export class Unbound {
+  readonly #socket: Duplex;
+  readonly #early: Buffer[];
+  #size = 0;
+  readonly #keep = (chunk: Buffer): void => {
+    this.#size += chunk.length;
+    if (this.#size > MOST_EARLY) this.#socket.destroy();
+    else this.#early.push(chunk);
+  };
+
+  readonly #ended: () => void;
+
+  /** @param ended  Called when the client has closed its side before it was taken over. */
+  constructor(socket: Duplex, head: Buffer, ended: () => void) {
+    this.#socket = socket;
+    this.#early = [head];
+    this.#ended = ended;
+    socket.on("data", this.#keep).once("end", this.#ended);
+  }
+
+  take(): Duplex {
+    const socket = this.#socket;
+    socket.off("data", this.#keep).off("end", this.#ended).pause();
+    const early = Buffer.concat(this.#early.splice(0));
+    if (early.length > 0) socket.unshift(early);
+    return socket;
+  }
+}
