@@ -1,12 +1,13 @@
 import { type ExplainRequest } from "../routing/explain.ts";
 import { hostOf } from "../routing/hostname.ts";
 import { normalisePath } from "../routing/request-path.ts";
+import { endToEnd } from "../proxy/headers.ts";
 import { GatewayRequest } from "../proxy/gateway-request.ts";
 import { CommandError } from "./exit.ts";
 
 const URL_PARTS = /^(https?):\/\/([^/?#]+)([^?#]*)(\?[^#]*)?$/;
 
-function parseHeaders(lines: readonly string[]): Map<string, string[]> {
+function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> {
   const headers = new Map<string, string[]>();
   for (const line of lines) {
     const colon = line.indexOf(":");
@@ -15,7 +16,8 @@ function parseHeaders(lines: readonly string[]): Map<string, string[]> {
     const value = line.slice(colon + 1).trim();
     headers.set(name, [...(headers.get(name) ?? []), value]);
   }
-  return headers;
+  // As the gateway does before it matches: what is of one hop, or not believed, chooses no rule.
+  return endToEnd(headers);
 }
 
 /**
@@ -36,16 +38,20 @@ export function explainRequest(
     throw new CommandError(`"${url}" is no URL; write it whole, such as http://shop.example.com/cart`, 2);
   const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
   if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
+  const scheme: "http" | "https" = parts[1] === "https" ? "https" : "http";
+  const headers = parseHeaders(headerLines)
+    .set("x-forwarded-proto", [scheme])
+    .set("x-forwarded-host", [parts[2] ?? ""]);
   const asked = new GatewayRequest({
     method: method.toUpperCase(),
     path: path.path,
     query: parts[4] ?? "",
     authority: parts[2] ?? "",
     host: host.host,
-    headers: parseHeaders(headerLines),
+    headers,
   });
   return Object.assign(asked, {
-    scheme: parts[1] === "https" ? ("https" as const) : ("http" as const),
+    scheme,
     ...(host.port === undefined ? {} : { port: host.port }),
     ...(gateway === undefined ? {} : { gateway: gateway === "builtin" ? "/builtin" : gateway }),
   });

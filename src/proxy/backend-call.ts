@@ -45,16 +45,16 @@ export function backendCall(
   const { path, backend, http, web } = to;
   const name = rewritesOf(parts, backend).findLast(({ hostname }) => hostname !== undefined)?.hostname;
   const changes = [entry.rule.filters.requestHeaders, backend?.filters.requestHeaders];
-  const headers = backendHeaders(request, facts, name ?? request.authority, changes, to.trace?.headers);
+  const headers = backendHeaders(request, name ?? request.authority, { changes, trace: to.trace?.headers ?? [] });
   // gRPC servers refuse clients that do not say so.
-  if (http === "2" && /\btrailers\b/i.test(request.header("te") ?? "")) headers.push("te", "trailers");
+  if (http === "2" && facts.takesTrailers) headers.push("te", "trailers");
   const body = to.body === undefined ? null : (to.body.whole ?? to.body.read());
   return {
     method: request.method,
     path: `${path}${request.search}`,
     headers: web?.requestHeaders(headers) ?? headers,
     body: web === undefined ? body : web.requestBody(body),
-    trailers: () => passedTrailers(downstream.trailers, to.allowsTrailer),
+    trailers: () => passedTrailers(downstream.trailers, changes, to.allowsTrailer),
     upgrade: downstream.upgrade?.protocol,
   };
 }

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
-import type { ClusterRef, ReasonWord, RouteRule, WeightedBackend } from "../routing/rule.ts";
+import type { ClusterRef, HeaderChanges, ReasonWord, RouteRule, WeightedBackend } from "../routing/rule.ts";
 import { sendFailure } from "./answer.ts";
 import { backendCall, backendPath } from "./backend-call.ts";
 import type { AnswerSink, Attempt, AttemptFailure } from "./upstream/attempt.ts";
@@ -162,7 +162,7 @@ export class Exchange {
         return !this.#started || downstream.write(bridge?.data(chunk) ?? chunk);
       },
       end: (trailers) => {
-        const passed = passedTrailers(trailers);
+        const passed = passedTrailers(trailers, this.#answerChanges());
         if (bridge !== undefined && passed.length > 0) downstream.write(bridge.trailers(passed));
         downstream.end(bridge === undefined ? passed : []);
         this.#finish();
@@ -183,8 +183,11 @@ export class Exchange {
   #answerHeaders(headers: IncomingHttpHeaders): string[] {
     const { request } = this.#parts;
     const extra = extraHeaders(this.#context.options, request, this.#rule);
-    const changes = [this.#backend?.filters.responseHeaders, this.#rule.filters.responseHeaders];
-    return clientHeaders(headers, changes, extra);
+    return clientHeaders(headers, this.#answerChanges(), extra);
+  }
+
+  #answerChanges(): readonly (HeaderChanges | undefined)[] {
+    return [this.#backend?.filters.responseHeaders, this.#rule.filters.responseHeaders];
   }
 
   #switch(headers: IncomingHttpHeaders, backend: Duplex): void {

@@ -9,6 +9,15 @@ function decodeComponent(text: string): string {
   }
 }
 
+interface RequestParts {
+  readonly method: string;
+  readonly path: string;
+  readonly query: string;
+  readonly authority: string;
+  readonly host: string;
+  readonly headers: ReadonlyMap<string, readonly string[]>;
+}
+
 /** A request that has passed the request policy, as matching and forwarding see it. */
 export class GatewayRequest implements RequestView {
   readonly method: string;
@@ -21,23 +30,23 @@ export class GatewayRequest implements RequestView {
   readonly host: string;
   readonly headers: ReadonlyMap<string, readonly string[]>;
   readonly patterns = new PatternBudget(() => performance.now());
+  readonly #parts: RequestParts;
   #params: ReadonlyMap<string, string> | undefined;
   #cookies: ReadonlyMap<string, string> | undefined;
 
-  constructor(parts: {
-    method: string;
-    path: string;
-    query: string;
-    authority: string;
-    host: string;
-    headers: Map<string, string[]>;
-  }) {
+  constructor(parts: RequestParts) {
+    this.#parts = parts;
     this.method = parts.method;
     this.path = parts.path;
     this.search = parts.query;
     this.authority = parts.authority;
     this.host = parts.host;
     this.headers = parts.headers;
+  }
+
+  /** The same with other headers. */
+  with(headers: ReadonlyMap<string, readonly string[]>): GatewayRequest {
+    return new GatewayRequest({ ...this.#parts, headers });
   }
 
   header(name: string): string | undefined {

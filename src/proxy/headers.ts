@@ -46,15 +46,40 @@ const NEVER_TRAILERS = new Set([
   "content-encoding",
   "authorization",
   "cookie",
+  "x-request-id",
 ]);
 
-/** Trailers that may go on, names and values by turns. */
-export function passedTrailers(raw: readonly string[], allows: (name: string) => boolean = () => true): string[] {
+/**
+ * Trailers that may go on, names and values by turns.
+ *
+ * @param changes  Of headers: what a rule sets or takes away does not come in through a trailer either.
+ */
+export function passedTrailers(
+  raw: readonly string[],
+  changes: readonly (HeaderChanges | undefined)[],
+  allows: (name: string) => boolean = () => true,
+): string[] {
+  const changed = new Set(
+    changes.flatMap((one) => [
+      ...(one?.remove ?? []),
+      ...[...(one?.set ?? []), ...(one?.add ?? [])].map(([name]) => name),
+    ]),
+  );
   return raw.filter((_, i) => {
     const name = (raw[i - (i % 2)] ?? "").toLowerCase();
     const isBarred = name.startsWith(":") || HOP_BY_HOP.has(name) || isOwn(name) || NEVER_TRAILERS.has(name);
-    return !isBarred && allows(name);
+    return !isBarred && !name.startsWith("x-serviceroute-") && !changed.has(name) && allows(name);
   });
+}
+
+/** Fields by name as Node wants them, repeated ones apart, pseudo-headers left out. Any name may come, `constructor` too. */
+export function fieldsOf(raw: readonly string[]): Record<string, string[]> {
+  const fields = Object.create(null) as Record<string, string[]>;
+  for (let i = 0; i + 1 < raw.length; i += 2) {
+    const name = raw[i] ?? "";
+    if (!name.startsWith(":")) (fields[name] ??= []).push(raw[i + 1] ?? "");
+  }
+  return fields;
 }
 
 function namedByConnection(headers: ReadonlyMap<string, readonly string[]>): ReadonlySet<string> {
@@ -79,34 +104,57 @@ function flat(values: Values): string[] {
 
 /** How often a request has passed a gateway of ours. A route may lead back to it, which nobody notices but by this. */
 export const HOPS_HEADER = "x-serviceroute-hops";
+/** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
+export const MIRRORED_BY = "x-serviceroute-mirrored-by";
 
 export interface ForwardingFacts extends ClientOrigin {
   readonly requestId: string;
   /** Gateways of ours that the request has passed, this one included. */
   readonly hops: number;
+  /** Whether the client says that it reads trailers. */
+  readonly takesTrailers: boolean;
 }
 
-/** Headers for the backend: end-to-end ones of the client, the gateway's own, then the changes in order. */
-export function backendHeaders(
-  request: GatewayRequest,
-  facts: ForwardingFacts,
-  host: string,
-  changes: readonly (HeaderChanges | undefined)[],
-  trace: TryTrace["headers"] = [],
-): string[] {
-  const named = namedByConnection(request.headers);
+/** Headers without those of one hop, and those that a client is not believed in. */
+export function endToEnd(headers: ReadonlyMap<string, readonly string[]>): Values {
+  const named = namedByConnection(headers);
   const values: Values = new Map();
-  for (const [name, list] of request.headers) {
+  for (const [name, list] of headers)
     if (!HOP_BY_HOP.has(name) && !isOwn(name) && !named.has(name)) values.set(name, list);
-  }
+  return values;
+}
+
+/** What the gateway says of a request. */
+export function setFacts(values: Values, facts: ForwardingFacts): void {
   values.set("x-request-id", [facts.requestId]);
   values.set(HOPS_HEADER, [String(facts.hops)]);
-  for (const [name, value] of trace) values.set(name, [value]);
-  for (const change of changes) applyChanges(values, change);
-  values.set("host", [host]);
   values.set("x-forwarded-for", [facts.forwardedFor]);
   values.set("x-forwarded-proto", [facts.scheme]);
   values.set("x-forwarded-host", [facts.forwardedHost]);
+}
+
+interface BackendHeaderParts {
+  readonly trace?: TryTrace["headers"];
+  readonly changes?: readonly (HeaderChanges | undefined)[];
+  readonly marks?: readonly (readonly [name: string, value: string])[];
+}
+
+/** Headers for the backend: those of the request, then the changes in order; what ends loops is beyond all changes. */
+export function backendHeaders(
+  { headers }: GatewayRequest,
+  host: string,
+  { trace = [], changes = [], marks = [] }: BackendHeaderParts,
+): string[] {
+  const values: Values = new Map(headers);
+  for (const [name, value] of trace) values.set(name, [value]);
+  for (const change of changes) applyChanges(values, change);
+  for (const name of [HOPS_HEADER, MIRRORED_BY]) {
+    const mark = headers.get(name);
+    if (mark === undefined) values.delete(name);
+    else values.set(name, mark);
+  }
+  for (const [name, value] of marks) values.set(name, [value]);
+  values.set("host", [host]);
   return flat(values);
 }
 

@@ -3,11 +3,9 @@ import type { Mirror } from "../routing/rule.ts";
 import type { AnswerSink, Attempt } from "./upstream/attempt.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
-import { backendHeaders } from "./headers.ts";
+import { MIRRORED_BY, backendHeaders } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
 
-/** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
-const MIRRORED_BY = "x-serviceroute-mirrored-by";
 const makersOf = ({ request }: Forwarding): readonly string[] => request.header(MIRRORED_BY)?.split(",") ?? [];
 
 /** Our name on the copies of one request: whoever reads it on a copy of theirs passes no mirror of another host by it. */
@@ -52,15 +50,14 @@ export function sendMirrors(
 
 function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirror, body: Buffer | null): void {
   if (backend.kind === "invalid") return;
-  const { request, facts, entry } = parts;
+  const { request, entry } = parts;
   const cluster = context.clusters.get(backend);
   const endpoints = context.table.endpoints.get(backend.endpoints);
   const host = cluster.pick(endpoints, NOBODY);
   if (host === undefined || !cluster.beginMirror()) return;
   // Before rewrites and header changes, as the order of work has it.
   const makers = [...makersOf(parts), nameOn(parts, context)].join(",");
-  const marked = { set: [[MIRRORED_BY, makers] as const], add: [], remove: [] };
-  const headers = backendHeaders(request, facts, request.authority, [marked]);
+  const headers = backendHeaders(request, request.authority, { marks: [[MIRRORED_BY, makers]] });
   const call = {
     method: request.method,
     path: `${request.path}${request.search}`,

@@ -1,48 +1,23 @@
-import { randomUUID } from "node:crypto";
 import { type Decision, decide } from "../routing/decide.ts";
-import type { MatchEntry } from "../routing/precedence.ts";
 import { PatternLimit } from "../routing/pattern-budget.ts";
 import { isPreflight } from "../routing/preflight.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
 import { preflightHeaders } from "./cors.ts";
-import { originOf } from "./downstream/client-origin.ts";
 import type { Downstream } from "./downstream/downstream.ts";
 import { admit } from "./downstream/request-policy.ts";
 import { Exchange } from "./exchange.ts";
-import type { Forwarding } from "./forwarding.ts";
-import type { GatewayContext, GatewayOptions } from "./gateway-context.ts";
+import { type ForwardedRequest, forwarded } from "./forwarded-request.ts";
+import type { GatewayContext } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import { isGrpc } from "./grpc-status.ts";
-import { type ForwardingFacts, HOPS_HEADER, clientHeaders } from "./headers.ts";
+import { clientHeaders } from "./headers.ts";
 import { extraHeaders } from "./extra-headers.ts";
 import { type RequestRecord, recordOf } from "./request-record.ts";
 
 /** Gateways in a row are rarely more than three; a loop ends here. */
 const MOST_HOPS = 10;
-const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
-
-/** A client that says so itself only shortens its own way. */
-const hopsBefore = (request: GatewayRequest): number => {
-  const said = request.header(HOPS_HEADER) ?? "0";
-  return /^[0-9]{1,3}$/.test(said) ? Number(said) : 0;
-};
-
-function factsOf(
-  { peer, via: { scheme } }: Downstream,
-  request: GatewayRequest,
-  { trustedProxies }: GatewayOptions,
-): ForwardingFacts {
-  const given = request.header("x-request-id") ?? "";
-  const { authority } = request;
-  return {
-    ...originOf({ peer, scheme, authority, header: (name) => request.header(name) }, trustedProxies),
-    hops: hopsBefore(request) + 1,
-    requestId: REQUEST_ID.test(given) ? given : randomUUID(),
-  };
-}
-
 type Fail = (failure: Failure, decorate?: Decorate) => void;
 
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */
@@ -63,11 +38,14 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
   try {
     const admission = admit(downstream.head, downstream.via.scheme, context.options);
     if (!admission.ok) return fail({ reason: admission.reason, status: admission.status });
-    record.request = admission.request;
-    const followed = context.tracer?.start(admission.request, record);
+    const arrived = forwarded(downstream, admission.request, context.options);
+    record.request = arrived.request;
+    record.requestId = arrived.facts.requestId;
+    record.client = arrived.facts.clientAddress;
+    const followed = context.tracer?.start(arrived.request, record);
     if (followed !== undefined) record.trace = followed;
     if (context.overload.sheds(context.random())) return fail({ reason: "Overloaded" });
-    route(context, record, admission.request, fail);
+    route(context, record, arrived, fail);
   } catch (error) {
     if (error instanceof PatternLimit) return fail({ reason: "PatternLimit" });
     // One request that we cannot serve must not end all others.
@@ -76,20 +54,21 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
   }
 }
 
-function route(context: GatewayContext, record: RequestRecord, request: GatewayRequest, fail: Fail): void {
+function route(context: GatewayContext, record: RequestRecord, arrived: ForwardedRequest, fail: Fail): void {
   const { via, serverName } = record.downstream;
+  const { request } = arrived;
   const decision = decide(context.table, via.socket, serverName, request.host, request);
   if (decision.kind === "misdirected") return fail({ reason: "MisdirectedRequest" });
   if (decision.kind === "noRoute") return fail({ reason: "NoRoute" });
   record.rule = decision.entry.rule;
   record.trace?.decided(record);
-  respond(context, record, request, decision, fail);
+  respond(context, record, arrived, decision, fail);
 }
 
 function respond(
   context: GatewayContext,
   record: RequestRecord,
-  request: GatewayRequest,
+  { request, facts }: ForwardedRequest,
   { entry, listener: { port } }: Extract<Decision, { kind: "route" }>,
   fail: Fail,
 ): void {
@@ -119,9 +98,9 @@ function respond(
       );
     }
     case "forward":
-      if (hopsBefore(request) >= MOST_HOPS) return failed("LoopDetected");
+      if (facts.hops > MOST_HOPS) return failed("LoopDetected");
       downstream.askForBody();
-      return new Exchange(context, forwarding(record, request, entry, context.options)).start();
+      return new Exchange(context, { downstream, request, entry, facts, record }).start();
     default:
       return action satisfies never;
   }
@@ -159,19 +138,6 @@ function afterBody(
   };
   body.on("data", count).on("end", ended).on("close", stop);
   downstream.onMalformed(() => over("BadRequest"));
-}
-
-function forwarding(
-  record: RequestRecord,
-  request: GatewayRequest,
-  entry: MatchEntry,
-  options: GatewayOptions,
-): Forwarding {
-  const { downstream } = record;
-  const facts = factsOf(downstream, request, options);
-  record.requestId = facts.requestId;
-  record.client = facts.clientAddress;
-  return { downstream, request, entry, facts, record };
 }
 
 /** Header changes and CORS of a rule hold for every answer to a request that it takes, the gateway's own included. */

@@ -29,10 +29,8 @@ const FORBIDDEN = new Set([
   "trailer",
   "keep-alive",
   "expect",
-  "x-serviceroute-reason",
-  "x-serviceroute-route",
 ]);
-const FORBIDDEN_PREFIX = ["proxy-", "x-forwarded-", "x-envoy-"];
+const FORBIDDEN_PREFIX = ["proxy-", "x-forwarded-", "x-envoy-", "x-serviceroute-"];
 
 const NO_MIRRORS: readonly Mirror[] = Object.freeze([]);
 export const NO_FILTERS: Filters = Object.freeze({ mirrors: NO_MIRRORS });

@@ -105,6 +105,35 @@ export function describeHttp2Ends(name: string, start: () => Promise<DataPlaneRi
       },
     );
 
+    test("S20: a backend's trailers may be named like parts of objects", async () => {
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200 }, { waitForTrailers: true });
+        const named = Object.assign(Object.create(null) as object, { constructor: "1", __proto__: "2" });
+        stream.on("wantTrailers", () => stream.sendTrailers(named as Record<string, string>));
+        stream.end("done");
+      };
+      await serve();
+      const reply = await askHttp2(await session(), "/");
+      expect([reply.body, valuesOf(reply.trailers, "constructor")]).toEqual(["done", ["1"]]);
+    });
+
+    test("what a rule sets or takes away does not come in through a trailer", async () => {
+      two.answer = (stream) => {
+        stream.respond({ ":status": 200 }, { waitForTrailers: true });
+        stream.on("wantTrailers", () =>
+          stream.sendTrailers({ "x-secret": "1", "x-good": "2", "x-serviceroute-hops": "0" }),
+        );
+        stream.resume().on("end", () => stream.end("done"));
+      };
+      await serve(
+        "filters: [{type: RequestHeaderModifier, requestHeaderModifier: {remove: [x-admin], set: [{name: x-user, value: nobody}]}}, {type: ResponseHeaderModifier, responseHeaderModifier: {remove: [x-secret]}}], ",
+      );
+      const trailers = { "x-admin": "1", "x-user": "root", "x-request-id": "forged", "x-sum": "7" };
+      const reply = await askHttp2(await session(), "/", { method: "POST", body: "x", trailers });
+      expect(two.seen[0]?.trailers).toEqual(["x-sum", "7"]);
+      expect(reply.trailers).toEqual(["x-good", "2"]);
+    });
+
     test("a status that HTTP does not have is 502, from either kind of backend", async () => {
       const odd = await startRaw((socket) =>
         socket.once("data", () => socket.write("HTTP/1.1 999 Odd\r\ncontent-length: 0\r\n\r\n")),

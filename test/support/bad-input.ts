@@ -106,6 +106,8 @@ export const BAD_RULES: readonly BadInput[] = [
     "Proxy-Authorization",
     "X-Forwarded-For",
     "x-envoy-retry-on",
+    "x-serviceroute-hops",
+    "x-serviceroute-mirrored-by",
   ].map((name): BadInput => [
     `B28, S5: header ${name}`,
     `filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [{name: ${name}, value: x}]}}], ${WEB}`,

@@ -1,5 +1,5 @@
 import { IncomingMessage, type Server, ServerResponse } from "node:http";
-import type { Socket } from "node:net";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Arrive, Unreadable, Via } from "./downstream.ts";
 import { endSoon } from "./end-soon.ts";
@@ -127,10 +127,10 @@ export class Http1Connections {
     const connection = this.#open.get(socket);
     const newest = connection?.newest;
     // One that is not known has not finished its handshake, and one that has said nothing is told nothing.
-    const saidNothing = connection === undefined || (newest === undefined && (socket as Socket).bytesRead === 0);
-    if (saidNothing || !socket.writable || code === "ECONNRESET") socket.destroy();
+    const isOver = connection === undefined || !socket.writable || code === "ECONNRESET";
+    if (isOver || !(socket instanceof Socket) || socket.bytesRead === 0) socket.destroy();
     else if (connection.isBusy) newest?.malformed();
-    else this.#last(unread(socket as Socket), socket, { unreadable: STATUS_OF_ERROR[code] ?? 400 });
+    else this.#last(unread(socket), socket, { unreadable: STATUS_OF_ERROR[code] ?? 400 });
   }
 }
 

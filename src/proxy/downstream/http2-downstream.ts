@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
+import { fieldsOf } from "../headers.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 import { UNTAKEN_MS, serverNameOf } from "./http1-downstream.ts";
 
@@ -165,11 +166,8 @@ export class Http2Downstream implements Downstream {
 
   /** Called by Node when the body is out; a throw in here would end the process. */
   #sendTrailers(): void {
-    const trailers: Record<string, string[]> = {};
-    for (let i = 0; i + 1 < this.#trailers.length; i += 2)
-      (trailers[this.#trailers[i] ?? ""] ??= []).push(this.#trailers[i + 1] ?? "");
     try {
-      this.#stream.sendTrailers(trailers);
+      this.#stream.sendTrailers(fieldsOf(this.#trailers));
     } catch {
       return this.cut();
     }

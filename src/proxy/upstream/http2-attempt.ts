@@ -1,17 +1,8 @@
 import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node:http2";
 import type { ReasonWord } from "../../routing/rule.ts";
+import { fieldsOf } from "../headers.ts";
 import { BodyTooLarge } from "../request-body.ts";
 import { type AnswerSink, type Attempt, type AttemptFailure, type BackendCall, isFinalStatus } from "./attempt.ts";
-
-/** Header fields by name, repeated ones apart, pseudo-headers left out. */
-function byName(raw: readonly string[]): Record<string, string[]> {
-  const headers = Object.create(null) as Record<string, string[]>;
-  for (let i = 0; i + 1 < raw.length; i += 2) {
-    const name = raw[i] ?? "";
-    if (!name.startsWith(":")) (headers[name] ??= []).push(raw[i + 1] ?? "");
-  }
-  return headers;
-}
 
 /** The same as names and values by turns. */
 function plain(raw: readonly string[]): string[] {
@@ -94,7 +85,7 @@ export class Http2Attempt implements Attempt {
     );
     stream.on("trailers", (_headers, _flags, raw: readonly string[]) => (this.#trailers = plain(raw)));
     stream.on("end", () => guarded(() => this.#end(stream, isWhole())));
-    stream.on("wantTrailers", () => guarded(() => stream.sendTrailers(byName(this.#call.trailers()))));
+    stream.on("wantTrailers", () => guarded(() => stream.sendTrailers(fieldsOf(this.#call.trailers()))));
     stream.on("error", () => undefined);
     stream.on("close", () => this.#closed(stream.rstCode));
     if (body !== null) void this.#write(stream, body);
@@ -131,7 +122,7 @@ export class Http2Attempt implements Attempt {
     if (this.#finished) return;
     if (!isFinalStatus(status)) return this.abandon("BadResponse");
     this.#answered = true;
-    this.#sink.start(status, byName(raw), isAll ? "nothing" : "bodyAndTrailers");
+    this.#sink.start(status, fieldsOf(raw), isAll ? "nothing" : "bodyAndTrailers");
   }
 
   /** An answer may be whole before the request is: what is left of it then is of no use to the backend. */
