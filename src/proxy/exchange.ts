@@ -237,6 +237,7 @@ export class Exchange {
       ? 0
       : Math.min(backoffMs * 2 ** this.#retries, backoffMs * MAX_BACKOFF_FACTOR) * (0.5 + this.#context.random() / 2);
     this.#retries++;
+    this.#body?.giveUp();
     this.#context.observe.retry();
     setTimeout(() => {
       if (!this.#done) this.#try();

@@ -7,21 +7,26 @@ export class BodyTooLarge extends Error {
 }
 
 /**
- * A request body that can be sent more than once while it is small: it streams to the first reader as it comes, and
- * what went by is kept up to 64 KiB for a retry or a mirror.
+ * A request body that can be sent more than once while it is small: it streams to the reader as it comes, and what has
+ * gone by is kept for a retry or a mirror until that is more than 64 KiB.
  */
 export class RequestBody {
   readonly #source: AsyncIterator<Buffer>;
   readonly #limit: number;
-  readonly #kept: Buffer[] = [];
-  #size = 0;
-  #ended = false;
-  #overflowed = false;
-  #pull: Promise<IteratorResult<Buffer>> | undefined;
   readonly #progress: (size: number) => void;
+  readonly #kept: Buffer[] = [];
+  /** Chunks that were read, and are no longer kept. */
+  #dropped = 0;
+  #size = 0;
+  #hasEnded = false;
+  #isDiscarded = false;
+  /** Why no reader gets any further. */
+  #failure: Error | undefined;
+  #pulling: Promise<void> | undefined;
+  #reader = 0;
 
   /**
-   * @param limit     Bytes; 0 is no limit. One byte more makes readers throw {@link BodyTooLarge}.
+   * @param limit     Bytes; 0 is no limit. One byte more makes every reader throw {@link BodyTooLarge}.
    * @param progress  Told of the size of every chunk.
    */
   constructor(source: Readable, limit: number, progress: (size: number) => void) {
@@ -32,66 +37,70 @@ export class RequestBody {
 
   /** Whether a new reader can still be given everything from the start. */
   get replayable(): boolean {
-    return !this.#overflowed;
+    return this.#dropped === 0 && !this.#isDiscarded;
   }
 
   /** The whole body, once it has ended; undefined while it has not, or when it was too large to keep. */
   get whole(): Buffer | undefined {
-    return this.#ended && !this.#overflowed ? Buffer.concat(this.#kept) : undefined;
+    const isWhole = this.#hasEnded && this.replayable && this.#failure === undefined;
+    return isWhole ? Buffer.concat(this.#kept) : undefined;
   }
 
-  /** Everything from the start; only one reader at a time may be ahead of what is kept. */
-  async *read(): AsyncGenerator<Buffer> {
-    for (let i = 0; ; i++) {
-      const kept = this.#overflowed ? undefined : this.#kept[i];
-      if (kept !== undefined) {
-        yield kept;
-        continue;
-      }
-      const next = await this.#next();
-      if (next.done === true) return;
-      yield next.value;
-    }
+  /** Everything from the start, for one reader at a time: the one before has been given up. */
+  read(): AsyncGenerator<Buffer> {
+    this.giveUp();
+    return this.#read(this.#reader);
+  }
+
+  /** The reader gets nothing more; what it was still waiting for is kept for the next one. */
+  giveUp(): void {
+    this.#reader++;
   }
 
   /** Reads what is left without keeping it, so that the connection can be used again. Never throws. */
   async discard(): Promise<void> {
-    this.#overflowed = true;
+    this.giveUp();
+    this.#isDiscarded = true;
     this.#kept.length = 0;
-    try {
-      for (;;) {
-        const next = this.#pull ?? this.#source.next();
-        this.#pull = undefined;
-        if ((await next).done === true) return;
-      }
-    } catch {
-      // The client went away: there is nothing left to read.
+    while (!this.#hasEnded) await this.#pull();
+  }
+
+  async *#read(reader: number): AsyncGenerator<Buffer> {
+    for (let at = 0; ; at++) {
+      while (at >= this.#dropped + this.#kept.length && !this.#hasEnded && this.#failure === undefined)
+        await this.#pull();
+      if (reader !== this.#reader) throw new Error("this reader was given up");
+      if (this.#failure !== undefined) throw this.#failure;
+      const chunk = this.#kept[at - this.#dropped];
+      if (chunk === undefined) return;
+      // Only what somebody has taken goes: a chunk that came for a reader that was given up is the next one's.
+      if (this.#size > REPLAY_LIMIT) this.#dropped += this.#kept.splice(0, at - this.#dropped + 1).length;
+      yield chunk;
     }
   }
 
-  /** Readers that were given up leave their pull behind: the next reader takes its chunk over. */
-  async #next(): Promise<IteratorResult<Buffer>> {
-    this.#pull ??= this.#source.next();
-    const pulled = this.#pull;
-    const result = await pulled;
-    if (this.#pull === pulled) {
-      this.#pull = undefined;
-      this.#keep(result);
-    }
-    return result;
+  /** One chunk more, for whoever waits. */
+  async #pull(): Promise<void> {
+    this.#pulling ??= this.#source.next().then(
+      (next) => this.#take(next),
+      (error: Error) => {
+        this.#hasEnded = true;
+        this.#failure ??= error;
+      },
+    );
+    await this.#pulling;
   }
 
-  #keep(result: IteratorResult<Buffer>): void {
-    this.#progress(result.done === true ? 0 : result.value.length);
-    if (result.done === true) {
-      this.#ended = true;
+  #take(next: IteratorResult<Buffer>): void {
+    this.#pulling = undefined;
+    if (next.done === true) {
+      this.#hasEnded = true;
+      this.#progress(0);
       return;
     }
-    this.#size += result.value.length;
-    if (this.#limit > 0 && this.#size > this.#limit) throw new BodyTooLarge();
-    if (this.#size > REPLAY_LIMIT) {
-      this.#overflowed = true;
-      this.#kept.length = 0;
-    } else this.#kept.push(result.value);
+    this.#progress(next.value.length);
+    this.#size += next.value.length;
+    if (this.#limit > 0 && this.#size > this.#limit) this.#failure ??= new BodyTooLarge();
+    else if (!this.#isDiscarded) this.#kept.push(next.value);
   }
 }

@@ -141,3 +141,45 @@ test.for([
   expect((await rig.ask("/", { headers: { x_a: "1" } })).status).toBe(status);
   expect(web.seen[0] === undefined ? undefined : headersOf(web.seen[0], "x_a")).toEqual(seen);
 });
+
+test("F47: a body that grows while a retry waits for its turn is sent from its start", async () => {
+  const { rig } = await rigWith();
+  const tries: string[] = [];
+  const backend = await startRaw((socket) => {
+    const number = tries.push("") - 1;
+    socket.on("data", (chunk) => {
+      const isFirst = tries[number] === "";
+      tries[number] += chunk.toString("latin1");
+      if (number === 0 && isFirst) socket.write("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
+      else if (number > 0 && tries[number]?.endsWith("0\r\n\r\n") === true)
+        socket.write("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstored");
+    });
+  });
+  cleanups.push(backend.stop);
+  await rig.publish(
+    serviceYaml("web", [backend.port]) +
+      routeYaml(
+        "r",
+        "rules: [{retry: {attempts: 1, codes: [503], backoff: 500ms}, backendRefs: [{name: web, port: 80}]}]",
+      ),
+  );
+  const piece = (text: string): string => `${text.length.toString(16)}\r\n${text}\r\n`;
+  const socket = connect(rig.port, "127.0.0.1");
+  cleanups.push(async () => Promise.resolve(socket.destroy()));
+  let answer = "";
+  socket.on("data", (chunk) => (answer += chunk.toString()));
+  socket.write(
+    `POST / HTTP/1.1\r\nhost: a.example.com\r\ntransfer-encoding: chunked\r\n\r\n${piece("A".repeat(60_000))}`,
+  );
+  await until("the first try was answered", () => tries.length === 1 && tries[0] !== "");
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  socket.write(piece("B".repeat(10_000)));
+  await until("there is a second", () => tries.length === 2);
+  socket.write(`${piece("TAIL")}0\r\n\r\n`);
+  await until("it is answered", () => answer !== "");
+  expect(answer).toMatch(/^HTTP\/1.1 200 .*stored$/s);
+  const sent = (tries[1] ?? "").split("\r\n\r\n").slice(1).join("\r\n\r\n");
+  expect(sent.replaceAll(/\r\n|[0-9a-f]{1,4}(?=\r\n)/g, "").replace(/0$/, "")).toBe(
+    `${"A".repeat(60_000)}${"B".repeat(10_000)}TAIL`,
+  );
+});
