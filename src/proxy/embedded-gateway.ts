@@ -7,6 +7,7 @@ import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import { Clusters } from "./upstream/clusters.ts";
 import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
 import { ConnectionLimit } from "./downstream/connection-limit.ts";
+import { OwnEnds } from "./own-ends.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
 import type { SharedPorts } from "./downstream/binding.ts";
@@ -62,6 +63,7 @@ export class EmbeddedGateway {
       tracer,
       identity,
       mirrors: new Set(),
+      ownEnds: new OwnEnds(),
     };
   }
 

@@ -149,6 +149,8 @@ export class Exchange {
           this.#attempt?.abandon("Reset");
           return;
         }
+        // Where success accepts a protocol, no other success can be passed on.
+        if (downstream.upgrade?.acceptedBy === 200 && status < 300) return this.#attempt?.abandon("BadResponse");
         this.#started = true;
         this.#parts.record.trace?.answering();
         // An answer that is none of gRPC's, of a proxy on the way for example, is passed on as it is.

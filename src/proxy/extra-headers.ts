@@ -7,10 +7,19 @@ import { ROUTE_HEADER } from "./headers.ts";
 
 /** What the gateway adds to every answer to a request that a rule takes, whoever made the answer. */
 export function extraHeaders(
-  { showRoute }: Pick<GatewayOptions, "showRoute">,
+  options: Pick<GatewayOptions, "showRoute">,
   request: GatewayRequest,
-  { filters, route, name }: RouteRule,
+  rule: RouteRule,
 ): (readonly [string, string])[] {
+  const { filters } = rule;
   const cors = filters.cors === undefined ? [] : corsHeaders(filters.cors, request);
-  return showRoute ? [...cors, [ROUTE_HEADER, `${displayName(route)}/${name}`]] : cors;
+  return [...cors, ...routeHeader(options, rule)];
+}
+
+/** Which rule has taken a request, where the operator wants that told. */
+export function routeHeader(
+  { showRoute }: Pick<GatewayOptions, "showRoute">,
+  { route, name }: RouteRule,
+): (readonly [string, string])[] {
+  return showRoute ? [[ROUTE_HEADER, `${displayName(route)}/${name}`]] : [];
 }

@@ -1,5 +1,6 @@
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
+import type { OwnEnds } from "./own-ends.ts";
 import type { Overload } from "./overload.ts";
 import type { RequestRecord } from "./request-record.ts";
 import type { Tracer } from "./trace.ts";
@@ -61,6 +62,8 @@ export interface GatewayContext {
   readonly tracer: Tracer | undefined;
   /** Unguessable, and different for each process. */
   readonly identity: string;
+  /** Our ends of connections and datagrams to backends of TCP and UDP listeners: a client that is one of them is a loop. */
+  readonly ownEnds: OwnEnds;
   /** Copies on their way, which nobody waits for. */
   readonly mirrors: Set<Attempt>;
   /** Uniform in [0, 1). */

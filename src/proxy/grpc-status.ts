@@ -1,3 +1,4 @@
+import type { RequestHead } from "./downstream/downstream.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 
 const UNKNOWN = 2;
@@ -17,7 +18,17 @@ const GRPC = /^application\/grpc(?:$|[+;])/i;
 
 /** gRPC itself, not gRPC-Web. */
 export function isGrpc(request: GatewayRequest): boolean {
-  return GRPC.test(request.header("content-type") ?? "");
+  return isGrpcType(request.header("content-type") ?? "");
+}
+
+export function isGrpcType(contentType: string): boolean {
+  return GRPC.test(contentType);
+}
+
+/** Of a request that was refused before it was understood. */
+export function contentTypeOf({ headers }: Pick<RequestHead, "headers">): string {
+  const at = headers.findIndex((name, i) => i % 2 === 0 && name.toLowerCase() === "content-type");
+  return at < 0 ? "" : (headers[at + 1] ?? "");
 }
 
 export function grpcStatusOf(httpStatus: number): number {

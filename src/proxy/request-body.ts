@@ -83,9 +83,9 @@ export class RequestBody {
   async #pull(): Promise<void> {
     this.#pulling ??= this.#source.next().then(
       (next) => this.#take(next),
-      (error: Error) => {
+      (error: unknown) => {
         this.#hasEnded = true;
-        this.#failure ??= error;
+        this.#failure ??= error instanceof Error ? error : new Error(String(error));
       },
     );
     await this.#pulling;

@@ -11,9 +11,9 @@ import { Exchange } from "./exchange.ts";
 import { type ForwardedRequest, forwarded } from "./forwarded-request.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
-import { isGrpc } from "./grpc-status.ts";
+import { contentTypeOf, isGrpcType } from "./grpc-status.ts";
 import { clientHeaders } from "./headers.ts";
-import { extraHeaders } from "./extra-headers.ts";
+import { extraHeaders, routeHeader } from "./extra-headers.ts";
 import { type RequestRecord, recordOf } from "./request-record.ts";
 
 /** Gateways in a row are rarely more than three; a loop ends here. */
@@ -30,7 +30,7 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
   const fail: Fail = (failure, decorate) => {
     record.reason = failure.reason;
     context.observe.failure(failure.reason);
-    const grpc = record.request !== undefined && isGrpc(record.request);
+    const grpc = isGrpcType(record.request?.header("content-type") ?? contentTypeOf(downstream.head));
     const { showReason } = context.options;
     sendFailure(downstream, failure, { showReason, grpc, ...(decorate === undefined ? {} : { decorate }) });
     downstream.dropBody();
@@ -76,7 +76,12 @@ function respond(
   const { rule } = entry;
   const { cors } = rule.filters;
   if (cors !== undefined && isPreflight(request))
-    return answer(downstream, 204, preflightHeaders(cors, request).flat(), "");
+    return answer(
+      downstream,
+      204,
+      [...preflightHeaders(cors, request), ...routeHeader(context.options, rule)].flat(),
+      "",
+    );
   const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(context, request, rule, own));
   const limit = rule.policy.maxRequestBody;
   if (limit > 0 && Number(request.header("content-length") ?? 0) > limit) return failed("BodyTooLarge");
@@ -85,6 +90,7 @@ function respond(
     case "fail":
       return failed(action.reason);
     case "respond":
+      if (downstream.upgrade?.acceptedBy === 200 && action.statusCode < 300) return failed("NotImplemented");
       return afterBody(downstream, request, rule, failed, () => direct(context, downstream, request, rule, action));
     case "redirect": {
       const { scheme } = downstream.via;

@@ -6,6 +6,33 @@ const MAX_MS = 20;
 /** Longer than any path that a server would take. */
 const MAX_RESULT = 16 * 1024;
 
+/** What the patterns of one hostname may take of any second, so that others are served meanwhile. */
+const MAX_MS_A_SECOND = 250;
+const SECOND_MS = 1000;
+
+/** How long patterns have taken lately. */
+export class PatternTime {
+  #since = -Infinity;
+  #ms = 0;
+
+  isSpent(now: number): boolean {
+    return this.#ms >= MAX_MS_A_SECOND && now - this.#since < SECOND_MS;
+  }
+
+  add(now: number, ms: number): void {
+    if (now - this.#since >= SECOND_MS) {
+      this.#since = now;
+      this.#ms = 0;
+    }
+    this.#ms += ms;
+  }
+}
+
+/** Whose patterns are asked; `patternTime` is made when one of them first is. */
+export interface PatternOwner {
+  patternTime: PatternTime | undefined;
+}
+
 /** A request whose patterns would take so long that others had to wait for it. */
 export class PatternLimit extends Error {
   override readonly name = "PatternLimit";
@@ -17,16 +44,23 @@ export class PatternLimit extends Error {
 /**
  * What the patterns of one request may cost in all. An engine that is linear in the text is still slow for large
  * patterns and long texts, and nothing else is done meanwhile: no more than 1,000,000 steps for one pattern, and no
- * other pattern once 20 ms and that many steps are spent.
+ * other pattern once 20 ms and that many steps are spent. Many such requests come at once as well, so that the patterns
+ * of one hostname get no more than a quarter of the time.
  */
 export class PatternBudget {
   readonly #now: () => number;
   #steps = 0;
   #ms = 0;
+  #owner: PatternOwner | undefined;
 
   /** @param now  Milliseconds; without a clock only each pattern by itself is limited. */
   constructor(now: () => number = () => 0) {
     this.#now = now;
+  }
+
+  /** From here on patterns are those of this hostname. */
+  chargeTo(owner: PatternOwner): void {
+    this.#owner = owner;
   }
 
   /** @throws PatternLimit */
@@ -34,25 +68,34 @@ export class PatternBudget {
     if (!text.startsWith(regex.prefix)) return false;
     const start = this.#charge(regex, text.length);
     const found = regex.matches(text);
-    this.#ms += this.#now() - start;
+    this.#took(start);
     return found;
   }
 
   /** @throws PatternLimit */
   replaceAll(regex: Regex, text: string, substitution: string): string {
     let start = this.#charge(regex, text.length);
-    return regex.replaceAll(text, substitution, (at, length) => {
+    const result = regex.replaceAll(text, substitution, (at, length) => {
       if (length > MAX_RESULT) throw new PatternLimit(regex.source);
-      this.#ms += this.#now() - start;
+      this.#took(start);
       start = this.#charge(regex, text.length - at);
     });
+    this.#took(start);
+    return result;
+  }
+
+  #took(start: number): void {
+    const now = this.#now();
+    this.#ms += now - start;
+    if (this.#owner !== undefined) (this.#owner.patternTime ??= new PatternTime()).add(now, now - start);
   }
 
   #charge({ source, size }: Regex, length: number): number {
     const steps = size * length;
     const isSpent = this.#ms > MAX_MS && this.#steps > MAX_STEPS;
-    if (steps > MAX_STEPS || isSpent) throw new PatternLimit(source);
+    const now = this.#now();
+    if (steps > MAX_STEPS || isSpent || this.#owner?.patternTime?.isSpent(now) === true) throw new PatternLimit(source);
     this.#steps += steps;
-    return this.#now();
+    return now;
   }
 }

@@ -1,3 +1,4 @@
+import type { PatternOwner, PatternTime } from "./pattern-budget.ts";
 import { pathMatches, unmetCondition, type RequestView } from "./match.ts";
 import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
 import { Rivals } from "./rivals.ts";
@@ -38,7 +39,8 @@ function withPath(index: PathIndex, path: string, entry: MatchEntry): PathIndex 
  * The matches of one hostname of one listener, indexed so that neither a request nor a change costs more with the
  * number of other paths: exact paths and prefixes by lookup, patterns in order.
  */
-export class VirtualHost {
+export class VirtualHost implements PatternOwner {
+  patternTime: PatternTime | undefined;
   #exact = NO_PATHS;
   #prefix = NO_PATHS;
   #regex: MatchEntry[] = NO_ENTRIES;
@@ -85,6 +87,7 @@ export class VirtualHost {
    * @throws PatternLimit
    */
   match(request: RequestView): MatchEntry | undefined {
+    request.patterns.chargeTo(this);
     const exact = firstMet(this.#exact.get(request.path), request);
     if (exact !== undefined) return exact;
     const regex = this.#regex.find(

@@ -1,3 +1,4 @@
+import { askHttp2, openHttp2, valuesOf } from "../support/http2.ts";
 import { request } from "node:http";
 import {
   type Client,
@@ -77,6 +78,14 @@ export function describeGrpc(name: string, start: () => Promise<DataPlaneRig>): 
     test("a call that fails: status, message and trailers are the server's", async () => {
       const { code, details, trailers } = await callUnary(client, "fail", metadata());
       expect([code, details, trailers.get("x-trailer")]).toEqual([status.FAILED_PRECONDITION, "not so", ["t"]]);
+    });
+
+    test("D45: a call that is refused before it is understood has a status of gRPC as well", async () => {
+      const session = await openHttp2(`http://127.0.0.1:${rig.port}`);
+      const headers = ["content-type", "application/grpc", "x_a", "1"];
+      const reply = await askHttp2(session, "/test.Echo/Say", { method: "POST", headers, body: "x" });
+      session.destroy();
+      expect([reply.status, valuesOf(reply.headers, "grpc-status")]).toEqual([200, ["13"]]);
     });
 
     test("a client streams", async () => {

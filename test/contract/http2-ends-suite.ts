@@ -1,4 +1,6 @@
-import { connect } from "node:net";
+import { once } from "node:events";
+import { createServer } from "node:http2";
+import { type AddressInfo, connect } from "node:net";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { Backend, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
@@ -104,6 +106,35 @@ export function describeHttp2Ends(name: string, start: () => Promise<DataPlaneRi
         expect(valuesOf(reply.trailers, "x-good")).toEqual(["1"]);
       },
     );
+
+    test("S21: a client that has said goodbye and does not close is cut off, and costs nobody anything", async () => {
+      await serve();
+      const before = await connections();
+      const socket = connect({ port: rig.port, host: "127.0.0.1", allowHalfOpen: true });
+      closers.push(() => socket.destroy());
+      socket.on("error", () => undefined).resume();
+      const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      const goaway = frame(TYPE.GOAWAY, 0, 0, Buffer.concat([uint32(0), uint32(0)]));
+      socket.write(Buffer.concat([preface, frame(TYPE.SETTINGS, 0, 0), goaway]));
+      await until("it is counted", async () => (await connections()) > before);
+      await until("it has lost its place", async () => (await connections()) === before, 8000);
+    });
+
+    test("a backend of HTTP/2 that takes no requests collects no connections", async () => {
+      const none = createServer({ settings: { maxConcurrentStreams: 0 } });
+      let open = 0;
+      none.on("session", (session) => {
+        open++;
+        session.on("close", () => open--).on("error", () => undefined);
+      });
+      none.listen(0, "127.0.0.1");
+      await once(none, "listening");
+      closers.push(() => none.close());
+      await serve("timeouts: {request: 100ms}, ", (none.address() as AddressInfo).port);
+      const asked = await session();
+      for (let i = 0; i < 20; i++) expect((await askHttp2(asked, "/")).status).toBeGreaterThanOrEqual(500);
+      await until("they are closed", () => open <= 1, 3000);
+    });
 
     test("S20: a backend's trailers may be named like parts of objects", async () => {
       two.answer = (stream) => {

@@ -1,6 +1,7 @@
+import { once } from "node:events";
 import type { ClientHttp2Session } from "node:http2";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { WebSocketServer } from "ws";
+import { WebSocket, WebSocketServer } from "ws";
 import { Backend, headersOf, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { Http2Backend, askHttp2, openHttp2, replyOf, valuesOf } from "../support/http2.ts";
@@ -286,6 +287,58 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
       await until("the echo", () => Buffer.concat(bytes).toString().includes("echo hi"));
       stream.close();
       sockets.close();
+    });
+
+    test("RFC 8441: a WebSocket reaches a backend of HTTP/2, whichever version its client speaks", async () => {
+      two.answer = (stream, { headers }) => {
+        stream.respond({ ":status": 200, "x-protocol": valuesOf(headers, ":protocol").join() });
+        stream.on("data", (chunk: Buffer) => stream.write(chunk));
+      };
+      const stream = session.request([
+        ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", "/two/chat"],
+        ...[":authority", "a.example.com", "sec-websocket-version", "13"],
+      ]);
+      stream.on("error", () => undefined);
+      const answer = (await once(stream, "response"))[0] as Record<string, unknown>;
+      expect([answer[":status"], answer["x-protocol"]]).toEqual([200, "websocket"]);
+      stream.write("bytes");
+      expect(String((await once(stream, "data"))[0])).toBe("bytes");
+      stream.close();
+      const client = new WebSocket(`ws://127.0.0.1:${rig.port}/two/chat`, { headers: { host: "a.example.com" } });
+      const refused = once(client, "error");
+      await once(client, "open");
+      // It hears its own frame, which is masked and so none of a server.
+      client.send("hi");
+      expect(String((await refused)[0])).toContain("MASK");
+      expect(two.seen.map(({ headers }) => valuesOf(headers, ":method"))).toEqual([["CONNECT"], ["CONNECT"]]);
+      expect(two.seen.flatMap(({ headers }) => valuesOf(headers, "sec-websocket-key"))).toEqual([]);
+    });
+
+    test.for([
+      ["a backend of HTTP/2 that answers otherwise", "/two", 418],
+      ["a backend of HTTP/1.1 that answers success", "/", 502],
+      ["a rule that answers itself", "/own", 501],
+      ["a protocol that is none of ours", "/", 405],
+    ] as const)("RFC 8441, B59: %s opens no WebSocket", async ([what, path, status]) => {
+      two.answer = (stream) => {
+        stream.respond({ ":status": 418 });
+        stream.end();
+      };
+      await rig.publish(
+        serviceYaml("web", [web.port]) +
+          serviceYaml("two", [two.port]).replace("appProtocol: http", "appProtocol: kubernetes.io/h2c") +
+          routeYaml(
+            "r",
+            "hostnames: [a.example.com]\nrules: [{matches: [{path: {value: /two}}], backendRefs: [{name: two, port: 80}]}, {matches: [{path: {value: /own}}], filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: hi}}]}, {backendRefs: [{name: web, port: 80}]}]",
+          ),
+      );
+      const protocol = what.startsWith("a protocol") ? "h2c" : "websocket";
+      const stream = session.request([
+        ...[":method", "CONNECT", ":protocol", protocol, ":scheme", "http", ":path", path],
+        ...[":authority", "a.example.com", "sec-websocket-version", "13"],
+      ]);
+      expect((await replyOf(stream)).status).toBe(status);
+      await serve();
     });
 
     test("a body over the limit is 413, and nothing waits for the rest", async () => {

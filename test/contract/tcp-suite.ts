@@ -83,6 +83,20 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
       expect(await rig.metrics()).toMatch(/serviceroute_tcp_connections_total\{outcome="Proxied"\} [1-9]/);
     });
 
+    test("a route that leads back to its own listener ends where it began", async () => {
+      await rig.publish(serviceYaml("web", [port]) + tcp() + on(WEB));
+      const outcomes = async (name: string): Promise<number> =>
+        Number(new RegExp(`tcp_connections_total\\{outcome="${name}"\\} (\\d+)`).exec(await rig.metrics())?.[1] ?? 0);
+      const before = await outcomes("Proxied");
+      expect(await said("x")).toMatch(/^(error ECONNRESET)?$/);
+      await until("it is known", async () => (await outcomes("LoopDetected")) > 0);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const after = await outcomes("Proxied");
+      expect(after - before).toBeLessThan(30);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect(await outcomes("Proxied")).toBe(after);
+    });
+
     test("a real message broker: MQTT publishers and subscribers reach it through a TCP listener", async () => {
       const broker = await Aedes.createBroker();
       const brokerPort = await listening(createServer((socket) => broker.handle(socket)));

@@ -84,6 +84,16 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
       return `${one?.status ?? ""}/${one?.reason ?? ""} ${one?.message ?? ""}`;
     };
 
+    test("a route that leads back to its own listener ends where it began", async () => {
+      await rig.publish(datagramServiceYaml("web", [port]) + gateway() + on(WEB));
+      const outcome = 'serviceroute_udp_sessions_total{outcome="LoopDetected"}';
+      expect(await (await client()).ask("x", 300)).toBe("nothing");
+      await until("it is known", async () => (await metric(outcome)) > 0);
+      const before = await metric(outcome);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      expect([before < 30, await metric(outcome)]).toEqual([true, before]);
+    });
+
     test("a real resolver asks name servers behind it, each client the same one", async () => {
       const [one, two] = [await serving(resolved(192, 0, 2, 1)), await serving(resolved(192, 0, 2, 2))];
       await rig.publish(datagramServiceYaml("web", [one.port, two.port]) + gateway() + on(WEB));

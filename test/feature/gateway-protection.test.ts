@@ -110,8 +110,14 @@ test("the route of every answer is named where the operator wants it, whatever a
   web.answer = (_request, response) => response.writeHead(200, { "x-serviceroute-route": "forged" }).end();
   await rig.publish(
     serviceYaml("web", [web.port]) +
-      routeYaml("r", "rules: [{name: all, backendRefs: [{name: web, port: 80}]}, {matches: [{path: {value: /bad}}]}]"),
+      routeYaml(
+        "r",
+        "rules: [{name: all, backendRefs: [{name: web, port: 80}], filters: [{type: CORS, cors: {allowOrigins: ['https://a.test']}}]}, {matches: [{path: {value: /bad}}]}]",
+      ),
   );
+  const preflight = { origin: "https://a.test", "access-control-request-method": "GET" };
+  const asked = await rig.ask("/", { method: "OPTIONS", headers: preflight });
+  expect([asked.status, asked.headers["x-serviceroute-route"]]).toEqual([204, "default/r/all"]);
   expect((await rig.ask("/")).headers["x-serviceroute-route"]).toBe("default/r/all");
   expect((await rig.ask("/bad")).headers["x-serviceroute-route"]).toBe("default/r/rules[1]");
 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { explain } from "../../src/routing/explain.ts";
 import { patternSize } from "../../src/routing/match.ts";
-import { PatternBudget, PatternLimit } from "../../src/routing/pattern-budget.ts";
+import { PatternBudget, PatternLimit, type PatternOwner } from "../../src/routing/pattern-budget.ts";
 import { type Regex, compileRegex } from "../../src/routing/regex.ts";
 import { message, statusOf } from "../support/conditions.ts";
 import { pipeline, routeYaml } from "../support/objects.ts";
@@ -21,6 +21,29 @@ describe("what patterns may cost a request", () => {
     expect(() => ANY.matches(large, long)).toThrow(PatternLimit);
     expect(ANY.matches(large, `/${"a".repeat(300)}!`)).toBe(true);
     expect(ANY.matches(compile("/[a-z]+"), long)).toBe(true);
+  });
+
+  test("B21, S31: patterns of one hostname get a quarter of the time, and those of another all that they need", () => {
+    let clock = 0;
+    const slow = compile("/[a-z]+");
+    const timed = (): PatternBudget => new PatternBudget(() => (clock += 5));
+    const [greedy, other] = [{ patternTime: undefined }, { patternTime: undefined }] as PatternOwner[];
+    const ask = (owner: PatternOwner): boolean => {
+      const budget = timed();
+      budget.chargeTo(owner);
+      return budget.matches(slow, "/a");
+    };
+    let asked = 0;
+    const spend = (): void => {
+      for (;;) {
+        ask(greedy!);
+        asked++;
+      }
+    };
+    expect(spend).toThrow(PatternLimit);
+    expect([asked, ask(other!)]).toEqual([50, true]);
+    clock += 1000;
+    expect(ask(greedy!)).toBe(true);
   });
 
   test.for([

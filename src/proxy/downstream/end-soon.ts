@@ -7,6 +7,11 @@ const LINGER_MS = 5000;
 export function endSoon(socket: Duplex): void {
   // What still comes is read and dropped: a reset for bytes that nobody reads would overtake the answer.
   socket.resume().end();
+  cutSoon(socket);
+}
+
+/** The same of one whose end has been said. */
+export function cutSoon(socket: Duplex): void {
   const limit = setTimeout(() => socket.destroy(), LINGER_MS);
   socket.once("close", () => clearTimeout(limit));
 }

@@ -4,6 +4,7 @@ import { TLSSocket } from "node:tls";
 import { serverNameFor } from "../../routing/hostname.ts";
 import type { Downstream, Follows, RequestHead, Unreadable, Upgrade, Via } from "./downstream.ts";
 import { endSoon } from "./end-soon.ts";
+import { SmallPieces } from "./small-pieces.ts";
 import { Unbound } from "./unbound.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -39,6 +40,7 @@ export class Http1Downstream implements Downstream {
   /** Whether the client wants to ask more on its connection. */
   readonly #keepAlive: boolean;
   readonly #unbound: Unbound | undefined;
+  readonly #pieces: SmallPieces;
   answeredBytes = 0;
   #switched = false;
   #whenMalformed = (): void => this.cut();
@@ -52,6 +54,7 @@ export class Http1Downstream implements Downstream {
     this.via = via;
     this.#incoming = incoming;
     this.#response = response;
+    this.#pieces = new SmallPieces(response);
     this.#waits = waits;
     this.#keepAlive = response.shouldKeepAlive;
     if (unbound !== undefined)
@@ -113,7 +116,7 @@ export class Http1Downstream implements Downstream {
   }
 
   write(chunk: Buffer): boolean {
-    return this.#response.write(chunk);
+    return this.#pieces.write(chunk);
   }
 
   end(): void {

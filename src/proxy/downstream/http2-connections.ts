@@ -1,6 +1,7 @@
 import { type Http2Server, type ServerHttp2Session, constants, createServer } from "node:http2";
 import type { Duplex } from "node:stream";
 import type { Arrive, Via } from "./downstream.ts";
+import { cutSoon } from "./end-soon.ts";
 import { Http2Downstream } from "./http2-downstream.ts";
 
 const KIB = 1024;
@@ -46,12 +47,15 @@ export class Http2Connections {
   take(socket: Duplex): void {
     // Sockets of Node's HTTP server outlive their clients' FIN, which its HTTP/2 does not expect.
     socket.allowHalfOpen = false;
+    // However a session ends: Node closes our side, and waits for the client's.
+    socket.once("finish", () => cutSoon(socket));
     this.#server.emit("connection", socket);
   }
 
   /** Asks clients to send no new requests; those that they send before they know are served. @source RFC 9113 6.8. */
   drain(): void {
-    for (const session of this.#sessions) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_POSSIBLE_STREAM);
+    for (const session of this.#sessions)
+      if (!session.destroyed) session.goaway(constants.NGHTTP2_NO_ERROR, LAST_POSSIBLE_STREAM);
   }
 
   /** Takes no new requests; each connection ends with its last stream. */

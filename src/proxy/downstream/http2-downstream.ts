@@ -3,8 +3,10 @@ import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
 import { fieldsOf } from "../headers.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
+import { SmallPieces } from "./small-pieces.ts";
 import { UNTAKEN_MS, serverNameOf } from "./http1-downstream.ts";
 
+const WEBSOCKET = "websocket";
 const BODYLESS = new Set([204, 205, 304]);
 
 type Pseudo = ReadonlyMap<string, string>;
@@ -35,6 +37,7 @@ export class Http2Downstream implements Downstream {
   readonly peer: string;
   readonly serverName: string;
   readonly #stream: ServerHttp2Stream;
+  readonly #pieces: SmallPieces;
   readonly #waits: boolean;
   #requestTrailers: readonly string[] = [];
   #trailers: readonly string[] = [];
@@ -47,13 +50,15 @@ export class Http2Downstream implements Downstream {
   constructor(via: Via, stream: ServerHttp2Stream, raw: readonly string[], endOfStream: boolean) {
     this.via = via;
     this.#stream = stream;
+    this.#pieces = new SmallPieces(stream);
     // Asked now: when the stream has closed nobody knows any more.
     const socket = stream.session?.socket;
     this.peer = socket?.remoteAddress ?? "";
     this.serverName = socket === undefined ? "" : serverNameOf(socket);
     const { pseudo, headers } = split(raw);
     const method = pseudo.get(":method") ?? "";
-    const protocol = method === "CONNECT" ? pseudo.get(":protocol") : undefined;
+    // Any other is CONNECT, which is refused.
+    const protocol = method === "CONNECT" && pseudo.get(":protocol") === WEBSOCKET ? WEBSOCKET : undefined;
     const head = { version: "2.0", target: pseudo.get(":path") ?? "", authority: pseudo.get(":authority") };
     if (protocol === undefined) this.head = { ...head, method, headers };
     else {
@@ -92,7 +97,7 @@ export class Http2Downstream implements Downstream {
   }
 
   write(chunk: Buffer): boolean {
-    return !this.#isOpen || this.#stream.write(chunk);
+    return !this.#isOpen || this.#pieces.write(chunk);
   }
 
   end(trailers: readonly string[]): void {

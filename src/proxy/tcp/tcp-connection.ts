@@ -47,6 +47,8 @@ export class TcpConnection {
 
   /** @param host  SNI, or any host where there is none. */
   start(listener: ListenerId, host: string): void {
+    const { remoteAddress: address = "", remotePort: port = 0 } = this.#socket;
+    if (this.#context.ownEnds.has({ address, port }, "TCP")) return this.#refuse("LoopDetected");
     const rule = connectionRule(this.#context.table, listener, host);
     const receiver = connectionReceiver(this.#context, rule);
     if (typeof receiver === "string") return this.#refuse(receiver);
@@ -95,6 +97,9 @@ export class TcpConnection {
   #join(cluster: Cluster, host: Host, backend: Socket, { policy }: RouteRule): void {
     cluster.succeeded(host);
     backend.once("close", () => host.tunnels--);
+    const { ownEnds } = this.#context;
+    const { localAddress: address = "", localPort: port = 0 } = backend;
+    backend.once("close", ownEnds.add({ address, port }, "TCP"));
     if (this.#over) return void backend.destroy();
     this.#context.observe.connection("Proxied");
     tunnel(this.#client, backend, policy.idleTimeoutMs, () => this.#finish());

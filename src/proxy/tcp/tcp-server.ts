@@ -58,6 +58,11 @@ export class TcpServer implements BoundServer {
     socket.once("close", () => this.#open.delete(socket));
     socket.on("error", () => socket.destroy());
     if (this.protocol === "TLS") return this.#askForName(socket);
+    // One of our own, which leads back here, may have been accepted before we know that it is open.
+    setImmediate(() => this.#carry(socket));
+  }
+
+  #carry(socket: Socket): void {
     const [listener] = this.#handlers.listeners();
     if (listener === undefined) socket.destroy();
     else new TcpConnection(this.#context, socket, socket, false).start(listener.id, ANY_HOST);

@@ -53,6 +53,7 @@ export class UdpSession {
   #rule: RouteRule;
   #endpoints: EndpointSet | undefined;
   #waiting: Buffer[] | undefined = [];
+  #forget = (): void => undefined;
   #over = false;
 
   /** @returns The session, or why there is none. */
@@ -118,12 +119,14 @@ export class UdpSession {
     clearTimeout(this.#idle);
     this.#chosen.host.tunnels--;
     this.#chosen.place.leave();
+    this.#forget();
     this.#socket.close();
     this.#events.ended();
   }
 
   #connected(): void {
     if (this.#over) return;
+    this.#forget = this.#context.ownEnds.add(this.#socket.address(), "UDP");
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     for (const bytes of waiting) this.#pass(bytes);

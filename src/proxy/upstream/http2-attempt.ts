@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import type { ReasonWord } from "../../routing/rule.ts";
 import { fieldsOf } from "../headers.ts";
 import { BodyTooLarge } from "../request-body.ts";
+import { connectHeaders, handshakeAnswer, hasSettings } from "./extended-connect.ts";
 import { type AnswerSink, type Attempt, type AttemptFailure, type BackendCall, isFinalStatus } from "./attempt.ts";
 
 /** The same as names and values by turns. */
@@ -64,11 +65,15 @@ export class Http2Attempt implements Attempt {
 
   send(session: ClientHttp2Session, scheme: "http" | "https"): void {
     if (this.#finished) return;
-    const { body } = this.#call;
+    const { body, upgrade } = this.#call;
+    if (upgrade !== undefined && !hasSettings(session, () => this.send(session, scheme))) return;
+    if (upgrade !== undefined && session.remoteSettings.enableConnectProtocol !== true)
+      return this.fail({ reason: "BadResponse", unsent: false, stale: false });
     let stream: ClientHttp2Stream;
     try {
-      const headers = streamHeaders(this.#call, scheme);
-      stream = session.request(headers, { endStream: body === null, waitForTrailers: body !== null });
+      const headers = upgrade === undefined ? streamHeaders(this.#call, scheme) : connectHeaders(this.#call, scheme);
+      const isWhole = body === null && upgrade === undefined;
+      stream = session.request(headers, { endStream: isWhole, waitForTrailers: body !== null });
     } catch {
       return this.fail({ reason: "ConnectFailure", unsent: true, stale: false });
     }
@@ -122,7 +127,17 @@ export class Http2Attempt implements Attempt {
     if (this.#finished) return;
     if (!isFinalStatus(status)) return this.abandon("BadResponse");
     this.#answered = true;
+    if (this.#call.upgrade !== undefined && status < 300) return this.#switch(raw);
     this.#sink.start(status, fieldsOf(raw), isAll ? "nothing" : "bodyAndTrailers");
+  }
+
+  /** Until the tunnel ends its stream is a request that the backend is busy with. */
+  #switch(raw: readonly string[]): void {
+    const stream = this.#stream;
+    if (stream === undefined) return;
+    this.#finished = true;
+    stream.once("close", () => this.#ended("answered"));
+    this.#sink.upgraded({ ...fieldsOf(raw), ...handshakeAnswer(this.#call) }, stream);
   }
 
   /** An answer may be whole before the request is: what is left of it then is of no use to the backend. */

@@ -2,6 +2,7 @@ import { type ClientHttp2Session, connect as connectHttp2 } from "node:http2";
 import type { Socket } from "node:net";
 import type { BackendTls } from "../../routing/backend-tls.ts";
 import { connectTls } from "./backend-tls.ts";
+import { followSettings } from "./extended-connect.ts";
 import { type Connected, connectPlain, endpointOf } from "./connect.ts";
 import type { Http2Attempt, StreamOutcome } from "./http2-attempt.ts";
 
@@ -70,7 +71,8 @@ export class Http2Connection {
     // One that says nothing may be dead, and a peer counts resets: whoever else is on it must not pay for that.
     if (outcome === "silent" || this.#cancelled >= MOST_CANCELLED) this.#retire();
     if (--this.#streams > 0) return;
-    if (this.#closing) this.close();
+    // One that takes no requests is of no use to the next one either.
+    if (this.#closing || !this.hasRoom) this.close();
     else this.#idle = setTimeout(() => this.close(), IDLE_MS);
   }
 
@@ -91,6 +93,7 @@ export class Http2Connection {
   #open(socket: Socket): void {
     const session = connectHttp2(`${this.#scheme}://backend`, { ...OPTIONS, createConnection: () => socket });
     this.#session = session;
+    followSettings(session);
     session.on("error", () => this.#retire());
     session.on("goaway", () => this.#retire());
     session.on("close", () => this.#retire());
