@@ -149,9 +149,9 @@ test("F47: a body that grows while a retry waits for its turn is sent from its s
     const number = tries.push("") - 1;
     socket.on("data", (chunk) => {
       const isFirst = tries[number] === "";
-      tries[number] += chunk.toString("latin1");
+      tries[number] = `${tries[number] ?? ""}${chunk.toString("latin1")}`;
       if (number === 0 && isFirst) socket.write("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n");
-      else if (number > 0 && tries[number]?.endsWith("0\r\n\r\n") === true)
+      else if (number > 0 && tries[number].endsWith("0\r\n\r\n"))
         socket.write("HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nstored");
     });
   });

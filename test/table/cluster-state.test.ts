@@ -118,12 +118,12 @@ describe("a circuit breaker", () => {
       const called: string[] = [];
       const place = breaker.enter(() => called.push("mine"));
       expect(place?.mayStart).toBe(false);
-      vi.advanceTimersByTime(700);
+      vi.advanceTimersByTime(1900);
       expect(called).toEqual([]);
       breaker.heard(2, { running: 1, waiting: 0 });
-      vi.advanceTimersByTime(700);
+      vi.advanceTimersByTime(1900);
       expect(called).toEqual([]);
-      vi.advanceTimersByTime(100);
+      vi.advanceTimersByTime(200);
       expect(called).toEqual(["mine"]);
       told.length = 0;
       vi.advanceTimersByTime(1100);

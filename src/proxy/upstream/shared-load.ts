@@ -3,8 +3,8 @@ import type { Load } from "../../routing/cluster-news.ts";
 /** The first change is told at once; as many as come within this time after it are told together. */
 const PAUSE_MS = 5;
 const REPEAT_MS = 250;
-/** What was not told again for so long counts no more: whoever said it, or passes it on, may be held up. */
-const STALE_MS = 3 * REPEAT_MS;
+/** What was not told again for so long counts no more: whoever said it, or passes it on, is held up. */
+const STALE_MS = 8 * REPEAT_MS;
 
 interface Heard {
   readonly load: Load;
