@@ -14,8 +14,11 @@ function causeOf(error: unknown): string {
 
 /** @throws CommandError when nobody answers, or answers with an error. */
 export async function askAdmin(admin: string, path: string): Promise<unknown> {
-  if (!URL.canParse(path, admin)) throw new CommandError(`--admin "${admin}" is no URL`, 2);
-  const response = await fetch(new URL(path, admin)).catch((error: unknown) => {
+  // `127.0.0.1:9090` is what --admin-address takes.
+  const base = admin.includes("://") ? admin : `http://${admin}`;
+  if (!URL.canParse(path, base))
+    throw new CommandError(`--admin "${admin}" is no URL; write it like http://127.0.0.1:9090`, 2);
+  const response = await fetch(new URL(path, base)).catch((error: unknown) => {
     throw new CommandError(
       `no answer from ${admin}: ${causeOf(error)}; is a gateway running there? Give its address with --admin`,
     );

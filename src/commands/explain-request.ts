@@ -1,5 +1,5 @@
 import { type ExplainRequest } from "../routing/explain.ts";
-import { hostOf } from "../routing/hostname.ts";
+import { ANY_HOST, hostOf } from "../routing/hostname.ts";
 import { normalisePath } from "../routing/request-path.ts";
 import { endToEnd } from "../proxy/headers.ts";
 import { GatewayRequest } from "../proxy/gateway-request.ts";
@@ -20,6 +20,28 @@ function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> 
   return endToEnd(headers);
 }
 
+const CONNECTION = /^(tcp|tls|udp)$/i;
+const ADDRESS = /^(?:([a-z]+):\/\/)?([^/?#]*)\/?$/i;
+
+/** What is no request: told apart by the name that a TLS client says, and by its port. */
+function explainConnection(kind: string, address: string, gateway: string | undefined): ExplainRequest {
+  const said = ADDRESS.exec(address)?.[2];
+  const found = said === undefined ? undefined : hostOf(said.startsWith(":") ? `any${said}` : said);
+  if (found === undefined)
+    throw new CommandError(`"${address}" is no address; write host:port, such as db.example.com:5432, or :5432`, 2);
+  const scheme = kind.toLowerCase() as "tcp" | "tls" | "udp";
+  const host = scheme === "tls" && said?.startsWith(":") === false ? found.host : ANY_HOST;
+  const nothing = { method: "", path: "/", query: "", authority: "", host, headers: new Map<string, string[]>() };
+  return Object.assign(new GatewayRequest(nothing), {
+    scheme,
+    ...(found.port === undefined ? {} : { port: found.port }),
+    ...onGateway(gateway),
+  });
+}
+
+const onGateway = (gateway: string | undefined): { readonly gateway?: string } =>
+  gateway === undefined ? {} : { gateway: gateway === "builtin" ? "/builtin" : gateway };
+
 /**
  * A request as `explain METHOD URL -H 'k: v'` describes it, read as the gateway would read it.
  *
@@ -32,6 +54,7 @@ export function explainRequest(
   headerLines: readonly string[],
   gateway?: string,
 ): ExplainRequest {
+  if (CONNECTION.test(method)) return explainConnection(method, url, gateway);
   const parts = URL_PARTS.exec(url);
   const host = parts === null ? undefined : hostOf(parts[2] ?? "");
   if (parts === null || host === undefined)
@@ -53,6 +76,6 @@ export function explainRequest(
   return Object.assign(asked, {
     scheme,
     ...(host.port === undefined ? {} : { port: host.port }),
-    ...(gateway === undefined ? {} : { gateway: gateway === "builtin" ? "/builtin" : gateway }),
+    ...onGateway(gateway),
   });
 }

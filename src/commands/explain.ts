@@ -3,6 +3,7 @@ import { displayName } from "../api/keys.ts";
 import { type ExplainedBackend, type Explanation, explain } from "../routing/explain.ts";
 import { adminOption, askAdmin } from "./admin-client.ts";
 import { explainRequest } from "./explain-request.ts";
+import type { RetryPolicy } from "../routing/rule.ts";
 import { outputOption, paint, print, printData, type Format } from "./output.ts";
 import { gatewayClassOption } from "./gateway-flags.ts";
 import { type ReadingFlags, readFolder, translateReading } from "./validate.ts";
@@ -33,15 +34,25 @@ function printWinner({ winner }: Explanation): void {
   print(`Rule      ${paint("green", `${displayName(winner.route)} ${winner.rule}`)}  (${winner.match})`);
   print(`Action    ${winner.action}`);
   for (const filter of winner.filters) print(`Filter    ${filter}`);
-  const { requestTimeoutMs, backendTimeoutMs, retry, maxRequestBody } = winner.policy;
+  const { requestTimeoutMs, backendTimeoutMs, idleTimeoutMs, connectTimeoutMs, retry, maxRequestBody } = winner.policy;
   const limit = (ms: number): string => (ms === 0 ? "none" : `${ms} ms`);
-  print(`Timeouts  request ${limit(requestTimeoutMs)}, backendRequest ${limit(backendTimeoutMs)}`);
   print(
-    `Retry     ${retry.connectFailureOnly ? "only a connection that cannot be opened, once" : `${retry.attempts} times, also on ${retry.codes.join(", ") || "no status"}`}`,
+    `Timeouts  request ${limit(requestTimeoutMs)}, backendRequest ${limit(backendTimeoutMs)}, idle ${limit(idleTimeoutMs)}, connect ${limit(connectTimeoutMs)}`,
   );
+  print(`Retry     ${describeRetry(retry)}`);
   if (maxRequestBody > 0) print(`Body      at most ${maxRequestBody} bytes`);
   if (winner.backends.length > 0) print("Backends");
   for (const backend of winner.backends) printBackend(backend);
+  if (winner.fallback === undefined) return;
+  print("Fallback");
+  printBackend(winner.fallback);
+}
+
+function describeRetry({ connectFailureOnly, ...retry }: RetryPolicy): string {
+  if (connectFailureOnly) return "only a connection that cannot be opened, once";
+  const codes = retry.codes.join(", ") || "no status";
+  const budget = `at most ${retry.budgetPercent} % of what is active, or ${retry.budgetMinConcurrent}`;
+  return `${retry.attempts} times, also on ${codes}; ${retry.backoffMs} ms apart, then more; ${budget}`;
 }
 
 function printExplanation(explanation: Explanation): void {
@@ -89,8 +100,8 @@ async function explanationOf(
 export function explainCommand(): Command {
   return new Command("explain")
     .summary("show which rule takes a request, and why the others do not")
-    .argument("<method>", "HTTP method")
-    .argument("<url>", "the whole URL; a port selects the listeners on it")
+    .argument("<method>", "HTTP method; or TCP, TLS or UDP for what is no request")
+    .argument("<url>", "the whole URL; with TCP, TLS and UDP host:port or :port; a port selects the listeners on it")
     .argument("[path...]", "manifests to ask instead of a running gateway")
     .option(
       "-H, --header <line>",

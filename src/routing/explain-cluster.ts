@@ -16,7 +16,7 @@ export function describeCluster({ http, tls, algorithm, policy }: ClusterRef): r
   if (algorithm !== "LeastRequest") lines.push(`endpoints by ${algorithm}`);
   if (passive !== undefined)
     lines.push(
-      `ejects after ${passive.consecutive5xx} failures in a row, for ${seconds(passive.ejectionTimeMs)}, at most ${passive.maxEjectionPercent} % of the endpoints`,
+      `ejects after ${passive.consecutive5xx} failures in a row, for ${seconds(passive.ejectionTimeMs)}, at most ${passive.maxEjectionPercent} % of the endpoints; forgives after each ${seconds(passive.intervalMs)} of quiet`,
     );
   if (active !== undefined)
     lines.push(

@@ -42,6 +42,8 @@ export interface Explanation {
     readonly filters: readonly string[];
     readonly policy: RulePolicy;
     readonly backends: readonly ExplainedBackend[];
+    /** Serves what would be 503 for want of endpoints; its share is 0. */
+    readonly fallback?: ExplainedBackend;
   };
   /** Every other match of the hostname, in order of precedence, then those of less specific ones, with what it lost on. */
   readonly losers: readonly ExplainedRule[];
@@ -51,7 +53,8 @@ export interface Explanation {
 
 export interface ExplainRequest extends RequestView {
   readonly host: string;
-  readonly scheme: "http" | "https";
+  /** Of a request, or of what is none: a connection, told apart by SNI or not at all, or datagrams. */
+  readonly scheme: "http" | "https" | "tcp" | "tls" | "udp";
   readonly port?: number;
   /** `namespace/name` of a Gateway, or `/builtin`: only its listeners are asked. */
   readonly gateway?: string;
@@ -129,25 +132,28 @@ const nameOf = ({ target, ref }: WeightedBackend): string => (target.kind === "c
 
 function explainBackends(table: RoutingTableView, { action }: RouteRule): ExplainedBackend[] {
   if (action.kind !== "forward") return [];
-  const lookup = (key: Parameters<typeof table.endpoints.get>[0]) => table.endpoints.get(key);
-  const shares = sharePercents(effectiveWeights(action.backends, action.redistribute, lookup));
-  return action.backends.map(({ ref, target, weight, filters }, i) => {
-    const base = {
-      name: target.kind === "cluster" ? target.endpoints : ref.name,
-      weight,
-      sharePercent: shares[i] ?? 0,
-      filters: describeFilters(filters),
-    };
-    if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
-    const described = describeCluster(target);
-    const set = lookup(target.endpoints);
-    const addresses = (set?.usable ?? []).map(authorityOf);
-    return {
-      ...base,
-      ...(described.length === 0 ? {} : { cluster: described }),
-      endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses },
-    };
-  });
+  const weights = effectiveWeights(action.backends, action.redistribute, (key) => table.endpoints.get(key));
+  const shares = sharePercents(weights);
+  return action.backends.map((backend, i) => explainBackend(table, backend, shares[i] ?? 0));
+}
+
+function explainBackend(table: RoutingTableView, backend: WeightedBackend, sharePercent: number): ExplainedBackend {
+  const { target, weight, filters } = backend;
+  const base = { name: nameOf(backend), weight, sharePercent, filters: describeFilters(filters) };
+  if (target.kind === "invalid") return { ...base, problem: `${target.error.reason}: ${target.error.message}` };
+  const described = describeCluster(target);
+  const set = table.endpoints.get(target.endpoints);
+  const addresses = (set?.usable ?? []).map(authorityOf);
+  return {
+    ...base,
+    ...(described.length === 0 ? {} : { cluster: described }),
+    endpoints: { ready: set?.ready ?? 0, draining: set?.draining ?? 0, total: set?.total ?? 0, addresses },
+  };
+}
+
+function explainFallback(table: RoutingTableView, { action }: RouteRule): ExplainedBackend | undefined {
+  if (action.kind !== "forward" || action.fallback === undefined) return undefined;
+  return explainBackend(table, action.fallback, 0);
 }
 
 function line(entry: MatchEntry, why: string): ExplainedRule {
@@ -173,9 +179,8 @@ function lossOf(entry: MatchEntry, winner: MatchEntry | undefined, request: Requ
 
 /** Of each socket the listener that takes the request: on which of them it arrives, only its client knows. */
 function listenersOf(table: RoutingTableView, request: ExplainRequest): Listener[] {
-  const protocol = request.scheme === "https" ? "HTTPS" : "HTTP";
   const isMeant = (one: Listener): boolean =>
-    one.protocol === protocol &&
+    one.protocol.toLowerCase() === request.scheme &&
     (request.port === undefined || one.port === request.port) &&
     (request.gateway === undefined || one.id.startsWith(`${request.gateway}/`));
   return [...table.sockets()].flatMap((socket) => {
@@ -184,13 +189,19 @@ function listenersOf(table: RoutingTableView, request: ExplainRequest): Listener
   });
 }
 
+/** What somebody gets whom no rule takes. */
+function noRoute({ scheme }: ExplainRequest, why: string): string {
+  const isRequest = scheme === "http" || scheme === "https";
+  return `${isRequest ? "404" : scheme === "udp" ? "dropped" : "reset"} NoRoute: ${why}`;
+}
+
 /** How the table decides a request, and on what every other match of its hostname lost. Cost grows with the host. */
 export function explain(table: RoutingTableView, request: ExplainRequest): Explanation {
   const all = listenersOf(table, request).map((listener) => explainOn(table, listener, request));
   const best =
     all.find(({ winner }) => winner !== undefined) ?? all.find(({ hostname }) => hostname !== undefined) ?? all[0];
   if (best === undefined)
-    return { otherListeners: [], losers: [], answer: "404 NoRoute: no listener takes this scheme, port and host" };
+    return { otherListeners: [], losers: [], answer: noRoute(request, "no listener takes this scheme, port and host") };
   const otherListeners = all.flatMap(({ listener }) => (listener === best.listener ? [] : [listener]));
   return { ...best, otherListeners };
 }
@@ -200,7 +211,7 @@ type OnListener = Omit<Explanation, "otherListeners"> & { readonly listener: str
 function explainOn(table: RoutingTableView, listener: Listener, request: ExplainRequest): OnListener {
   const [found, ...lessSpecific] = table.coveringHosts(listener.id, request.host);
   if (found === undefined)
-    return { listener: listener.id, losers: [], answer: "404 NoRoute: no route has this hostname" };
+    return { listener: listener.id, losers: [], answer: noRoute(request, "no route has this hostname") };
   const { winner, limit } = within<{ winner?: MatchEntry | undefined; limit?: PatternLimit }>(
     () => ({ winner: found.host.match(request) }),
     (error) => ({ limit: error }),
@@ -213,14 +224,20 @@ function explainOn(table: RoutingTableView, listener: Listener, request: Explain
   const losers = [
     ...found.host.entries().flatMap((entry) => (entry === winner ? [] : [line(entry, why(entry))])),
     ...lessSpecific.flatMap(({ hostname, host }) =>
-      host.entries().map((entry) => line(entry, `hostname ${hostname} is less specific than ${found.hostname}`)),
+      hostname === found.hostname
+        ? []
+        : host.entries().map((entry) => line(entry, `hostname ${hostname} is less specific than ${found.hostname}`)),
     ),
   ];
   const base = { listener: listener.id, hostname: found.hostname, losers };
   if (limit !== undefined) return { ...base, answer: `500 PatternLimit: ${limit.message}` };
   if (winner === undefined)
-    return { ...base, answer: "404 NoRoute: no rule of the hostname matches; less specific hostnames are not asked" };
+    return {
+      ...base,
+      answer: noRoute(request, "no rule of the hostname matches; less specific hostnames are not asked"),
+    };
   const { rule } = winner;
+  const fallback = explainFallback(table, rule);
   return {
     ...base,
     winner: {
@@ -229,6 +246,7 @@ function explainOn(table: RoutingTableView, listener: Listener, request: Explain
       filters: describeFilters(rule.filters),
       policy: rule.policy,
       backends: explainBackends(table, rule),
+      ...(fallback === undefined ? {} : { fallback }),
     },
   };
 }

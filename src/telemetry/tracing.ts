@@ -44,6 +44,8 @@ export function tracingSettings(env: Env): TracingSettings | undefined {
   const endpoint = given("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") ?? given("OTEL_EXPORTER_OTLP_ENDPOINT");
   const exporter = given("OTEL_TRACES_EXPORTER") ?? (endpoint === undefined ? "none" : "otlp");
   if (oneOf("OTEL_TRACES_EXPORTER", exporter, ["none", "otlp"]) === "none") return undefined;
+  checkEndpoint(endpoint);
+  checkHeaders(given("OTEL_EXPORTER_OTLP_TRACES_HEADERS") ?? given("OTEL_EXPORTER_OTLP_HEADERS") ?? "");
   const protocol = given("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") ?? given("OTEL_EXPORTER_OTLP_PROTOCOL");
   const ratio = number("OTEL_TRACES_SAMPLER_ARG") ?? 1;
   if (ratio > 1) throw new RangeError(`OTEL_TRACES_SAMPLER_ARG: ${ratio} is more than 1`);
@@ -59,6 +61,19 @@ export function tracingSettings(env: Env): TracingSettings | undefined {
     ratio,
     batch: Object.fromEntries(Object.entries(limits).filter(([, value]) => value !== undefined)),
   };
+}
+
+/** The exporter would go on with its default, and say so in passing. */
+function checkEndpoint(endpoint: string | undefined): void {
+  if (endpoint !== undefined && !/^https?:\/\/[^/]/.test(endpoint))
+    throw new RangeError(`OTEL_EXPORTER_OTLP_ENDPOINT: "${endpoint}" is no URL; write it like http://collector:4318`);
+}
+
+/** The values are credentials, so that none is shown. */
+function checkHeaders(list: string): void {
+  for (const pair of list.split(",").filter((one) => one.trim() !== ""))
+    if (!/^\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+\s*=/.test(pair))
+      throw new RangeError("OTEL_EXPORTER_OTLP_HEADERS: every header is written as name=value, with commas between");
 }
 
 async function samplerOf({ sampler, ratio }: TracingSettings): Promise<Sampler> {

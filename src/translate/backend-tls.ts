@@ -43,6 +43,9 @@ function policyFor(snapshot: ClusterSnapshot, { metadata }: Service, portName: s
   return first;
 }
 
+/** @source Gateway API v1 PreciseHostname. The API server checks it; what comes from files nobody else has. */
+const PRECISE_HOSTNAME = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
 const bundles = new WeakMap<KubeObject<"ConfigMap">, Bundle | string>();
 
 /** The certificates of a ConfigMap, or what is wrong with them. */
@@ -123,6 +126,10 @@ export function backendTlsOf(
   const authorities = authoritiesOf(snapshot, policy);
   if (authorities !== undefined && "kind" in authorities) return authorities;
   const { validation } = policy.spec;
+  if (!PRECISE_HOSTNAME.test(validation.hostname))
+    return failed(
+      `BackendTLSPolicy ${namespace}/${policy.metadata.name} has the hostname ${JSON.stringify(validation.hostname)}; name one host, in lower case`,
+    );
   const names = namesOf(validation);
   if (names.length < (validation.subjectAltNames?.length ?? 0))
     return failed(`BackendTLSPolicy ${namespace}/${policy.metadata.name} lists a subjectAltName without its value`);

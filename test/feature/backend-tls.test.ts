@@ -98,6 +98,8 @@ describe("S23: TLS to backends", () => {
       `hostname: sni.example, ${CA}, subjectAltNames: [{type: Hostname, hostname: only-a-common-name}]`,
       "503 ConnectFailure",
     ],
+    ["a hostname that is a pattern", `hostname: "*.internal", ${CA}`, "500 InvalidBackend"],
+    ["a hostname that is none", `hostname: "not a host!", ${CA}`, "500 InvalidBackend"],
     [
       "a bundle that is not there",
       "hostname: web.internal, caCertificateRefs: [{group: '', kind: ConfigMap, name: gone}]",

@@ -12,6 +12,7 @@ import { parse } from "yaml";
 import { Backend, startRaw } from "../support/backend.ts";
 import { serviceroute } from "../support/controller.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
+import { GATEWAY } from "../support/gateway-rig.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { type GatewayProcess, runGateway } from "../support/gateway-process.ts";
 import { SERVICEROUTE, finish } from "../support/processes.ts";
@@ -181,7 +182,14 @@ current-context: x
       1,
       /no answer from http:\/\/127.0.0.1:2: connect ECONNREFUSED 127.0.0.1:2; is a gateway running there/,
     ],
+    [
+      "nobody at an admin endpoint without a scheme",
+      ["get", "routes", "--admin", "127.0.0.1:2"],
+      1,
+      /no answer from 127.0.0.1:2: connect ECONNREFUSED/,
+    ],
     ["a URL that is none", ["explain", "GET", "shop", "x"], 2, /is no URL; write it whole/],
+    ["an address that is none", ["explain", "TCP", "db/x", "x"], 2, /is no address; write host:port, such as/],
   ])("%s: exit code and one line with what to do", async ([, args, code, line]) => {
     const result = await serviceroute(args);
     expect(result.stderr).toMatch(line);
@@ -290,6 +298,41 @@ describe("render and explain, without a gateway", () => {
     expect(await winner("cookie: tiergold", "x-list: a,b")).toBe("rest");
     const { stdout } = await serviceroute(["explain", "GET", "http://x.b.test/only", file]);
     expect(stdout).toContain("default/wide only  (PathPrefix /only): hostname *.b.test is less specific than x.b.test");
+  });
+
+  test("explain knows connections and datagrams, every policy of a rule, and its fallback", async () => {
+    const listeners =
+      "{name: t, port: 5432, protocol: TCP}, {name: s, port: 853, protocol: TLS, tls: {mode: Passthrough}}, {name: u, port: 53, protocol: UDP}";
+    const file = write(
+      "connections.yaml",
+      serviceYaml("web") +
+        serviceYaml("sorry") +
+        GATEWAY(1, listeners) +
+        routeYaml(
+          "t",
+          "parentRefs: [{name: gw, sectionName: t}]\nrules: [{timeouts: {idle: 7m}, circuitBreaker: {maxConnections: 3}, healthCheck: {passive: {interval: 4s}}, backendRefs: [{name: web, port: 80}], fallback: {backendRef: {name: sorry, port: 80}}}]",
+        ) +
+        routeYaml(
+          "s",
+          "parentRefs: [{name: gw, sectionName: s}]\nhostnames: [db.example.com]\nrules: [{backendRefs: [{name: web, port: 80}]}]",
+        ) +
+        routeYaml(
+          "h",
+          "hostnames: [a.test]\nrules: [{timeouts: {connect: 3s}, retry: {attempts: 2, codes: [503], backoff: 50ms, budget: {percent: 30}}, backendRefs: [{name: web, port: 80}]}]",
+        ),
+    );
+    const said = async (...args: string[]): Promise<string> => (await serviceroute(["explain", ...args, file])).stdout;
+    const tcp = await said("TCP", ":5432");
+    expect(tcp).toMatch(/^Listener +default\/gw\/t\n.*\nRule +default\/t rules\[0\]/);
+    expect(tcp).toMatch(/idle 420000 ms.*at once: connections 3.*Fallback\n +default\/sorry:80 .*/s);
+    expect(tcp).toContain("forgives after each 4s of quiet");
+    expect(await said("TLS", "db.example.com:853")).toMatch(/Rule +default\/s/);
+    expect(await said("TLS", "other.example.com:853")).toContain("Answer    reset NoRoute: no route has this hostname");
+    expect(await said("UDP", ":53")).toContain("Answer    dropped NoRoute: no route has this hostname");
+    expect(await said("UDP", ":54")).toContain("dropped NoRoute: no listener takes");
+    expect(await said("GET", "http://a.test/")).toMatch(
+      /connect 3000 ms\nRetry +2 times, also on 503; 50 ms apart, then more; at most 30 % of what is active, or 3/,
+    );
   });
 
   test("explain knows a preflight; all three take the class of Gateways", async () => {

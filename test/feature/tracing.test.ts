@@ -213,6 +213,14 @@ describe("traces", () => {
       { OTEL_TRACES_EXPORTER: "otlp", OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" },
       'OTEL_EXPORTER_OTLP_PROTOCOL: "grpc" is not served; use http/protobuf, http/json',
     ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "notaurl" },
+      'OTEL_EXPORTER_OTLP_ENDPOINT: "notaurl" is no URL; write it like http://',
+    ],
+    [
+      { OTEL_EXPORTER_OTLP_ENDPOINT: "http://x", OTEL_EXPORTER_OTLP_HEADERS: "a=1,broken" },
+      "OTEL_EXPORTER_OTLP_HEADERS: every header is written as name=value",
+    ],
     [{ OTEL_TRACES_EXPORTER: "otlp", OTEL_TRACES_SAMPLER: "xray" }, 'OTEL_TRACES_SAMPLER: "xray" is not served'],
     [{ OTEL_TRACES_EXPORTER: "otlp", OTEL_TRACES_SAMPLER_ARG: "a" }, 'OTEL_TRACES_SAMPLER_ARG: "a" is no number'],
     [{ OTEL_TRACES_EXPORTER: "otlp", OTEL_TRACES_SAMPLER_ARG: "7" }, "OTEL_TRACES_SAMPLER_ARG: 7 is more than 1"],

@@ -57,10 +57,7 @@ export class Http1Downstream implements Downstream {
     this.#pieces = new SmallPieces(response);
     this.#waits = waits;
     this.#keepAlive = response.shouldKeepAlive;
-    if (unbound !== undefined)
-      this.#unbound = new Unbound(incoming.socket, unbound, () => {
-        if (!response.writableEnded) incoming.socket.destroy();
-      });
+    this.#unbound = unbound === undefined ? undefined : this.#letGo(incoming, unbound);
     const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
     this.head = { version, method, target: url, authority: undefined, headers, unreadable };
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
@@ -159,13 +156,21 @@ export class Http1Downstream implements Downstream {
     this.#whenMalformed = listener;
   }
 
-  /** What comes on the connection is no HTTP: the rest of this request, or what should have been the next one. */
+  /** What comes is no HTTP: the rest of this request, or what should have been the next one. */
   malformed(): void {
     const { complete, socket } = this.#incoming;
     this.takeNoMore();
     if (!complete) this.#whenMalformed();
     else if (this.#response.writableFinished) endSoon(socket);
     else this.#response.once("finish", () => endSoon(socket));
+  }
+
+  #letGo({ socket }: IncomingMessage, head: Buffer): Unbound {
+    const unbound = new Unbound(socket, head, () => {
+      if (!this.#response.writableEnded) socket.destroy();
+    });
+    this.#response.once("finish", () => unbound.drop());
+    return unbound;
   }
 
   #switch(headers: readonly string[]): Duplex {

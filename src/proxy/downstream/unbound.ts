@@ -28,10 +28,16 @@ export class Unbound {
   }
 
   take(): Duplex {
-    const socket = this.#socket;
-    socket.off("data", this.#keep).off("end", this.#ended).pause();
-    const early = Buffer.concat(this.#early.splice(0));
-    if (early.length > 0) socket.unshift(early);
-    return socket;
+    const early = Buffer.concat(this.#early);
+    this.drop();
+    this.#socket.pause();
+    if (early.length > 0) this.#socket.unshift(early);
+    return this.#socket;
+  }
+
+  /** Nobody wants what came. */
+  drop(): void {
+    this.#early.length = 0;
+    this.#socket.off("data", this.#keep).off("end", this.#ended);
   }
 }
