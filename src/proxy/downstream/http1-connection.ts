@@ -40,7 +40,8 @@ export class Http1Connection {
   }
 
   #next(): void {
-    if (this.#socket.destroyed) return;
+    // After an answer that ends its connection nothing more is heard, though it may have come already.
+    if (this.#socket.destroyed || this.#socket.writableEnded) return;
     const begin = this.#waiting.shift();
     this.#isBusy = begin !== undefined;
     if (begin !== undefined) begin();
