@@ -88,7 +88,7 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
       for (const count of Object.values(given)) expect(Math.abs(count - 300)).toBeLessThan(65);
     });
 
-    test("F46: a connection that is refused is tried once on another endpoint, without a retry stanza", async () => {
+    test("F46, D46: a connection that is refused is tried once on another endpoint, without a retry stanza", async () => {
       await serve(WEB, [await closedPort(), web.port]);
       for (let i = 0; i < 20; i++) expect(await outcome("/", { method: "POST", body: "x" })).toBe("200");
       await serve(WEB, [await closedPort()]);

@@ -156,6 +156,7 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
 
     test.for<[string, string[], number]>([
       ["D42: :authority and Host that differ", ["host", "b.example.com"], 400],
+      ["D42: :authority and Host of different ports", ["host", "a.example.com:81"], 400],
       ["D42: :authority and Host that agree", ["host", "A.example.com"], 200],
       ["D22: an underscore in a name", ["x_a", "1"], 400],
       ["D24: more than a hundred headers", Array.from({ length: 202 }, (_, i) => (i % 2 === 0 ? `x-${i}` : "1")), 431],

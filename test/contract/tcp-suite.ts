@@ -115,7 +115,7 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
       broker.close();
     });
 
-    test("weights hold for connections, and a bad share of them is refused", async () => {
+    test("D47: weights hold for connections, and a bad share of them is refused", async () => {
       await rig.publish(
         serviceYaml("web", [await echo("a")]) +
           serviceYaml("two", [await echo("b")]) +

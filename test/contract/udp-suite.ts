@@ -115,7 +115,7 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
       expect(new Set(others)).toEqual(new Set(["a", "b"]));
     });
 
-    test("weights hold for clients, and a bad share of them hears nothing", async () => {
+    test("D47: weights hold for clients, and a bad share of them hears nothing", async () => {
       await rig.publish(
         datagramServiceYaml("web", [await echo("a")]) +
           datagramServiceYaml("two", [await echo("b")]) +

@@ -48,7 +48,7 @@ async function negotiated(port: number, protocols: string[]): Promise<string> {
 }
 
 describe("HTTP/2 over TLS", () => {
-  test("ALPN decides, and a client that offers nothing we speak is refused", async () => {
+  test("D43: ALPN decides, and a client that offers nothing we speak is refused", async () => {
     const { port } = await secureRig();
     expect(await negotiated(port, ["h2", "http/1.1"])).toBe("h2");
     expect(await negotiated(port, ["http/1.1"])).toBe("http/1.1");
@@ -84,7 +84,7 @@ describe("HTTP/2 over TLS", () => {
   });
 });
 
-test("S19: where HTTP/2 is off, ALPN does not offer it and its preface is no request", async () => {
+test("S19, D43: where HTTP/2 is off, ALPN does not offer it and its preface is no request", async () => {
   const { rig, web } = await rigWith({ http2: false });
   const port = await freePort();
   const { cert, key } = pki.issue("both", "/CN=both", "subjectAltName=DNS:a.example.com");

@@ -1,9 +1,7 @@
 import { EventEmitter } from "node:events";
-import type { ServerResponse } from "node:http";
 import { PassThrough } from "node:stream";
 import { expect, test } from "vitest";
 import { Http1Connection } from "../../src/proxy/downstream/http1-connection.ts";
-import type { Http1Downstream } from "../../src/proxy/downstream/http1-downstream.ts";
 
 /** A connection, and requests that come on it. */
 function connection() {
@@ -11,10 +9,11 @@ function connection() {
   const of = new Http1Connection(socket);
   const begun: number[] = [];
   const answers: EventEmitter[] = [];
+  const request = { takeNoMore: () => undefined, malformed: () => undefined };
   const take = (number: number): void => {
     const answer = new EventEmitter();
     answers.push(answer);
-    of.take({} as Http1Downstream, answer as ServerResponse, () => begun.push(number));
+    of.take(request, answer, () => begun.push(number));
   };
   return { socket, begun, answers, take, of };
 }

@@ -1,9 +1,17 @@
-import type { ServerResponse } from "node:http";
 import type { Duplex } from "node:stream";
-import type { Http1Downstream } from "./http1-downstream.ts";
 
 /** Requests that may have come before the answers to those before them: whoever sends more is in no hurry for answers. */
 const MOST_WAITING = 100;
+
+interface Answer {
+  on(event: "close", listener: () => void): unknown;
+}
+
+/** Of a request: nothing more may follow it, or nothing that follows is one. */
+interface Request {
+  takeNoMore(): void;
+  malformed(): void;
+}
 
 /**
  * One connection, whose requests take turns: the next one begins when the answer before it is out, so that a client who
@@ -14,7 +22,7 @@ export class Http1Connection {
   readonly #waiting: (() => void)[] = [];
   #isBusy = false;
   /** The request that came last, answered or not; none: nothing has been asked yet, which Node does not count as idle. */
-  newest: Http1Downstream | undefined;
+  newest: Request | undefined;
 
   constructor(socket: Duplex) {
     this.#socket = socket;
@@ -27,9 +35,9 @@ export class Http1Connection {
   }
 
   /** @param begin  Called when its turn has come. */
-  take(downstream: Http1Downstream, response: ServerResponse, begin: () => void): void {
-    this.newest = downstream;
-    response.on("close", () => this.#next());
+  take(request: Request, answer: Answer, begin: () => void): void {
+    this.newest = request;
+    answer.on("close", () => this.#next());
     if (!this.#isBusy) {
       this.#isBusy = true;
       return begin();
