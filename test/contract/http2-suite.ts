@@ -1,5 +1,7 @@
 import { once } from "node:events";
+import { request } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
+import type { Readable } from "node:stream";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket, WebSocketServer } from "ws";
 import { Backend, headersOf, startRaw } from "../support/backend.ts";
@@ -74,6 +76,32 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
     ])("a hundred requests at once on one connection, to %s", async ([path, body]) => {
       const replies = await Promise.all(Array.from({ length: 100 }, async () => askHttp2(session, path ?? "")));
       expect(new Set(replies.map((reply) => `${reply.status} ${reply.body}`))).toEqual(new Set([`200 ${body ?? ""}`]));
+    });
+
+    test.for(["HTTP/1.1", "HTTP/2"])("server-sent events arrive one by one over %s", async (version) => {
+      let say: (event: string) => void = () => undefined;
+      web.answer = (_request, response) => {
+        response.writeHead(200, { "content-type": "text/event-stream" });
+        response.flushHeaders();
+        say = (event) => void response.write(`data: ${event}\n\n`);
+      };
+      const asked =
+        version === "HTTP/2"
+          ? session.request([":method", "GET", ":scheme", "http", ":path", "/", ":authority", "a.example.com"])
+          : request({ host: "127.0.0.1", port: rig.port, headers: { host: "a.example.com" } }).end();
+      const [answer] = (await once(
+        asked.on("error", () => undefined),
+        "response",
+      )) as [Readable];
+      const events = version === "HTTP/2" ? asked : answer;
+      const heard: string[] = [];
+      events.on("data", (chunk: Buffer) => heard.push(chunk.toString())).on("error", () => undefined);
+      for (const event of ["one", "two", "three"]) {
+        say(event);
+        await until("it is there before the next is said", () => heard.at(-1) === `data: ${event}\n\n`);
+      }
+      expect(heard).toHaveLength(3);
+      asked.destroy();
     });
 
     test("a large body goes both ways whole", async () => {
