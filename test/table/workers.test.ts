@@ -1,9 +1,13 @@
+import { once } from "node:events";
+import { type AddressInfo, createServer } from "node:net";
 import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Registry } from "prom-client";
 import { describe, expect, test } from "vitest";
+import { argumentsFor } from "../../src/commands/fork-worker.ts";
+import { probePort } from "../../src/commands/probe-port.ts";
 import { tableDump } from "../../src/commands/table-dump.ts";
 import type { ListenerState } from "../../src/routing/programmed.ts";
 import { type ListenerId, PrivateKey } from "../../src/routing/listener.ts";
@@ -313,3 +317,26 @@ describe("ports that workers bind side by side", () => {
     expect(await claims.claim(1, "a:80")).toBeUndefined();
   });
 });
+
+test.for([
+  [2, "75", "25"],
+  [1, "75", "37"],
+  [64, "50", "1"],
+] as const)("%s workers and their maker share a heap of %s percent: %s each", ([workers, given, each]) => {
+  const name = "--max-old-space-size-percentage";
+  expect(argumentsFor(workers, [`${name}=${given}`, "--expose-gc"])).toEqual([`${name}=${each}`, "--expose-gc"]);
+});
+
+test.for(["127.0.0.1", "::1", "::ffff:127.0.0.1"])(
+  "F52: a port of %s that somebody has cannot be bound",
+  async (host) => {
+    const taken = createServer().listen(0, host);
+    await once(taken, "listening");
+    const { port } = taken.address() as AddressInfo;
+    const socket = host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
+    expect(await probePort(socket)).toBe("EADDRINUSE");
+    taken.close();
+    await once(taken, "close");
+    expect(await probePort(socket)).toBeUndefined();
+  },
+);
