@@ -21,6 +21,7 @@ export class Http1Connection {
   readonly #socket: Duplex;
   readonly #waiting: (() => void)[] = [];
   #isBusy = false;
+  #isPaused = false;
   /** The request that came last, answered or not; none: nothing has been asked yet, which Node does not count as idle. */
   newest: Request | undefined;
 
@@ -43,6 +44,7 @@ export class Http1Connection {
       return begin();
     }
     // Nothing more is read meanwhile, but what has come in the same piece is there already.
+    this.#isPaused = true;
     this.#socket.pause();
     if (this.#waiting.push(begin) > MOST_WAITING) this.#socket.destroy();
   }
@@ -53,6 +55,8 @@ export class Http1Connection {
     const begin = this.#waiting.shift();
     this.#isBusy = begin !== undefined;
     if (begin !== undefined) begin();
-    if (this.#waiting.length === 0) this.#socket.resume();
+    if (!this.#isPaused || this.#waiting.length > 0) return;
+    this.#isPaused = false;
+    this.#socket.resume();
   }
 }
