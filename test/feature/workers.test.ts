@@ -160,15 +160,20 @@ describe("a gateway in worker processes", () => {
       WEB.replace("{backendRefs", "{circuitBreaker: {maxRequests: 1}, backendRefs"),
     );
     let answer = (): void => undefined;
-    rig.web.answer = (_request, response) => void (answer = () => response.end("late"));
+    rig.web.answer = (_request, response) => {
+      if (rig.web.seen.length === 1) answer = () => response.end("late");
+      else response.end("web");
+    };
     const first = statusOf(rig.port);
     await until("it is on its way", () => rig.web.seen.length === 1);
-    await until("all know of it", async () => (await statusOf(rig.port)) === 503 && (await statusOf(rig.port)) === 503);
+    await until("all know of it", async () => {
+      for (let i = 0; i < 10; i++) if ((await statusOf(rig.port)) !== 503) return false;
+      return true;
+    });
     process.kill(rig.program.child.pid ?? 0, "SIGSTOP");
     try {
       answer();
       expect(await first).toBe(200);
-      rig.web.answer = (_request, response) => void response.end("web");
       await sleep(2500);
       // One after the other, so that no two are on their way.
       for (let i = 0; i < 30; i++) expect(await statusOf(rig.port)).toBe(200);
