@@ -174,7 +174,7 @@ describe("a gateway in worker processes", () => {
     try {
       answer();
       expect(await first).toBe(200);
-      await sleep(2500);
+      await sleep(3000);
       // One after the other, so that no two are on their way.
       for (let i = 0; i < 30; i++) expect(await statusOf(rig.port)).toBe(200);
     } finally {

@@ -123,7 +123,7 @@ describe("a circuit breaker", () => {
       breaker.heard(2, { running: 1, waiting: 0 });
       vi.advanceTimersByTime(1900);
       expect(called).toEqual([]);
-      vi.advanceTimersByTime(200);
+      vi.advanceTimersByTime(400);
       expect(called).toEqual(["mine"]);
       told.length = 0;
       vi.advanceTimersByTime(1100);

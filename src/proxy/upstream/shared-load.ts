@@ -77,9 +77,10 @@ export class SharedLoad {
     }
     clearTimeout(this.#expiring);
     if (this.#others.size === 0) return;
+    // A timer may go off a little early.
     this.#expiring = setTimeout(() => {
       this.#count();
       this.#expired();
-    }, STALE_MS).unref();
+    }, STALE_MS + REPEAT_MS).unref();
   }
 }
