@@ -119,6 +119,7 @@ describe("the access log", () => {
       status: 400,
       reason: "BadRequest",
       path: "",
+      client: "127.0.0.1",
     });
     for (const line of lines()) {
       const text = Object.values(line).join(" ");

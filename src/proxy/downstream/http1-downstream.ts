@@ -32,6 +32,7 @@ export function serverNameOf(socket: object): string {
 export class Http1Downstream implements Downstream {
   readonly via: Via;
   readonly head: RequestHead;
+  readonly peer: string;
   /** Dropped: no backend of HTTP/1.1 could rely on them, and none other asks for them. */
   readonly trailers: readonly string[] = [];
   readonly #incoming: IncomingMessage;
@@ -58,15 +59,14 @@ export class Http1Downstream implements Downstream {
     this.#waits = waits;
     this.#keepAlive = response.shouldKeepAlive;
     this.#unbound = unbound === undefined ? undefined : this.#letGo(incoming, unbound);
+    // Asked now: when its socket has closed nobody knows any more.
+    this.peer = incoming.socket.remoteAddress ?? "";
     const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
     this.head = { version, method, target: url, authority: undefined, headers, unreadable };
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
     if (waits) response.shouldKeepAlive = false;
   }
 
-  get peer(): string {
-    return this.#incoming.socket.remoteAddress ?? "";
-  }
   get serverName(): string {
     return serverNameOf(this.#incoming.socket);
   }
