@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from "node:crypto";
 import type { DataPlane } from "../controller/controller.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import type { GatewayOptions } from "../proxy/gateway-context.ts";
-import type { Tracer } from "../proxy/trace.ts";
+import type { Tracer } from "../proxy/request-record.ts";
 import type { ListenerId } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { RoutingTableView } from "../routing/routing-table.ts";

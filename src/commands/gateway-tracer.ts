@@ -12,8 +12,7 @@ import { W3CTraceContextPropagator } from "@opentelemetry/core";
 import type { Tracing } from "../telemetry/tracing.ts";
 import { displayName } from "../api/keys.ts";
 import type { GatewayRequest } from "../proxy/gateway-request.ts";
-import type { RequestRecord } from "../proxy/request-record.ts";
-import type { RequestTrace, Tracer, TryTrace } from "../proxy/trace.ts";
+import type { RequestRecord, RequestTrace, Tracer, TryTrace } from "../proxy/request-record.ts";
 import { endpointOf } from "../proxy/upstream/connect.ts";
 
 const propagator = new W3CTraceContextPropagator();

@@ -1,4 +1,4 @@
-import type { Tracer } from "../proxy/trace.ts";
+import type { Tracer } from "../proxy/request-record.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { openTracing, tracingSettings } from "../telemetry/tracing.ts";
 import { CommandError } from "./exit.ts";

@@ -5,7 +5,7 @@ import type { Forwarding } from "./forwarding.ts";
 import type { GrpcWebBridge } from "./grpc-web.ts";
 import { backendHeaders, passedTrailers } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
-import type { TryTrace } from "./trace.ts";
+import type { TryTrace } from "./request-record.ts";
 import type { BackendCall } from "./upstream/attempt.ts";
 
 const rewritesOf = ({ entry }: Forwarding, backend: WeightedBackend | undefined): readonly Rewrite[] =>

@@ -10,12 +10,11 @@ import { ConnectionLimit } from "./downstream/connection-limit.ts";
 import { OwnEnds } from "./own-ends.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
-import type { SharedPorts } from "./downstream/binding.ts";
-import type { BoundServer, SocketHandlers } from "./downstream/bound-server.ts";
+import type { BoundServer, SharedPorts, SocketHandlers } from "./downstream/bound-server.ts";
 import { TcpServer } from "./tcp/tcp-server.ts";
 import { SocketServer } from "./downstream/socket-server.ts";
 import { UdpServer } from "./udp/udp-server.ts";
-import type { Tracer } from "./trace.ts";
+import type { Tracer } from "./request-record.ts";
 import { TlsContexts } from "./downstream/tls-contexts.ts";
 
 export interface GatewaySettings extends GatewayOptions {

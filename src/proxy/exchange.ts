@@ -16,7 +16,7 @@ import { clientHeaders, passedTrailers } from "./headers.ts";
 import { chooseReceiver } from "./receiver.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
-import type { TryTrace } from "./trace.ts";
+import type { TryTrace } from "./request-record.ts";
 import { TimeLimits } from "./time-limits.ts";
 import { tunnel } from "./tunnel.ts";
 

@@ -1,6 +1,6 @@
 import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
-import type { TryTrace } from "./trace.ts";
+import type { TryTrace } from "./request-record.ts";
 import type { ClientOrigin } from "./downstream/client-origin.ts";
 import { REASON_HEADER } from "./answer.ts";
 

@@ -1,6 +1,6 @@
 import type { EventEmitter } from "node:events";
 import type { Server } from "node:net";
-import type { SocketHandlers } from "./bound-server.ts";
+import type { SharedPorts, SocketHandlers } from "./bound-server.ts";
 import type { ListenerState } from "../../routing/programmed.ts";
 import { type Listener, socketOf } from "../../routing/listener.ts";
 
@@ -20,14 +20,6 @@ export const overTcp = (server: Server, { address, bindPort }: Listener): Bindab
   bind: (shared) => void server.listen({ host: address, port: bindPort, backlog: BACKLOG, reusePort: shared }),
   isBound: () => server.listening,
 });
-
-/** Ports that other processes of the same gateway bind as well, told apart as `address:port`, with `/UDP` after it. */
-export interface SharedPorts {
-  /** @returns Why this process may not bind it, as the system's code; undefined: it may. */
-  claim(socket: string): Promise<string | undefined>;
-  /** This process does not bind it any more. */
-  release(socket: string): void;
-}
 
 /** Binds a server to the address and port of a listener, and tells what became of it. */
 export class Binding {

@@ -1,8 +1,15 @@
 import type { Duplex } from "node:stream";
 import type { Certificate, Listener } from "../../routing/listener.ts";
 import type { ListenerState } from "../../routing/programmed.ts";
-import type { SharedPorts } from "./binding.ts";
 import type { Arrive } from "./downstream.ts";
+
+/** Ports that other processes of the same gateway bind as well, told apart as `address:port`, with `/UDP` after it. */
+export interface SharedPorts {
+  /** @returns Why this process may not bind it, as the system's code; undefined: it may. */
+  claim(socket: string): Promise<string | undefined>;
+  /** This process does not bind it any more. */
+  release(socket: string): void;
+}
 
 /** What a server of one address and port asks and tells. */
 export interface SocketHandlers {
