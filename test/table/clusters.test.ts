@@ -28,3 +28,28 @@ test("F43: what edits of a policy leave behind goes when no request has asked fo
   expect(clusters.size).toBe(4);
   expect([clusters.get(stateOf(0)), clusters.get(stateOf(1))]).toEqual([kept, busy]);
 });
+
+test("what others have given a backend counts for the first request that uses it here, as long as they say so", () => {
+  let now = 0;
+  const limited = (i: number): ClusterRef => ({
+    ...stateOf(i),
+    policy: { breaker: { maxConnections: 100, maxPendingRequests: 100, maxRequests: 1 } },
+  });
+  const told: string[] = [];
+  const parts = { random: Math.random, healthChanged: () => undefined, processes: 2 };
+  const clusters = new Clusters({ ...parts, tell: ({ kind }) => told.push(kind) }, () => now);
+  const hear = (from: number, i: number, running: number): void =>
+    clusters.heard(from, { kind: "load", cluster: limited(i), load: { running, waiting: 0 } }, undefined);
+  const isFull = (i: number): boolean => clusters.get(limited(i)).enter(() => undefined) === undefined;
+  for (let i = 0; i < 5; i++) hear(2, i, 1);
+  hear(2, 1, 0);
+  hear(3, 2, 1);
+  clusters.forget(3);
+  expect([isFull(0), isFull(1), isFull(2)]).toEqual([true, false, true]);
+  clusters.forget(2);
+  expect(isFull(3)).toBe(false);
+  hear(2, 4, 1);
+  now = 3000;
+  expect(isFull(4)).toBe(false);
+  expect(told.filter((kind) => kind === "wanted")).toHaveLength(5);
+});

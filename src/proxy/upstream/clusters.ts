@@ -1,6 +1,8 @@
 import type { EndpointSet, EndpointsKey } from "../../routing/endpoints.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
 import type { ClusterNews } from "../../routing/cluster-news.ts";
+import { EarlyLoads } from "./early-loads.ts";
+import { STALE_MS } from "./shared-load.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 
 const UNUSED_MS = 5 * 60_000;
@@ -15,6 +17,7 @@ type States = Map<string, Known>;
 /** Clusters by Service port, made when a request first needs them; a change of endpoints costs those of its port alone. */
 export class Clusters {
   readonly #byEndpoints = new Map<EndpointsKey, States>();
+  readonly #early = new EarlyLoads();
   readonly #parts: ClusterParts;
   readonly #now: () => number;
   readonly #sweeping: NodeJS.Timeout;
@@ -38,6 +41,8 @@ export class Clusters {
     if (known === undefined) {
       this.#sweep(now);
       known = { cluster: new Cluster(ref, this.#parts), usedAt: now };
+      for (const [from, load] of this.#early.take(ref, now))
+        known.cluster.heard(from, { kind: "load", cluster: ref, load }, undefined);
       const states = this.#byEndpoints.get(endpoints);
       if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
       else states.set(state, known);
@@ -50,6 +55,7 @@ export class Clusters {
   #sweep(now: number): void {
     if (now - this.#sweptAt < UNUSED_MS / 5) return;
     this.#sweptAt = now;
+    this.#early.forget((_, at) => now - at >= STALE_MS);
     for (const [endpoints, states] of this.#byEndpoints)
       this.#drop(endpoints, states, ({ usedAt }) => now - usedAt >= UNUSED_MS);
   }
@@ -74,15 +80,18 @@ export class Clusters {
     if (states.size === 0) this.#byEndpoints.delete(endpoints);
   }
 
-  /** See {@link Cluster.heard}. What nobody has used here is of no use; who begins to use it asks. */
+  /** See {@link Cluster.heard}. What is held against an endpoint is of no use before somebody uses it here, who then asks. */
   heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
     const { endpoints, state } = news.cluster;
-    this.#byEndpoints.get(endpoints)?.get(state)?.cluster.heard(from, news, set);
+    const known = this.#byEndpoints.get(endpoints)?.get(state);
+    if (known !== undefined) known.cluster.heard(from, news, set);
+    else if (news.kind === "load") this.#early.heard(from, news.cluster, news.load, this.#now());
   }
 
   /** Another process that serves the same table has gone. */
   forget(process: number): void {
     for (const cluster of this.#all()) cluster.forget(process);
+    this.#early.forget((from) => from === process);
   }
 
   *#all(): Generator<Cluster> {

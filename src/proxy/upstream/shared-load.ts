@@ -4,7 +4,7 @@ import type { Load } from "../../routing/cluster-news.ts";
 const PAUSE_MS = 5;
 const REPEAT_MS = 250;
 /** What was not told again for so long counts no more: whoever said it, or passes it on, is held up. */
-const STALE_MS = 8 * REPEAT_MS;
+export const STALE_MS = 8 * REPEAT_MS;
 
 interface Heard {
   readonly load: Load;
@@ -12,7 +12,7 @@ interface Heard {
   readonly until: number;
 }
 
-const isNothing = ({ running, waiting }: Load): boolean => running + waiting === 0;
+export const isNothing = ({ running, waiting }: Load): boolean => running + waiting === 0;
 
 /** What one backend has been given by all processes of the gateway: ours is told to the others, and theirs counted here. */
 export class SharedLoad {
