@@ -17,6 +17,10 @@ export const argumentsFor = (workers: number, given: readonly string[]): string[
     ),
   );
 
+const running = new Set<() => void>();
+/** A second signal ends this process at once; a worker that hangs would not notice. */
+const killAll = (): void => running.forEach((kill) => kill());
+
 /** Starts a worker over a channel that nobody else has. */
 export function forkWorker(settings: WorkerSettings, events: WorkerEvents): WorkerProcess {
   const child = fork(ENTRY, [], {
@@ -29,9 +33,12 @@ export function forkWorker(settings: WorkerSettings, events: WorkerEvents): Work
     if (child.connected) child.send(message, undefined, undefined, () => undefined);
   };
   const kill = (): void => void child.kill("SIGKILL");
-  // A second signal ends this process at once; one that hangs would not notice.
-  process.once("exit", kill);
-  child.once("exit", () => process.off("exit", kill));
+  if (running.size === 0) process.once("exit", killAll);
+  running.add(kill);
+  child.once("exit", () => {
+    running.delete(kill);
+    if (running.size === 0) process.off("exit", killAll);
+  });
   child.on("message", (message) => events.said(message as FromWorker));
   child.once("error", (error) => events.ended(error.message));
   child.once("exit", (code, signal) => events.ended(signal ?? `exit code ${code}`));

@@ -46,6 +46,7 @@ export class EmbeddedGateway {
   /** Those whose listeners are gone, and which still have connections. */
   readonly #retired = new Set<BoundServer>();
   readonly #known = new Map<ListenerId, string>();
+  #isDraining = false;
 
   constructor(table: RoutingTableView, settings: GatewaySettings) {
     this.#table = table;
@@ -115,6 +116,7 @@ export class EmbeddedGateway {
 
   /** Lets requests in flight end, for at most `limitMs`; then cuts what is left. */
   async drain(limitMs: number): Promise<void> {
+    this.#isDraining = true;
     const servers = [...[...this.#servers.values()].map(({ server }) => server), ...this.#retired];
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise((resolve) => (timer = setTimeout(resolve, limitMs)));
@@ -139,7 +141,7 @@ export class EmbeddedGateway {
 
   #open(listener: Listener): void {
     const name = socketOf(listener);
-    if (this.#servers.has(name)) return;
+    if (this.#servers.has(name) || this.#isDraining) return;
     const handlers: SocketHandlers = {
       admits: (connection) => this.#connections.admits(connection),
       arrive: (downstream) => serve(this.#context, downstream),

@@ -59,6 +59,7 @@ export function passedTrailers(
   changes: readonly (HeaderChanges | undefined)[],
   allows: (name: string) => boolean = () => true,
 ): string[] {
+  if (raw.length === 0) return [];
   const changed = new Set(
     changes.flatMap((one) => [
       ...(one?.remove ?? []),

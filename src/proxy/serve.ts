@@ -127,7 +127,10 @@ function afterBody(
   downstream.askForBody();
   const { body } = downstream;
   let size = 0;
+  let isOver = false;
   const over = (reason?: ReasonWord): void => {
+    if (isOver) return;
+    isOver = true;
     clearTimeout(idle);
     body.off("data", count).off("end", ended).off("close", stop);
     if (reason === undefined) return then();

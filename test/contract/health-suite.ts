@@ -161,6 +161,7 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
         release();
         expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([200, 200]);
         a.answer = (_request, response) => response.end("a");
+        await rig.settle();
         expect(await outcomes(1)).toEqual(["200 a"]);
       });
 

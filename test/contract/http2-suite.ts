@@ -343,6 +343,18 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
       expect(two.seen.flatMap(({ headers }) => valuesOf(headers, "sec-websocket-key"))).toEqual([]);
     });
 
+    test("RFC 8441: a WebSocket is 503 from a backend of HTTP/2 that closes before it has said what it can", async () => {
+      const closing = await startRaw((socket) => socket.end());
+      await rig.publish(
+        serviceYaml("two", [closing.port]).replace("appProtocol: http", "appProtocol: kubernetes.io/h2c") +
+          routeYaml("r", "hostnames: [a.example.com]\nrules: [{backendRefs: [{name: two, port: 80}]}]"),
+      );
+      const client = new WebSocket(`ws://127.0.0.1:${rig.port}/`, { headers: { host: "a.example.com" } });
+      expect(String((await once(client, "error"))[0])).toContain("503");
+      await closing.stop();
+      await serve();
+    });
+
     test.for([
       ["a backend of HTTP/2 that answers otherwise", "/two", 418],
       ["a backend of HTTP/1.1 that answers success", "/", 502],

@@ -83,3 +83,33 @@ test("S21: a client that talks on before its WebSocket is accepted is cut off, a
   setTimeout(() => eager.write(" and soon"), 50);
   await until("all of it has come", () => heard.endsWith("early and soon"));
 });
+
+test("S20: what is left of a request that waits may be none: the answers before it are given, then the connection ends", async () => {
+  const { rig, web } = await rigWith();
+  await rig.publish(serviceYaml("web", [web.port]) + routeYaml("r", WEB));
+  let text = "";
+  const client = connect(rig.port, "127.0.0.1").on("data", (chunk) => (text += chunk.toString()));
+  client.on("error", () => undefined);
+  const chunked = GET.replace("GET", "POST").replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n");
+  client.write(`${GET}${chunked}zz\r\n`);
+  await until("the first is answered", () => text.endsWith("web"));
+  client.write("more");
+  await closed(client);
+  expect([text.split("HTTP/1.1").length, web.seen.length]).toEqual([2, 1]);
+  expect((await rig.ask("/")).status).toBe(200);
+});
+
+test("an answer goes on, however slowly it is read, when a WebSocket is asked for behind it", async () => {
+  const { rig, web } = await rigWith();
+  const size = 8 * 1024 * 1024;
+  web.answer = (_request, response) => response.end(Buffer.alloc(size, "x"));
+  await rig.publish(serviceYaml("web", [web.port]) + routeYaml("r", WEB));
+  const client = connect(rig.port, "127.0.0.1").on("error", () => undefined);
+  cleanups.push(async () => Promise.resolve(client.destroy()));
+  client.write(GET + UPGRADE);
+  await until("it is on its way", () => web.seen.length === 1);
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  let bytes = 0;
+  client.on("data", (chunk) => (bytes += chunk.length));
+  await until("both answers are whole", () => bytes > 2 * size, 15_000);
+});

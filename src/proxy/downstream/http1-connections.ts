@@ -57,12 +57,14 @@ export class Http1Connections {
   }
 
   take(socket: Duplex): void {
-    this.#open.set(socket, new Http1Connection(socket));
+    const connection = new Http1Connection(socket);
+    this.#open.set(socket, connection);
     socket.on("close", () => {
       this.#open.delete(socket);
       this.#alone.delete(socket);
     });
     this.#take(socket);
+    connection.drained = socket.listeners("drain") as (() => void)[];
   }
 
   drain(): void {
@@ -98,8 +100,8 @@ export class Http1Connections {
     response.on("error", () => incoming.destroy());
     const downstream = new Http1Downstream(this.#via, incoming, response, { waits });
     this.#open.get(incoming.socket)?.take(downstream, response, () => {
-      // It may have turned out to be none while it waited.
-      if (!response.destroyed) this.#arrive(downstream);
+      if (downstream.turn() && !response.destroyed) this.#arrive(downstream);
+      else incoming.socket.destroy();
     });
   }
 
@@ -111,26 +113,39 @@ export class Http1Connections {
     response.shouldKeepAlive = false;
     response.on("error", () => socket.destroy());
     response.on("finish", () => endSoon(socket));
-    // Node lets go of the socket on an upgrade, so what it told the answer is passed on here.
-    socket.on("drain", () => response.emit("drain"));
+    const connection = this.#open.get(socket);
+    // Node lets go of the socket on an upgrade: whichever answer is under way, it has to hear when there is room again.
+    if (parts.unreadable === undefined) for (const drained of connection?.drained ?? []) socket.on("drain", drained);
     const downstream = new Http1Downstream(this.#via, incoming, response, parts);
-    this.#open.get(socket)?.take(downstream, response, () => {
-      response.assignSocket(incoming.socket);
+    connection?.take(downstream, response, () => {
+      downstream.turn();
+      if (!assign(response, incoming.socket)) return void socket.destroy();
       this.#arrive(downstream);
     });
   }
 
   /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
   #malformed({ code = "" }: NodeJS.ErrnoException, socket: Duplex): void {
-    // It has its last answer already.
-    if (this.#alone.has(socket)) return;
+    // It has its last answer already, or will have no other.
     const connection = this.#open.get(socket);
+    if (this.#alone.has(socket) || connection?.isMalformed === true) return;
+    if (connection !== undefined) connection.isMalformed = true;
     const newest = connection?.newest;
     // One that is not known has not finished its handshake, and one that has said nothing is told nothing.
     const isOver = connection === undefined || !socket.writable || code === "ECONNRESET";
     if (isOver || !(socket instanceof Socket) || socket.bytesRead === 0) socket.destroy();
     else if (connection.isBusy) newest?.malformed();
     else this.#last(unread(socket), socket, { unreadable: STATUS_OF_ERROR[code] ?? 400 });
+  }
+}
+
+/** A throw in a listener of the server would end the process. */
+function assign(response: ServerResponse, socket: Socket): boolean {
+  try {
+    response.assignSocket(socket);
+    return true;
+  } catch {
+    return false;
   }
 }
 

@@ -45,6 +45,8 @@ export class Http1Downstream implements Downstream {
   answeredBytes = 0;
   #switched = false;
   #whenMalformed = (): void => this.cut();
+  #hasBegun = false;
+  #isBroken = false;
 
   constructor(
     via: Via,
@@ -156,11 +158,18 @@ export class Http1Downstream implements Downstream {
     this.#whenMalformed = listener;
   }
 
+  /** Its turn has come. @returns Whether it still is a request: the rest of it may have turned out to be none. */
+  turn(): boolean {
+    this.#hasBegun = true;
+    return !this.#isBroken;
+  }
+
   /** What comes is no HTTP: the rest of this request, or what should have been the next one. */
   malformed(): void {
     const { complete, socket } = this.#incoming;
     this.takeNoMore();
-    if (!complete) this.#whenMalformed();
+    if (!complete && !this.#hasBegun) this.#isBroken = true;
+    else if (!complete) this.#whenMalformed();
     else if (this.#response.writableFinished) endSoon(socket);
     else this.#response.once("finish", () => endSoon(socket));
   }

@@ -27,7 +27,7 @@ export class SmallPieces {
   #written(): void {
     if (--this.#waiting > 0 || !this.#isFull) return;
     this.#isFull = false;
-    // The stream itself may have had room all the time.
-    if (!this.#stream.writableNeedDrain) this.#stream.emit("drain");
+    // The stream itself may have had room all the time; once too often does no harm.
+    this.#stream.emit("drain");
   }
 }

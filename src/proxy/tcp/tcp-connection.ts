@@ -47,8 +47,8 @@ export class TcpConnection {
 
   /** @param host  SNI, or any host where there is none. */
   start(listener: ListenerId, host: string): void {
-    const { remoteAddress: address = "", remotePort: port = 0 } = this.#socket;
-    if (this.#context.ownEnds.has({ address, port }, "TCP")) return this.#refuse("LoopDetected");
+    const { remoteAddress: address = "", remotePort: port = 0, localPort = 0 } = this.#socket;
+    if (this.#context.ownEnds.has({ address, port }, localPort, "TCP")) return this.#refuse("LoopDetected");
     const rule = connectionRule(this.#context.table, listener, host);
     const receiver = connectionReceiver(this.#context, rule);
     if (typeof receiver === "string") return this.#refuse(receiver);
@@ -98,8 +98,8 @@ export class TcpConnection {
     cluster.succeeded(host);
     backend.once("close", () => host.tunnels--);
     const { ownEnds } = this.#context;
-    const { localAddress: address = "", localPort: port = 0 } = backend;
-    backend.once("close", ownEnds.add({ address, port }, "TCP"));
+    const { localAddress: address = "", localPort: port = 0, remotePort = 0 } = backend;
+    backend.once("close", ownEnds.add({ address, port }, remotePort, "TCP"));
     if (this.#over) return void backend.destroy();
     this.#context.observe.connection("Proxied");
     tunnel(this.#client, backend, policy.idleTimeoutMs, () => this.#finish());

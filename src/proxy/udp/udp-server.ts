@@ -86,7 +86,8 @@ export class UdpServer implements BoundServer {
     const [listener] = this.#handlers.listeners();
     // Nothing can be sent back to port 0.
     if (listener === undefined || port === 0) return;
-    if (this.#context.ownEnds.has({ address, port }, "UDP")) return this.#context.observe.session("LoopDetected");
+    if (this.#context.ownEnds.has({ address, port }, listener.bindPort, "UDP"))
+      return this.#context.observe.session("LoopDetected");
     this.#heardAt = performance.now();
     const client = authorityOf({ address, port });
     const rule = connectionRule(this.#context.table, listener.id, ANY_HOST);

@@ -126,7 +126,7 @@ export class UdpSession {
 
   #connected(): void {
     if (this.#over) return;
-    this.#forget = this.#context.ownEnds.add(this.#socket.address(), "UDP");
+    this.#forget = this.#context.ownEnds.add(this.#socket.address(), this.#chosen.host.endpoint.port, "UDP");
     const waiting = this.#waiting ?? [];
     this.#waiting = undefined;
     for (const bytes of waiting) this.#pass(bytes);

@@ -1,8 +1,7 @@
 import type { EndpointSet, EndpointsKey } from "../../routing/endpoints.ts";
 import type { ClusterRef } from "../../routing/rule.ts";
 import type { ClusterNews } from "../../routing/cluster-news.ts";
-import { EarlyLoads } from "./early-loads.ts";
-import { STALE_MS } from "./shared-load.ts";
+import { EarlyNews } from "./early-news.ts";
 import { Cluster, type ClusterParts } from "./cluster.ts";
 
 const UNUSED_MS = 5 * 60_000;
@@ -17,7 +16,7 @@ type States = Map<string, Known>;
 /** Clusters by Service port, made when a request first needs them; a change of endpoints costs those of its port alone. */
 export class Clusters {
   readonly #byEndpoints = new Map<EndpointsKey, States>();
-  readonly #early = new EarlyLoads();
+  readonly #early = new EarlyNews();
   readonly #parts: ClusterParts;
   readonly #now: () => number;
   readonly #sweeping: NodeJS.Timeout;
@@ -41,8 +40,7 @@ export class Clusters {
     if (known === undefined) {
       this.#sweep(now);
       known = { cluster: new Cluster(ref, this.#parts), usedAt: now };
-      for (const [from, load] of this.#early.take(ref, now))
-        known.cluster.heard(from, { kind: "load", cluster: ref, load }, undefined);
+      for (const { from, news, set } of this.#early.take(ref, now)) known.cluster.heard(from, news, set);
       const states = this.#byEndpoints.get(endpoints);
       if (states === undefined) this.#byEndpoints.set(endpoints, new Map([[state, known]]));
       else states.set(state, known);
@@ -55,7 +53,7 @@ export class Clusters {
   #sweep(now: number): void {
     if (now - this.#sweptAt < UNUSED_MS / 5) return;
     this.#sweptAt = now;
-    this.#early.forget((_, at) => now - at >= STALE_MS);
+    this.#early.forget(({ at }) => now - at >= UNUSED_MS);
     for (const [endpoints, states] of this.#byEndpoints)
       this.#drop(endpoints, states, ({ usedAt }) => now - usedAt >= UNUSED_MS);
   }
@@ -80,18 +78,18 @@ export class Clusters {
     if (states.size === 0) this.#byEndpoints.delete(endpoints);
   }
 
-  /** See {@link Cluster.heard}. What is held against an endpoint is of no use before somebody uses it here, who then asks. */
+  /** See {@link Cluster.heard}. */
   heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
     const { endpoints, state } = news.cluster;
     const known = this.#byEndpoints.get(endpoints)?.get(state);
     if (known !== undefined) known.cluster.heard(from, news, set);
-    else if (news.kind === "load") this.#early.heard(from, news.cluster, news.load, this.#now());
+    else this.#early.heard({ from, news, set, at: this.#now() });
   }
 
   /** Another process that serves the same table has gone. */
   forget(process: number): void {
     for (const cluster of this.#all()) cluster.forget(process);
-    this.#early.forget((from) => from === process);
+    this.#early.forget(({ from, news }) => news.kind === "load" && from === process);
   }
 
   *#all(): Generator<Cluster> {

@@ -34,12 +34,18 @@ const answered = new WeakSet<ClientHttp2Session>();
 
 /** To be called when a session begins: what the other side can do is said once. */
 export function followSettings(session: ClientHttp2Session): void {
+  // As many may wait for it as there are streams.
+  session.setMaxListeners(0);
   session.once("remoteSettings", () => answered.add(session));
 }
 
-/** Whether the other side has said what it can do; if not, `later` is called when it has. */
-export function hasSettings(session: ClientHttp2Session, later: () => void): boolean {
+/** Whether the other side has said what it can do; if not, `later` is called when it has, or `gone` when it never will. */
+export function hasSettings(session: ClientHttp2Session, later: () => void, gone: () => void): boolean {
   if (answered.has(session)) return true;
-  session.once("remoteSettings", later);
+  const [came, left] = [later, gone].map((act) => (): void => {
+    session.off("remoteSettings", came).off("close", left);
+    act();
+  }) as [() => void, () => void];
+  session.once("remoteSettings", came).once("close", left);
   return false;
 }

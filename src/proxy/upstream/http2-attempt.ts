@@ -66,7 +66,9 @@ export class Http2Attempt implements Attempt {
   send(session: ClientHttp2Session, scheme: "http" | "https"): void {
     if (this.#finished) return;
     const { body, upgrade } = this.#call;
-    if (upgrade !== undefined && !hasSettings(session, () => this.send(session, scheme))) return;
+    const unsent = (): void => this.fail({ reason: "ConnectFailure", unsent: true, stale: false });
+    if (upgrade !== undefined && session.destroyed) return unsent();
+    if (upgrade !== undefined && !hasSettings(session, () => this.send(session, scheme), unsent)) return;
     if (upgrade !== undefined && session.remoteSettings.enableConnectProtocol !== true)
       return this.fail({ reason: "BadResponse", unsent: false, stale: false });
     let stream: ClientHttp2Stream;
@@ -75,7 +77,7 @@ export class Http2Attempt implements Attempt {
       const isWhole = body === null && upgrade === undefined;
       stream = session.request(headers, { endStream: isWhole, waitForTrailers: body !== null });
     } catch {
-      return this.fail({ reason: "ConnectFailure", unsent: true, stale: false });
+      return unsent();
     }
     this.#stream = stream;
     const isWhole = watchEnd(stream);
