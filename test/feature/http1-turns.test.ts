@@ -90,11 +90,12 @@ test("S20: what is left of a request that waits may be none: the answers before 
   let text = "";
   const client = connect(rig.port, "127.0.0.1").on("data", (chunk) => (text += chunk.toString()));
   client.on("error", () => undefined);
+  const ended = closed(client);
   const chunked = GET.replace("GET", "POST").replace("\r\n\r\n", "\r\ntransfer-encoding: chunked\r\n\r\n");
   client.write(`${GET}${chunked}zz\r\n`);
   await until("the first is answered", () => text.endsWith("web"));
   client.write("more");
-  await closed(client);
+  await ended;
   expect([text.split("HTTP/1.1").length, web.seen.length]).toEqual([2, 1]);
   expect((await rig.ask("/")).status).toBe(200);
 });
