@@ -6,7 +6,9 @@ const MAX_MS = 20;
 /** Longer than any path that a server would take. */
 const MAX_RESULT = 16 * 1024;
 
-/** What the patterns of one hostname may take of any second, so that others are served meanwhile. */
+/** A large pattern on a long text: everyday ones stay below. */
+const MANY_STEPS = 10_000;
+/** What those of one hostname may take of any second, so that others are served meanwhile. */
 const MAX_MS_A_SECOND = 250;
 const SECOND_MS = 1000;
 
@@ -44,12 +46,14 @@ export class PatternLimit extends Error {
 /**
  * What the patterns of one request may cost in all. An engine that is linear in the text is still slow for large
  * patterns and long texts, and nothing else is done meanwhile: no more than 1,000,000 steps for one pattern, and no
- * other pattern once 20 ms and that many steps are spent. Many such requests come at once as well, so that the patterns
- * of one hostname get no more than a quarter of the time.
+ * other pattern once 20 ms and that many steps are spent. Many such requests come at once as well, so that what
+ * is costly for one hostname gets no more than a quarter of the time.
  */
 export class PatternBudget {
   readonly #now: () => number;
   #steps = 0;
+  /** Of the pattern that is asked. */
+  #asked = 0;
   #ms = 0;
   #owner: PatternOwner | undefined;
 
@@ -87,14 +91,17 @@ export class PatternBudget {
   #took(start: number): void {
     const now = this.#now();
     this.#ms += now - start;
-    if (this.#owner !== undefined) (this.#owner.patternTime ??= new PatternTime()).add(now, now - start);
+    if (this.#owner !== undefined && this.#asked > MANY_STEPS)
+      (this.#owner.patternTime ??= new PatternTime()).add(now, now - start);
   }
 
   #charge({ source, size }: Regex, length: number): number {
     const steps = size * length;
     const isSpent = this.#ms > MAX_MS && this.#steps > MAX_STEPS;
     const now = this.#now();
-    if (steps > MAX_STEPS || isSpent || this.#owner?.patternTime?.isSpent(now) === true) throw new PatternLimit(source);
+    const isGreedy = steps > MANY_STEPS && this.#owner?.patternTime?.isSpent(now) === true;
+    if (steps > MAX_STEPS || isSpent || isGreedy) throw new PatternLimit(source);
+    this.#asked = steps;
     this.#steps += steps;
     return now;
   }
