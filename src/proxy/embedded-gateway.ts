@@ -145,6 +145,7 @@ export class EmbeddedGateway {
     const handlers: SocketHandlers = {
       admits: (connection) => this.#connections.admits(connection),
       arrive: (downstream) => serve(this.#context, downstream),
+      defect: (error) => this.#settings.observe.defect(error),
       listeners: () => this.#table.listenersOn(name),
       changed: (state) => this.#changed(name, server, state),
       ports: this.#settings.ports,

@@ -16,6 +16,8 @@ export interface SocketHandlers {
   /** Asked of every connection before anything is done for it. */
   readonly admits: (connection: Duplex) => boolean;
   readonly arrive: Arrive;
+  /** Told of a defect of ours that has cost a client its connection. */
+  readonly defect: (error: unknown) => void;
   readonly listeners: () => readonly Listener[];
   readonly changed: (state: ListenerState) => void;
   readonly ports: SharedPorts | undefined;

@@ -1,8 +1,10 @@
 import { IncomingMessage, type Server, ServerResponse } from "node:http";
 import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import type { Arrive, Unreadable, Via } from "./downstream.ts";
+import type { SocketHandlers } from "./bound-server.ts";
+import type { Unreadable, Via } from "./downstream.ts";
 import { endSoon } from "./end-soon.ts";
+import { guarded } from "./guarded.ts";
 import { Http1Connection } from "./http1-connection.ts";
 import { Http1Downstream, type Http1Parts } from "./http1-downstream.ts";
 
@@ -14,6 +16,8 @@ import { Http1Downstream, type Http1Parts } from "./http1-downstream.ts";
 function isWebSocket({ method, httpVersion, headers }: IncomingMessage): boolean {
   return method === "GET" && httpVersion === "1.1" && headers.upgrade?.toLowerCase() === "websocket";
 }
+
+type Handlers = Pick<SocketHandlers, "arrive" | "defect">;
 
 export const HTTP1_OPTIONS = {
   insecureHTTPParser: false,
@@ -38,7 +42,7 @@ const STATUS_OF_ERROR: Readonly<Record<string, Unreadable>> = {
 export class Http1Connections {
   readonly #server: Server;
   readonly #via: Via;
-  readonly #arrive: Arrive;
+  readonly #handlers: Handlers;
   readonly #open = new Map<Duplex, Http1Connection>();
   /** Those that Node has let go of, or that end with an answer. */
   readonly #alone = new Set<Duplex>();
@@ -46,10 +50,10 @@ export class Http1Connections {
   #draining = false;
 
   /** @param server  Whose connections are taken from it, to be given back by {@link take}. */
-  constructor(server: Server, connected: "connection" | "secureConnection", via: Via, arrive: Arrive) {
+  constructor(server: Server, connected: "connection" | "secureConnection", via: Via, handlers: Handlers) {
     this.#server = server;
     this.#via = via;
-    this.#arrive = arrive;
+    this.#handlers = handlers;
     const [taking] = server.listeners(connected);
     server.removeAllListeners(connected);
     this.#take = (socket) => void taking?.call(server, socket);
@@ -84,14 +88,24 @@ export class Http1Connections {
 
   #wire(): void {
     const server = this.#server;
-    server.on("request", (incoming, response) => this.#request(incoming, response, false));
+    const request = (waits: boolean) => (incoming: IncomingMessage, response: ServerResponse) =>
+      this.#guarded(incoming.socket, () => this.#request(incoming, response, waits));
+    server.on("request", request(false));
     // Whether somebody wants the body is known only after the decision; other expectations are the request policy's.
-    server.on("checkContinue", (incoming, response) => this.#request(incoming, response, true));
-    server.on("checkExpectation", (incoming, response) => this.#request(incoming, response, true));
-    server.on("upgrade", (incoming, socket, unbound) => this.#last(incoming, socket, { unbound }));
+    server.on("checkContinue", request(true));
+    server.on("checkExpectation", request(true));
+    const last = (incoming: IncomingMessage, socket: Duplex, unbound: Buffer): void =>
+      this.#guarded(socket, () => this.#last(incoming, socket, { unbound }));
+    server.on("upgrade", last);
     // Nothing is tunnelled: it is the request policy that says so.
-    server.on("connect", (incoming, socket, unbound) => this.#last(incoming, socket, { unbound }));
-    server.on("clientError", (error: NodeJS.ErrnoException, socket) => this.#malformed(error, socket));
+    server.on("connect", last);
+    server.on("clientError", (error: NodeJS.ErrnoException, socket) =>
+      this.#guarded(socket, () => this.#malformed(error, socket)),
+    );
+  }
+
+  #guarded(socket: Duplex, work: () => void): void {
+    guarded(socket, this.#handlers.defect, work);
   }
 
   #request(incoming: IncomingMessage, response: ServerResponse, waits: boolean): void {
@@ -99,10 +113,12 @@ export class Http1Connections {
     incoming.on("error", () => response.destroy());
     response.on("error", () => incoming.destroy());
     const downstream = new Http1Downstream(this.#via, incoming, response, { waits });
-    this.#open.get(incoming.socket)?.take(downstream, response, () => {
-      if (downstream.turn() && !response.destroyed) this.#arrive(downstream);
-      else incoming.socket.destroy();
-    });
+    const { socket } = incoming;
+    const begin = (): void => {
+      if (downstream.turn() && !response.destroyed) this.#handlers.arrive(downstream);
+      else socket.destroy();
+    };
+    this.#open.get(socket)?.take(downstream, response, () => this.#guarded(socket, begin));
   }
 
   /** The last of its connection, which ends with this answer or changes its protocol. */
@@ -117,11 +133,12 @@ export class Http1Connections {
     // Node lets go of the socket on an upgrade: whichever answer is under way, it has to hear when there is room again.
     if (parts.unreadable === undefined) for (const drained of connection?.drained ?? []) socket.on("drain", drained);
     const downstream = new Http1Downstream(this.#via, incoming, response, parts);
-    connection?.take(downstream, response, () => {
+    const begin = (): void => {
       downstream.turn();
-      if (!assign(response, incoming.socket)) return void socket.destroy();
-      this.#arrive(downstream);
-    });
+      response.assignSocket(incoming.socket);
+      this.#handlers.arrive(downstream);
+    };
+    connection?.take(downstream, response, () => this.#guarded(socket, begin));
   }
 
   /** Bytes that are no request get an answer of their own only where no other is under way on their connection. */
@@ -136,16 +153,6 @@ export class Http1Connections {
     if (isOver || !(socket instanceof Socket) || socket.bytesRead === 0) socket.destroy();
     else if (connection.isBusy) newest?.malformed();
     else this.#last(unread(socket), socket, { unreadable: STATUS_OF_ERROR[code] ?? 400 });
-  }
-}
-
-/** A throw in a listener of the server would end the process. */
-function assign(response: ServerResponse, socket: Socket): boolean {
-  try {
-    response.assignSocket(socket);
-    return true;
-  } catch {
-    return false;
   }
 }
 

@@ -1,7 +1,9 @@
 import { type Http2Server, type ServerHttp2Session, constants, createServer } from "node:http2";
 import type { Duplex } from "node:stream";
-import type { Arrive, Via } from "./downstream.ts";
+import type { SocketHandlers } from "./bound-server.ts";
+import type { Via } from "./downstream.ts";
 import { cutSoon } from "./end-soon.ts";
+import { guarded } from "./guarded.ts";
 import { Http2Downstream } from "./http2-downstream.ts";
 
 const KIB = 1024;
@@ -29,18 +31,20 @@ const CONNECTION_WINDOW = 1024 * KIB;
 const IDLE_MS = 75_000;
 const LAST_POSSIBLE_STREAM = 2 ** 31 - 1;
 
+type Handlers = Pick<SocketHandlers, "arrive" | "defect">;
+
 /** The connections of one socket that speak HTTP/2. */
 export class Http2Connections {
   readonly #server: Http2Server;
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #via: Via;
-  readonly #arrive: Arrive;
+  readonly #handlers: Handlers;
 
-  constructor(via: Via, arrive: Arrive) {
+  constructor(via: Via, handlers: Handlers) {
     this.#via = via;
-    this.#arrive = arrive;
+    this.#handlers = handlers;
     this.#server = createServer(OPTIONS);
-    this.#server.on("session", (session) => this.#open(session));
+    this.#server.on("session", (session) => guarded(session, handlers.defect, () => this.#open(session)));
     this.#server.on("sessionError", () => undefined);
   }
 
@@ -87,7 +91,8 @@ export class Http2Connections {
         if (--streams === 0 && this.#sessions.has(session)) idle.refresh();
       });
       const endOfStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
-      this.#arrive(new Http2Downstream(this.#via, stream, raw, endOfStream));
+      const { arrive, defect } = this.#handlers;
+      guarded(stream, defect, () => arrive(new Http2Downstream(this.#via, stream, raw, endOfStream)));
     });
   }
 }

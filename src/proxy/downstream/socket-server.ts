@@ -9,6 +9,7 @@ import type { Certificate, Listener } from "../../routing/listener.ts";
 import { Binding, overTcp } from "./binding.ts";
 import type { BoundServer, SocketHandlers } from "./bound-server.ts";
 import type { Via } from "./downstream.ts";
+import { guarded } from "./guarded.ts";
 import { HTTP1_OPTIONS, Http1Connections } from "./http1-connections.ts";
 import { Http2Connections } from "./http2-connections.ts";
 import { chooseByPreface } from "./protocol-choice.ts";
@@ -56,16 +57,21 @@ export class SocketServer implements BoundServer {
     };
     this.#server = isTls ? createTlsServer(secure) : createServer(HTTP1_OPTIONS);
     const connected = isTls ? "secureConnection" : "connection";
-    this.#http1 = new Http1Connections(this.#server, connected, this.#via, handlers.arrive);
-    this.#http2 = new Http2Connections(this.#via, handlers.arrive);
-    if (isTls) this.#server.on("secureConnection", (socket: TLSSocket) => this.#chooseByAlpn(socket));
+    this.#http1 = new Http1Connections(this.#server, connected, this.#via, handlers);
+    this.#http2 = new Http2Connections(this.#via, handlers);
+    if (isTls)
+      this.#server.on("secureConnection", (socket: TLSSocket) =>
+        this.#guarded(socket, () => this.#chooseByAlpn(socket)),
+      );
     const [handshake] = this.#server.listeners("connection");
     this.#server.removeAllListeners("connection");
     this.#server.on("connection", (socket: Socket) => {
-      if (!handlers.admits(socket)) return;
-      if (isTls) handshake?.call(this.#server, socket);
-      else if (http2) this.#chooseByPreface(socket);
-      else this.#http1.take(socket);
+      this.#guarded(socket, () => {
+        if (!handlers.admits(socket)) return;
+        if (isTls) handshake?.call(this.#server, socket);
+        else if (http2) this.#chooseByPreface(socket);
+        else this.#http1.take(socket);
+      });
     });
     this.#binding = new Binding(overTcp(this.#server, first), first, handlers);
   }
@@ -111,6 +117,10 @@ export class SocketServer implements BoundServer {
     for (const socket of this.#undecided) socket.destroy();
   }
 
+  #guarded(socket: Duplex, work: () => void): void {
+    guarded(socket, this.#handlers.defect, work);
+  }
+
   #chooseByAlpn(socket: TLSSocket): void {
     if (socket.alpnProtocol === "h2") this.#http2.take(socket);
     else this.#http1.take(socket);
@@ -121,7 +131,7 @@ export class SocketServer implements BoundServer {
     socket.once("close", () => this.#undecided.delete(socket));
     const taken = (take: (socket: Duplex) => void) => (decided: Duplex) => {
       this.#undecided.delete(decided);
-      take(decided);
+      this.#guarded(decided, () => take(decided));
     };
     chooseByPreface(socket, HTTP1_OPTIONS.headersTimeout, {
       http1: taken((one) => this.#http1.take(one)),
@@ -144,6 +154,7 @@ export class SocketServer implements BoundServer {
         if (context === undefined) done(new Error("no listener for this name"));
         else done(null, context);
       } catch (error) {
+        this.#handlers.defect(error);
         done(error instanceof Error ? error : new Error(String(error)));
       }
     };

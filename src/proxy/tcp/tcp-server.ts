@@ -7,6 +7,7 @@ import type { Listener } from "../../routing/listener.ts";
 import { breakOff } from "../break-off.ts";
 import { Binding, overTcp } from "../downstream/binding.ts";
 import type { BoundServer, SocketHandlers } from "../downstream/bound-server.ts";
+import { guarded } from "../downstream/guarded.ts";
 import type { TlsContexts } from "../downstream/tls-contexts.ts";
 import type { GatewayContext } from "../gateway-context.ts";
 import { serverNameOf } from "./client-hello.ts";
@@ -30,7 +31,7 @@ export class TcpServer implements BoundServer {
     this.#handlers = handlers;
     this.#tls = tls;
     this.#server = createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: true }, (socket) =>
-      this.#take(socket),
+      this.#guarded(socket, () => this.#take(socket)),
     );
     this.#binding = new Binding(overTcp(this.#server, first), first, handlers);
   }
@@ -52,6 +53,10 @@ export class TcpServer implements BoundServer {
     for (const socket of this.#open) breakOff(socket);
   }
 
+  #guarded(socket: Socket, work: () => void): void {
+    guarded(socket, this.#handlers.defect, work);
+  }
+
   #take(socket: Socket): void {
     if (!this.#handlers.admits(socket)) return;
     this.#open.add(socket);
@@ -59,7 +64,7 @@ export class TcpServer implements BoundServer {
     socket.on("error", () => socket.destroy());
     if (this.protocol === "TLS") return this.#askForName(socket);
     // One of our own, which leads back here, may have been accepted before we know that it is open.
-    setImmediate(() => this.#carry(socket));
+    setImmediate(() => this.#guarded(socket, () => this.#carry(socket)));
   }
 
   #carry(socket: Socket): void {
@@ -77,7 +82,8 @@ export class TcpServer implements BoundServer {
       socket.off("data", look).off("close", settle).off("end", hangUp);
     };
     const hangUp = (): void => void socket.destroy();
-    const look = (chunk: Buffer): void => {
+    const look = (chunk: Buffer): void => this.#guarded(socket, () => read(chunk));
+    const read = (chunk: Buffer): void => {
       seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
       const asked = serverNameOf(seen);
       if (asked.kind === "incomplete") return;
@@ -106,7 +112,8 @@ export class TcpServer implements BoundServer {
     secure.once("secure", () => {
       clearTimeout(limit);
       secure.pause();
-      new TcpConnection(this.#context, secure, socket, false).start(listener.id, name === "" ? ANY_HOST : name);
+      const connection = new TcpConnection(this.#context, secure, socket, false);
+      this.#guarded(socket, () => connection.start(listener.id, name === "" ? ANY_HOST : name));
     });
   }
 }

@@ -7,6 +7,7 @@ import type { Listener } from "../../routing/listener.ts";
 import { connectionRule } from "../connection-rule.ts";
 import { Binding } from "../downstream/binding.ts";
 import type { BoundServer, SocketHandlers } from "../downstream/bound-server.ts";
+import { guarded } from "../downstream/guarded.ts";
 import type { GatewayContext } from "../gateway-context.ts";
 import { withoutLookup } from "./lookup.ts";
 import { UdpSession } from "./udp-session.ts";
@@ -17,6 +18,7 @@ const LOOK_MS = 50;
 /** Bytes that may wait for this process, as far as the system allows: it takes longer over some things than datagrams come in bursts. */
 const RECEIVE_BUFFER = 4 * 1024 * 1024;
 const MOST_UNSENT = 4 * 1024 * 1024;
+const LOST = { destroy: () => undefined };
 
 /** One bound address and port of a UDP listener. Clients are told apart by address and port. */
 export class UdpServer implements BoundServer {
@@ -34,7 +36,7 @@ export class UdpServer implements BoundServer {
   constructor(
     first: Listener,
     context: GatewayContext,
-    handlers: Pick<SocketHandlers, "listeners" | "changed" | "ports">,
+    handlers: Pick<SocketHandlers, "listeners" | "changed" | "ports" | "defect">,
   ) {
     this.#context = context;
     this.#handlers = handlers;
@@ -46,7 +48,9 @@ export class UdpServer implements BoundServer {
       // By it the system gives each client to one process, always the same.
       reusePort: handlers.ports !== undefined,
     });
-    this.#socket.on("listening", () => (this.#isBound = true)).on("message", (bytes, from) => this.#take(bytes, from));
+    this.#socket.on("listening", () => (this.#isBound = true));
+    // A datagram that we cannot serve is lost, as datagrams are.
+    this.#socket.on("message", (bytes, from) => guarded(LOST, handlers.defect, () => this.#take(bytes, from)));
     const bindable = {
       events: this.#socket,
       bind: () => void this.#socket.bind({ address, port: bindPort, exclusive: true }),
