@@ -35,8 +35,8 @@ interface Figure {
   readonly scenario: string;
   readonly gateway: string;
   readonly load: Load;
-  /** Our requests a second beside its. */
-  readonly ratio: number;
+  /** Our requests a second beside its of the same round: the least, the median and the most. */
+  readonly ratio: readonly [least: number, median: number, most: number];
 }
 
 const plain = (path: string, hosts: readonly string[] = [HOST]) =>
@@ -78,6 +78,12 @@ const median = (loads: readonly Load[]): Load => {
   return middle;
 };
 
+/** By round: a machine that has less to give in one of them has it for both. */
+function ratios(ours: readonly Load[], theirs: readonly Load[]): Figure["ratio"] {
+  const all = theirs.map(({ perSecond }, i) => (ours[i]?.perSecond ?? NaN) / perSecond).sort((a, b) => a - b);
+  return [all[0] ?? NaN, all[Math.floor(all.length / 2)] ?? NaN, all.at(-1) ?? NaN];
+}
+
 /** By turns, so that what else the machine does hits all alike. The first run of each only warms up. */
 async function measure({ name, tool, target }: Scenario, gateways: readonly Gateway[]): Promise<Figure[]> {
   const asked = gateways.flatMap((gateway) => {
@@ -86,18 +92,19 @@ async function measure({ name, tool, target }: Scenario, gateways: readonly Gate
   });
   for (let round = 0; round <= rounds; round++) {
     process.stderr.write(`${name}: ${round === 0 ? "warming up" : `round ${round} of ${rounds}`}\n`);
-    for (const { at, loads } of asked) {
+    for (const { gateway, at, loads } of asked) {
       const load = await tool(LOAD_CORE, at, seconds);
+      if (!(load.perSecond > 0)) throw new Error(`${name}: ${gateway} answered nobody in a whole round`);
       if (round > 0) loads.push(load);
     }
   }
-  const [ours] = asked.map(({ loads }) => median(loads).perSecond);
+  const ours = asked[0]?.loads ?? [];
   return asked.map(({ gateway, loads }) => {
     const load = median(loads);
     process.stderr.write(
       `  ${gateway}: ${Math.round(load.perSecond)}/s, p99 ${load.p99.toFixed(1)} ms, ${load.failed} failed\n`,
     );
-    return { scenario: name, gateway, load, ratio: (ours ?? NaN) / load.perSecond };
+    return { scenario: name, gateway, load, ratio: ratios(ours, loads) };
   });
 }
 
@@ -107,7 +114,9 @@ function markdown(figures: readonly Figure[]): string {
     gateway,
     Math.round(perSecond).toLocaleString("en"),
     [p50, p99, p999].map((ms) => ms.toFixed(1)).join(" / "),
-    figures[i - 1]?.scenario === scenario ? ratio.toFixed(2) : "",
+    figures[i - 1]?.scenario === scenario
+      ? `${ratio[1].toFixed(2)} (${ratio[0].toFixed(2)}–${ratio[2].toFixed(2)})`
+      : "",
     String(failed),
   ]);
   const head = ["", "", "a second", "p50 / p99 / p99.9 ms", "we beside it", "failed"];

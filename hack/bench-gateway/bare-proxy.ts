@@ -23,7 +23,9 @@ const forward: RequestListener = (incoming, response) => {
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(response);
   });
-  outgoing.on("error", () => response.writeHead(502).end());
+  outgoing.on("error", () => response.destroy());
+  // Else what clients have given up keeps its connection to the backend, until there is none left.
+  response.on("close", () => outgoing.destroy());
   incoming.pipe(outgoing);
 };
 

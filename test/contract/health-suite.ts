@@ -4,6 +4,9 @@ import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { Http2Backend } from "../support/http2.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 
+const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
+const [FLIPS, FLIP_MS] = FULL ? [6, 10_000] : [2, 1500];
+
 /** Endpoints that fail, limits of a backend, and who stands in for it, on any data plane. */
 export function describeHealth(name: string, start: () => Promise<DataPlaneRig>): void {
   describe(`${name}: health`, () => {
@@ -55,6 +58,39 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
       await until("it is used again", async () => (await outcomes(4)).includes("200 a"));
       expect(await rig.metrics()).toMatch(/serviceroute_endpoint_health_changes_total\{change="ejected"\} [1-9]/);
     });
+
+    test("P15: by twenty routes few requests reach an endpoint while it fails, and it is used again soon after", async () => {
+      const hosts = Array.from({ length: 20 }, (_, i) => `r${i}.example.com`);
+      const policy = "healthCheck: {passive: {consecutive5xx: 3, ejectionTime: 300ms, maxEjectionPercent: 50}}";
+      const routes = hosts.map((host, i) =>
+        routeYaml(`r${i}`, `hostnames: [${host}]\nrules: [{${RR}, ${policy}, backendRefs: [{name: web, port: 80}]}]`),
+      );
+      await rig.publish(serviceYaml("web", ports()) + routes.join(""));
+      let asked = 0;
+      const load = { isOver: false };
+      const loads = Array.from({ length: 4 }, async () => {
+        while (!load.isOver) await rig.ask("/", { host: hosts[asked++ % hosts.length] ?? "" });
+      });
+      for (let round = 0; round < FLIPS; round++) {
+        for (const { seen } of backends) seen.length = 0;
+        a.answer = broken;
+        const before = asked;
+        await new Promise((resolve) => setTimeout(resolve, FLIP_MS));
+        const sent = asked - before;
+        const share = a.seen.length / sent;
+        a.answer = (_request, response) => response.end("a");
+        const [well, last] = [performance.now(), a.seen.length];
+        await until("it is used again", () => a.seen.length > last);
+        const reused = Math.round(performance.now() - well);
+        const percent = (100 * share).toFixed(2);
+        console.log(`# P15: while it failed ${percent} % of ${sent} went there; used again after ${reused} ms`);
+        // A quarter were its share; each of twenty routes that had to learn by itself would have cost twenty times as much.
+        expect(share).toBeLessThan(0.04);
+        await new Promise((resolve) => setTimeout(resolve, FLIP_MS));
+      }
+      load.isOver = true;
+      await Promise.all(loads);
+    }, 180_000);
 
     test("no more are ejected than the policy allows", async () => {
       for (const one of backends) one.answer = broken;

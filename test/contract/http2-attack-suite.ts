@@ -120,19 +120,59 @@ export function describeHttp2Attacks(name: string, start: () => Promise<DataPlan
     const many = (count: number, one: (i: number) => Buffer): Buffer =>
       Buffer.concat(Array.from({ length: count }, (_, i) => one(i)));
 
-    test("B58, S19: streams that are reset at once end their connection", async () => {
-      const grown = await flood((i) =>
-        many(100, (j) => {
-          const stream = 1 + 2 * (100 * i + j);
-          return Buffer.concat([
-            frame(TYPE.HEADERS, END, stream, headerBlock(REQUEST)),
-            frame(TYPE.RST_STREAM, 0, stream, uint32(8)),
-          ]);
-        }),
+    /** Sends hundreds of something, and waits for the other end each time. @returns How many it took to be hung up on. */
+    const hundreds = async (one: (stream: number) => Buffer): Promise<number> => {
+      for (let i = 0; i < ROUNDS; i++) {
+        const bytes = many(100, (j) => one(1 + 2 * (100 * i + j)));
+        const pings = client.frames.filter(({ type }) => type === TYPE.PING).length;
+        await client.sendAll(Buffer.concat([bytes, frame(TYPE.PING, 0, 0, Buffer.alloc(8))]));
+        await until(
+          "it has looked at them",
+          () => client.closed || client.frames.filter(({ type }) => type === TYPE.PING).length > pings,
+        );
+        if (client.closed) return i + 1;
+      }
+      return Infinity;
+    };
+
+    test("B58, S19: streams that are reset at once end their connection, after a few hundred", async () => {
+      const before = process.memoryUsage().rss;
+      const taken = await hundreds((stream) =>
+        Buffer.concat([
+          frame(TYPE.HEADERS, END, stream, headerBlock(REQUEST)),
+          frame(TYPE.RST_STREAM, 0, stream, uint32(8)),
+        ]),
       );
-      await until("the connection ends", () => client.closed);
-      expect(grown).toBeLessThan(100);
-      expect(web.seen.length).toBeLessThan(2000);
+      expect(taken).toBeLessThanOrEqual(4);
+      expect((process.memoryUsage().rss - before) / MIB).toBeLessThan(100);
+    });
+
+    test("B58: streams that are no requests end their connection, after a hundred or two", async () => {
+      const malformed = headerBlock([...REQUEST, ["X-Upper", "1"]]);
+      expect(await hundreds((stream) => frame(TYPE.HEADERS, END, stream, malformed))).toBeLessThanOrEqual(3);
+      expect(web.seen).toHaveLength(0);
+    });
+
+    test("B58: a few that are reset, or no requests, cost others on their connection nothing", async () => {
+      for (let stream = 1; stream < 80; stream += 4) {
+        client.send(frame(TYPE.HEADERS, END, stream, headerBlock(REQUEST)));
+        client.send(frame(TYPE.RST_STREAM, 0, stream, uint32(8)));
+        client.send(frame(TYPE.HEADERS, END, stream + 2, headerBlock([...REQUEST, ["X-Upper", "1"]])));
+      }
+      client.send(frame(TYPE.HEADERS, END, 101, headerBlock(REQUEST)));
+      await until("the last is served", () => client.closed || client.has(TYPE.DATA, 101));
+      expect(client.closed).toBe(false);
+    });
+
+    test("B58: headers of more than there is room for are an answer where they can be, and end nothing", async () => {
+      const fields = Array.from({ length: 500 }, (_, i) => [`x-${i}`, "1"] as const);
+      client.send(frame(TYPE.HEADERS, END, 1, headerBlock([...REQUEST, ...fields])));
+      await until(
+        "it is answered",
+        () => client.closed || client.has(TYPE.RST_STREAM, 1) || client.has(TYPE.HEADERS, 1),
+      );
+      expect([client.closed, client.has(TYPE.HEADERS, 1)]).toEqual([false, true]);
+      expect(web.seen).toHaveLength(0);
     });
 
     test("B58: a header block without an end ends its connection", async () => {

@@ -13,7 +13,7 @@ const ROOT = join(import.meta.dirname, "../..");
 const GATEWAY = "198.51.100.40";
 const PORT = 8080;
 /** In one `kubectl apply`. */
-const BURST = 500;
+const BURST = process.env["SERVICEROUTE_TEST_SIZE"] === "full" ? 5000 : 500;
 
 const cluster = new Cluster();
 let server: Server;
@@ -84,5 +84,15 @@ describe("a controller whose gateway runs in worker processes", () => {
     await cluster.startApiServer();
     await cluster.apply(route("after", `{hostnames: [after.example.com], ${to("web")}}`));
     await until("what comes after is served", async () => (await asked("after.example.com")) === "one", 60_000);
+  });
+
+  test("F40: many routes that go at once fail no request of another", async () => {
+    const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" }, 4);
+    const many = Array.from({ length: BURST }, (_, i) => `many-${i}`);
+    const { code, stderr } = await cluster.kubectl(["delete", "serviceroutes", "--wait=false", ...many]);
+    expect(code, stderr).toBe(0);
+    await until("the last one is gone", async () => (await asked(`many-${BURST - 1}.example.com`)) !== "one", 60_000);
+    const report = await load.stop();
+    expect(Object.keys(report.outcomes)).toEqual(["200"]);
   });
 });

@@ -24,12 +24,19 @@ kind: BackendTLSPolicy
 metadata: {name: ${name}}
 spec: {targetRefs: [{group: "", kind: Service, name: secure${target}}], validation: {${validation}}}
 `;
+/** A DNS name of a certificate, byte by byte: what openssl would not write. */
+function nameInDer(name: string): string {
+  const bytes = Buffer.from(name, "latin1");
+  const value = Buffer.concat([Buffer.from([0x30, bytes.length + 2, 0x82, bytes.length]), bytes]);
+  return `DER:${value.toString("hex")}`;
+}
 const CA = "caCertificateRefs: [{group: '', kind: ConfigMap, name: ca}]";
 
 describe("S23: TLS to backends", () => {
   let rig: DataPlaneRig;
   let backend: Server;
   const shown: string[] = [];
+  const named: Server[] = [];
 
   beforeAll(async () => {
     const names = "subjectAltName=DNS:web.internal,URI:spiffe://cluster/web,DNS:secure.default.svc";
@@ -44,8 +51,10 @@ describe("S23: TLS to backends", () => {
   });
   afterAll(async () => {
     await rig.close();
-    backend.closeAllConnections();
-    backend.close();
+    for (const server of [backend, ...named]) {
+      server.closeAllConnections();
+      server.close();
+    }
   });
 
   const port = (): number => (backend.address() as AddressInfo).port;
@@ -125,6 +134,54 @@ describe("S23: TLS to backends", () => {
     const empty = "---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: empty}\ndata: {ca.crt: none}\n";
     await serve(bundle("ca", pki) + bundle("ca-two", other) + empty + policy(validation));
     expect(await outcome()).toBe(expected);
+  });
+
+  /** A backend whose certificate has these names. */
+  async function namedBackend(names: string): Promise<number> {
+    const { cert, key } = pki.issue("named", "/CN=named", `subjectAltName=${names}`);
+    const server = createServer({ cert: readFileSync(cert), key: readFileSync(key) }, (_, response) =>
+      response.end("named"),
+    );
+    server.listen(0, "127.0.0.1");
+    await once(server, "listening");
+    named.push(server);
+    return (server.address() as AddressInfo).port;
+  }
+
+  test.for<[string, string, string]>([
+    ["the name", "DNS:web.internal", "200 named"],
+    ["a wildcard for one label", "DNS:*.internal", "200 named"],
+    ["a wildcard for every name", "DNS:*", "503 ConnectFailure"],
+    ["a wildcard in the middle of it", "DNS:w*b.*", "503 ConnectFailure"],
+    ["the name, then a NUL and more", nameInDer("web.internal\0.evil.test"), "503 ConnectFailure"],
+    ["a NUL before the name", nameInDer("\0web.internal"), "503 ConnectFailure"],
+    ["the name and a blank", nameInDer("web.internal "), "503 ConnectFailure"],
+    ["two names written as one", nameInDer("evil.test, DNS:web.internal"), "503 ConnectFailure"],
+    ["the address only", "IP:127.0.0.1", "503 ConnectFailure"],
+    ["the name as one of mail", "email:web.internal", "503 ConnectFailure"],
+  ])("a certificate that holds %s", async ([, names, expected]) => {
+    await serve(bundle("ca", pki) + policy(`hostname: web.internal, ${CA}`), "http", await namedBackend(names));
+    expect(await outcome()).toBe(expected);
+  });
+
+  test("an address is no hostname, and nothing but one that fits is taken for it", async () => {
+    const at = await namedBackend("IP:127.0.0.1");
+    await serve(bundle("ca", pki) + policy(`hostname: 127.0.0.1, ${CA}`), "http", at);
+    expect(await outcome()).toBe("500 InvalidBackend");
+  });
+
+  test("a session with a backend is not one for another name of the same address", async () => {
+    const other = serviceYaml("other", [port()]) + policy(`hostname: db.internal, ${CA}`, "", "other");
+    await serve(
+      bundle("ca", pki) +
+        policy(`hostname: web.internal, ${CA}`) +
+        other.replace("name: secure", "name: other") +
+        routeYaml("other", "hostnames: [other.example.com]\nrules: [{backendRefs: [{name: other, port: 80}]}]"),
+    );
+    for (let i = 0; i < 5; i++) {
+      expect(await outcome()).toBe(GOOD);
+      expect((await rig.ask("/", { host: "other.example.com" })).status).toBe(503);
+    }
   });
 
   test("SNI is the policy's hostname, never what the client asked for", async () => {
