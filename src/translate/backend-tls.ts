@@ -1,5 +1,6 @@
 import { X509Certificate, createHash } from "node:crypto";
 import { keyOf } from "../api/keys.ts";
+import { hostnameProblem } from "../api/primitives.ts";
 import type { RefReason } from "../api/condition.ts";
 import type { KubeObject } from "../api/objects.ts";
 import type { BackendTls } from "../routing/backend-tls.ts";
@@ -43,8 +44,11 @@ function policyFor(snapshot: ClusterSnapshot, { metadata }: Service, portName: s
   return first;
 }
 
-/** @source Gateway API v1 PreciseHostname. The API server checks it; what comes from files nobody else has. */
+/** @source Gateway API v1 PreciseHostname, which is no address. The API server checks it; what comes from files nobody else has. */
 const PRECISE_HOSTNAME = /^(?=.{1,253}$)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
+
+const isPreciseHostname = (hostname: string): boolean =>
+  PRECISE_HOSTNAME.test(hostname) && hostnameProblem(hostname) === undefined;
 
 const bundles = new WeakMap<KubeObject<"ConfigMap">, Bundle | string>();
 
@@ -126,9 +130,9 @@ export function backendTlsOf(
   const authorities = authoritiesOf(snapshot, policy);
   if (authorities !== undefined && "kind" in authorities) return authorities;
   const { validation } = policy.spec;
-  if (!PRECISE_HOSTNAME.test(validation.hostname))
+  if (!isPreciseHostname(validation.hostname))
     return failed(
-      `BackendTLSPolicy ${namespace}/${policy.metadata.name} has the hostname ${JSON.stringify(validation.hostname)}; name one host, in lower case`,
+      `BackendTLSPolicy ${namespace}/${policy.metadata.name} has the hostname ${JSON.stringify(validation.hostname)}; name one host by its DNS name, in lower case`,
     );
   const names = namesOf(validation);
   if (names.length < (validation.subjectAltNames?.length ?? 0))
