@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import { KeptBytes } from "./kept-bytes.ts";
 
 const REPLAY_LIMIT = 64 * 1024;
 
@@ -14,9 +15,7 @@ export class RequestBody {
   readonly #source: AsyncIterator<Buffer>;
   readonly #limit: number;
   readonly #progress: (size: number) => void;
-  readonly #kept: Buffer[] = [];
-  /** Chunks that were read, and are no longer kept. */
-  #dropped = 0;
+  readonly #kept = new KeptBytes();
   #size = 0;
   #hasEnded = false;
   #isDiscarded = false;
@@ -37,13 +36,13 @@ export class RequestBody {
 
   /** Whether a new reader can still be given everything from the start. */
   get replayable(): boolean {
-    return this.#dropped === 0 && !this.#isDiscarded;
+    return this.#kept.start === 0 && !this.#isDiscarded;
   }
 
   /** The whole body, once it has ended; undefined while it has not, or when it was too large to keep. */
   get whole(): Buffer | undefined {
     const isWhole = this.#hasEnded && this.replayable && this.#failure === undefined;
-    return isWhole ? Buffer.concat(this.#kept) : undefined;
+    return isWhole ? this.#kept.all() : undefined;
   }
 
   /** Everything from the start, for one reader at a time: the one before has been given up. */
@@ -61,20 +60,20 @@ export class RequestBody {
   async discard(): Promise<void> {
     this.giveUp();
     this.#isDiscarded = true;
-    this.#kept.length = 0;
+    this.#kept.dropBefore(Infinity);
     while (!this.#hasEnded) await this.#pull();
   }
 
   async *#read(reader: number): AsyncGenerator<Buffer> {
-    for (let at = 0; ; at++) {
-      while (at >= this.#dropped + this.#kept.length && !this.#hasEnded && this.#failure === undefined)
-        await this.#pull();
+    for (let at = 0; ;) {
+      while (at >= this.#kept.end && !this.#hasEnded && this.#failure === undefined) await this.#pull();
       if (reader !== this.#reader) throw new Error("this reader was given up");
       if (this.#failure !== undefined) throw this.#failure;
-      const chunk = this.#kept[at - this.#dropped];
+      const chunk = this.#kept.from(at);
       if (chunk === undefined) return;
+      at += chunk.length;
       // Only what somebody has taken goes: a chunk that came for a reader that was given up is the next one's.
-      if (this.#size > REPLAY_LIMIT) this.#dropped += this.#kept.splice(0, at - this.#dropped + 1).length;
+      if (this.#size > REPLAY_LIMIT) this.#kept.dropBefore(at);
       yield chunk;
     }
   }

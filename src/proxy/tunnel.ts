@@ -1,5 +1,7 @@
 import type { Duplex } from "node:stream";
 import { breakOff } from "./break-off.ts";
+import { joinPieces } from "./join-pieces.ts";
+import { SmallPieces } from "./small-pieces.ts";
 
 /** How long one that still talks is listened to, so that what it has yet to read is not lost with the connection. */
 const LINGER_MS = 5000;
@@ -20,6 +22,19 @@ function release(one: Duplex): void {
 function giveUp(one: Duplex): void {
   if (one.writableFinished) one.destroy();
   else breakOff(one);
+}
+
+/** As `pipe`, but what waits is bounded however small its pieces are. */
+function carry(from: Duplex, to: Duplex): void {
+  joinPieces(from);
+  const pieces = new SmallPieces(to);
+  to.on("drain", () => from.resume());
+  from.on("data", (chunk: Buffer) => {
+    // One that is let go of is still read, for nobody.
+    if (to.writable && !pieces.write(chunk)) from.pause();
+  });
+  from.on("end", () => to.end());
+  from.resume();
 }
 
 /**
@@ -47,6 +62,6 @@ export function tunnel(client: Duplex, backend: Duplex, idleMs: number, ended: (
       clearTimeout(timer);
       ended();
     });
-    one.pipe(other);
+    carry(one, other);
   });
 }

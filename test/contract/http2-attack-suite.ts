@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Backend } from "../support/backend.ts";
+import { Backend, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import {
   END_HEADERS,
@@ -195,6 +195,29 @@ export function describeHttp2Attacks(name: string, start: () => Promise<DataPlan
     test("B58: a flood of empty DATA costs bounded memory", async () => {
       client.send(frame(TYPE.HEADERS, END_HEADERS, 1, headerBlock([[":method", "POST"], ...without(":method")])));
       expect(await flood(() => many(500, () => frame(TYPE.DATA, 0, 1)))).toBeLessThan(100);
+    });
+
+    test("B58: single bytes that nobody reads cost bounded memory", async () => {
+      const deaf = await startRaw((socket) => socket.pause());
+      await rig.publish(
+        serviceYaml("web", [web.port]) +
+          serviceYaml("deaf", [deaf.port]) +
+          routeYaml("r", "rules: [{backendRefs: [{name: web, port: 80}]}]") +
+          routeYaml("deaf", "hostnames: [deaf.example.com]\nrules: [{backendRefs: [{name: deaf, port: 80}]}]"),
+      );
+      const pairs: Pairs = [[":method", "POST"], [":authority", "deaf.example.com"], ...without(":method")];
+      const block = headerBlock(pairs.filter((one, i) => one[0] !== ":authority" || i === 1));
+      const streams = Array.from({ length: 40 }, (_, i) => 1 + 2 * i);
+      for (const stream of streams) client.send(frame(TYPE.HEADERS, END_HEADERS, stream, block));
+      await until("all are on their way", () => deaf.sockets() === streams.length);
+      const before = process.memoryUsage().rss;
+      for (let sent = 0; sent < 60_000; sent += 1000)
+        for (const stream of streams)
+          await client.sendAll(many(1000, () => frame(TYPE.DATA, 0, stream, Buffer.from("x"))));
+      // Kept one by one they were some 400.
+      expect((process.memoryUsage().rss - before) / MIB).toBeLessThan(200);
+      client.destroy();
+      await deaf.stop();
     });
 
     test("B58: a window that overflows ends its connection", async () => {

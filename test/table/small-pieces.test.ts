@@ -1,6 +1,6 @@
 import { Writable } from "node:stream";
 import { expect, test } from "vitest";
-import { SmallPieces } from "../../src/proxy/downstream/small-pieces.ts";
+import { SmallPieces } from "../../src/proxy/small-pieces.ts";
 
 test("small pieces are counted beside their bytes, and large ones by their bytes alone", async () => {
   const taken: (() => void)[] = [];

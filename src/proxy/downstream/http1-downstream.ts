@@ -4,7 +4,8 @@ import { TLSSocket } from "node:tls";
 import { serverNameFor } from "../../routing/hostname.ts";
 import type { Downstream, Follows, RequestHead, Unreadable, Upgrade, Via } from "./downstream.ts";
 import { endSoon } from "./end-soon.ts";
-import { SmallPieces } from "./small-pieces.ts";
+import { joinPieces } from "../join-pieces.ts";
+import { SmallPieces } from "../small-pieces.ts";
 import { Unbound } from "./unbound.ts";
 
 const NOTHING = Buffer.alloc(0);
@@ -67,6 +68,7 @@ export class Http1Downstream implements Downstream {
     this.head = { version, method, target: url, authority: undefined, headers, unreadable };
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
     if (waits) response.shouldKeepAlive = false;
+    if (this.hasBody) joinPieces(incoming);
   }
 
   get serverName(): string {

@@ -3,7 +3,8 @@ import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
 import { fieldsOf } from "../headers.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
-import { SmallPieces } from "./small-pieces.ts";
+import { joinPieces } from "../join-pieces.ts";
+import { SmallPieces } from "../small-pieces.ts";
 import { UNTAKEN_MS, serverNameOf } from "./http1-downstream.ts";
 
 const WEBSOCKET = "websocket";
@@ -67,6 +68,7 @@ export class Http2Downstream implements Downstream {
       this.upgrade = { acceptedBy: 200, protocol, accept: (answer) => this.#switch(answer) };
     }
     this.hasBody = this.upgrade === undefined && !endOfStream;
+    if (this.hasBody) joinPieces(stream);
     this.#waits = this.hasBody && headers.some((name, i) => i % 2 === 0 && name === "expect");
     stream.on("trailers", (_headers, _flags, trailers) => (this.#requestTrailers = trailers));
   }

@@ -2,6 +2,7 @@ import type { Duplex } from "node:stream";
 
 /** More than a client can want to say before it knows whether its protocol is accepted. */
 const MOST_EARLY = 64 * 1024;
+const MOST_EARLY_PIECES = 1000;
 
 /**
  * A connection that Node has let go of for another protocol. It is read from the start, since the end of one that is not
@@ -13,8 +14,8 @@ export class Unbound {
   #size = 0;
   readonly #keep = (chunk: Buffer): void => {
     this.#size += chunk.length;
-    if (this.#size > MOST_EARLY) this.#socket.destroy();
-    else this.#early.push(chunk);
+    this.#early.push(chunk);
+    if (this.#size > MOST_EARLY || this.#early.length > MOST_EARLY_PIECES) this.#socket.destroy();
   };
 
   readonly #ended: () => void;

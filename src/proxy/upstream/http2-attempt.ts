@@ -2,6 +2,7 @@ import { type ClientHttp2Session, type ClientHttp2Stream, constants } from "node
 import type { ReasonWord } from "../../routing/rule.ts";
 import { fieldsOf } from "../headers.ts";
 import { BodyTooLarge } from "../request-body.ts";
+import { joinPieces } from "../join-pieces.ts";
 import { connectHeaders, handshakeAnswer, hasSettings } from "./extended-connect.ts";
 import { type AnswerSink, type Attempt, type AttemptFailure, type BackendCall, isFinalStatus } from "./attempt.ts";
 
@@ -81,6 +82,7 @@ export class Http2Attempt implements Attempt {
     }
     this.#stream = stream;
     const isWhole = watchEnd(stream);
+    joinPieces(stream);
     const guarded = this.#guard.bind(this);
     stream.on("response", (headers, flags, raw) =>
       guarded(() => this.#start(headers[":status"] ?? 0, raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0)),
