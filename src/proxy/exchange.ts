@@ -12,7 +12,7 @@ import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
 import { GrpcWebBridge } from "./grpc-web.ts";
 import { isGrpc } from "./grpc-status.ts";
-import { clientHeaders, passedTrailers } from "./headers.ts";
+import { BODYLESS, clientHeaders, passedTrailers, withTrueLength } from "./headers.ts";
 import { chooseReceiver } from "./receiver.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
@@ -43,6 +43,7 @@ export class Exchange {
   #holdsRetry = false;
   #started = false;
   #done = false;
+  #isBodyless = false;
   #switched = false;
 
   constructor(context: GatewayContext, parts: Forwarding) {
@@ -80,7 +81,11 @@ export class Exchange {
       this.#limits.clearAll();
       this.#clientGone();
     });
-    downstream.onDrain(() => this.#attempt?.resume());
+    downstream.onDrain(() => {
+      // A reader that is slow is not silent.
+      this.#limits.refreshIdle();
+      this.#attempt?.resume();
+    });
     downstream.onMalformed(() => this.#giveUp("BadRequest"));
     this.#armTimers();
     if (place.mayStart) this.#try();
@@ -155,17 +160,18 @@ export class Exchange {
         this.#parts.record.trace?.answering();
         // An answer that is none of gRPC's, of a proxy on the way for example, is passed on as it is.
         bridge = this.#web?.takes(headers) === true ? this.#web : undefined;
-        const sent = this.#answerHeaders(bridge?.answerHeaders(headers) ?? headers);
-        downstream.begin(status, sent, bridge === undefined || follows === "nothing" ? follows : "body");
+        this.#isBodyless = BODYLESS.has(status);
+        const sent = this.#answerHeaders(withTrueLength(status, bridge?.answerHeaders(headers) ?? headers));
+        if (this.#isBodyless) downstream.begin(status, sent, "nothing");
+        else downstream.begin(status, sent, bridge === undefined || follows === "nothing" ? follows : "body");
       },
       data: (chunk) => {
         this.#limits.refreshIdle();
-        if (this.#started) this.#parts.record.bytesOut += chunk.length;
-        return !this.#started || downstream.write(bridge?.data(chunk) ?? chunk);
+        return !this.#started || this.#isBodyless || this.#write(bridge?.data(chunk) ?? chunk);
       },
       end: (trailers) => {
         const passed = passedTrailers(trailers, this.#answerChanges());
-        if (bridge !== undefined && passed.length > 0) downstream.write(bridge.trailers(passed));
+        if (bridge !== undefined && passed.length > 0) this.#write(bridge.trailers(passed));
         downstream.end(bridge === undefined ? passed : []);
         this.#finish();
       },
@@ -180,6 +186,11 @@ export class Exchange {
         this.#attemptFailed(failure);
       },
     };
+  }
+
+  #write(chunk: Buffer): boolean {
+    this.#parts.record.bytesOut += chunk.length;
+    return this.#parts.downstream.write(chunk);
   }
 
   #answerHeaders(headers: IncomingHttpHeaders): string[] {

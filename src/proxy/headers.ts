@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from "node:http";
 import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import type { TryTrace } from "./request-record.ts";
@@ -159,6 +160,16 @@ export function backendHeaders(
   return flat(values);
 }
 
+/** Answers without a body, whatever comes behind them. @source RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5. */
+export const BODYLESS: ReadonlySet<number> = new Set([204, 205, 304]);
+
+/** A 204 has no length, a 205 that of nothing; a 304 says what a 200 would have. @source RFC 9110 section 8.6. */
+export function withTrueLength(status: number, headers: IncomingHttpHeaders): IncomingHttpHeaders {
+  if (status !== 204 && status !== 205) return headers;
+  const { "content-length": length, ...others } = headers;
+  return status === 204 || length === undefined ? others : { ...others, "content-length": "0" };
+}
+
 /** Headers for the client: the backend's end-to-end ones, then the changes in order, then `extra`. */
 export function clientHeaders(
   headers: Readonly<Record<string, string | readonly string[] | undefined>>,
@@ -171,7 +182,7 @@ export function clientHeaders(
   }
   const named = namedByConnection(values);
   for (const name of [...values.keys()])
-    if (HOP_BY_HOP.has(name) || name === REASON_HEADER || name === ROUTE_HEADER || named.has(name)) values.delete(name);
+    if (HOP_BY_HOP.has(name) || name.startsWith("x-serviceroute-") || named.has(name)) values.delete(name);
   for (const change of changes) applyChanges(values, change);
   for (const [name, value] of extra) values.set(name, name === "vary" ? [...(values.get(name) ?? []), value] : [value]);
   return flat(values);

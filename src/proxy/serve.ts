@@ -75,13 +75,11 @@ function respond(
   const { downstream } = record;
   const { rule } = entry;
   const { cors } = rule.filters;
-  if (cors !== undefined && isPreflight(request))
-    return answer(
-      downstream,
-      204,
-      [...preflightHeaders(cors, request), ...routeHeader(context.options, rule)].flat(),
-      "",
-    );
+  if (cors !== undefined && isPreflight(request)) {
+    const headers = [...preflightHeaders(cors, request), ...routeHeader(context.options, rule)].flat();
+    answer(downstream, 204, headers, "");
+    return downstream.dropBody();
+  }
   const failed = (reason: ReasonWord): void => fail({ reason }, (own) => localHeaders(context, request, rule, own));
   const limit = rule.policy.maxRequestBody;
   if (limit > 0 && Number(request.header("content-length") ?? 0) > limit) return failed("BodyTooLarge");

@@ -120,6 +120,32 @@ export function describeHttp2Ends(name: string, start: () => Promise<DataPlaneRi
       await until("it has lost its place", async () => (await connections()) === before, 8000);
     });
 
+    test("S21: a client that leaves with its streams reset loses its place, though answers were on their way", async () => {
+      await rig.publish(
+        routeYaml(
+          "r",
+          "hostnames: [a.example.com]\nrules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: hi}}]}]",
+        ),
+      );
+      const before = await connections();
+      const preface = Buffer.from("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+      const streams = Array.from({ length: 8 }, (_, i) => 1 + 2 * i);
+      const bytes = Buffer.concat([
+        preface,
+        frame(TYPE.SETTINGS, 0, 0),
+        ...streams.map((stream) => frame(TYPE.HEADERS, END_STREAM | END_HEADERS, stream, headerBlock(REQUEST))),
+        ...streams.map((stream) => frame(TYPE.RST_STREAM, 0, stream, uint32(0))),
+        frame(TYPE.GOAWAY, 0, 0, Buffer.concat([uint32(0), uint32(0)])),
+      ]);
+      for (let i = 0; i < 20; i++) {
+        const socket = connect(rig.port, "127.0.0.1", () => socket.end(bytes));
+        closers.push(() => socket.destroy());
+        socket.on("error", () => undefined).resume();
+        await once(socket, "connect");
+      }
+      await until("they have lost their places", async () => (await connections()) === before, 8000);
+    });
+
     test("a backend of HTTP/2 that takes no requests collects no connections", async () => {
       const none = createServer({ settings: { maxConcurrentStreams: 0 } });
       let open = 0;

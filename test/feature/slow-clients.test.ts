@@ -79,3 +79,18 @@ test("F45: headers that trickle in are 408, and a client that has said nothing i
   expect(silent.heard()).toBe("");
   expect(await rig.metrics()).toContain('serviceroute_gateway_answers_total{reason="BadRequest"} 1');
 });
+
+test("F45: the body of a preflight is read for a few seconds, as with every answer of the gateway", async () => {
+  const { rig, web } = await rigWith();
+  const cors = "filters: [{type: CORS, cors: {allowOrigins: ['https://a.test']}}]";
+  await rig.publish(
+    serviceYaml("web", [web.port]) + routeYaml("r", WEB.replace("{backendRefs", `{${cors}, backendRefs`)),
+  );
+  const head =
+    "OPTIONS / HTTP/1.1\r\nhost: a.example.com\r\norigin: https://a.test\r\naccess-control-request-method: GET\r\n";
+  const client = await stubborn(rig.port, `${head}content-length: 100000000\r\n\r\n`);
+  const sending = setInterval(() => client.socket.write("x"), 200);
+  cleanups.push(async () => Promise.resolve(clearInterval(sending)));
+  await until("it is answered", () => client.heard().startsWith("HTTP/1.1 204 "));
+  await until("it has lost its place", async () => (await open(rig)) === 0, 12_000);
+});

@@ -90,6 +90,9 @@ export class Http2Connections {
       stream.on("close", () => {
         if (--streams === 0 && this.#sessions.has(session)) idle.refresh();
       });
+      // Node lets go of a stream that was reset only when somebody has read it to its end.
+      stream.on("aborted", () => stream.destroy());
+      if (stream.closed) return void stream.destroy();
       const endOfStream = (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0;
       const { arrive, defect } = this.#handlers;
       guarded(stream, defect, () => arrive(new Http2Downstream(this.#via, stream, raw, endOfStream)));

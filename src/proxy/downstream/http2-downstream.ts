@@ -1,14 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
-import { fieldsOf } from "../headers.ts";
+import { BODYLESS, fieldsOf } from "../headers.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 import { joinPieces } from "../join-pieces.ts";
 import { SmallPieces } from "../small-pieces.ts";
 import { UNTAKEN_MS, serverNameOf } from "./http1-downstream.ts";
 
 const WEBSOCKET = "websocket";
-const BODYLESS = new Set([204, 205, 304]);
 
 type Pseudo = ReadonlyMap<string, string>;
 

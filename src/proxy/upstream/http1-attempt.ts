@@ -29,6 +29,9 @@ function classify(error: NetworkError, sent: boolean): Cause {
   return { reason: malformed ? "BadResponse" : "Reset", unsent: false };
 }
 
+/** Names of protocols and codings, of which a backend may have said several. */
+const isSame = (one: unknown, other: unknown): boolean => String(one).toLowerCase() === String(other).toLowerCase();
+
 class Abandoned extends Error {
   override readonly name = "Abandoned";
   readonly reason: ReasonWord;
@@ -45,6 +48,7 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
   readonly #done: (reusable: boolean) => void;
   #controller: Dispatcher.DispatchController | undefined;
   #abandoned: Abandoned | undefined;
+  #upgrade: string | undefined;
   #sent = false;
   #finished = false;
 
@@ -59,6 +63,7 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
   }
 
   send(client: Client, { method, path, headers, body, upgrade }: BackendCall): void {
+    this.#upgrade = upgrade;
     const options = { method, path, headers, body, ...(upgrade === undefined ? {} : { upgrade }) };
     try {
       client.dispatch(options as Dispatcher.DispatchOptions, this);
@@ -90,9 +95,9 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
     headers: IncomingHttpHeaders,
     socket: Duplex,
   ): void {
-    if (this.#finished) {
+    if (this.#finished || !isSame(headers.upgrade, this.#upgrade)) {
       socket.destroy();
-      return;
+      return this.onResponseError(undefined, new Abandoned("BadResponse"));
     }
     this.#finished = true;
     // Until the tunnel ends its connection is one that the backend is busy with.
@@ -102,7 +107,8 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status >= 100 && status < 200) return;
-    if (!isFinalStatus(status)) return this.abandon("BadResponse");
+    const { "transfer-encoding": coding = "chunked" } = headers;
+    if (!isFinalStatus(status) || !isSame(coding, "chunked")) return this.abandon("BadResponse");
     if (!this.#finished) this.#sink.start(status, headers, "body");
   }
 
