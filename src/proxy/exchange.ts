@@ -205,7 +205,8 @@ export class Exchange {
 
   #switch(headers: IncomingHttpHeaders, backend: Duplex): void {
     const { upgrade } = this.#parts.downstream;
-    if (upgrade === undefined) {
+    const { "sec-websocket-accept": accepted } = headers;
+    if (upgrade === undefined || (upgrade.acceptKey ?? accepted) !== accepted) {
       backend.destroy();
       return this.#fail("BadResponse");
     }

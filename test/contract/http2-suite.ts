@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { request } from "node:http";
 import type { ClientHttp2Session } from "node:http2";
@@ -9,6 +10,8 @@ import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { Http2Backend, askHttp2, openHttp2, replyOf, valuesOf } from "../support/http2.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 
+/** @source RFC 6455 section 1.3. */
+const MAGIC = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 const H2C = "kubernetes.io/h2c";
 const speaking = (yaml: string, protocol: string): string =>
   yaml.replace("appProtocol: http", `appProtocol: ${protocol}`);
@@ -354,6 +357,27 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
       await closing.stop();
       await serve();
     });
+
+    test.for([
+      ["another key", "dGhlIHNhbXBsZSBub25jZQ==", 502],
+      ["no key", "", 502],
+      ["its key", undefined, 200],
+    ] as const)(
+      "RFC 6455 4.1: for a client of HTTP/2 a backend accepts a WebSocket by %s",
+      async ([, other, status]) => {
+        const accept = (key: string): string => createHash("sha1").update(`${key}${MAGIC}`).digest("base64");
+        web.server.once("upgrade", ({ headers }, socket) => {
+          const key = other ?? accept(String(headers["sec-websocket-key"]));
+          const field = key === "" ? "" : `sec-websocket-accept: ${key}\r\n`;
+          socket.end(`HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n${field}\r\n`);
+        });
+        const stream = session.request([
+          ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", "/chat"],
+          ...[":authority", "a.example.com", "sec-websocket-version", "13"],
+        ]);
+        expect((await replyOf(stream)).status).toBe(status);
+      },
+    );
 
     test.for([
       ["a backend of HTTP/2 that answers otherwise", "/two", 418],

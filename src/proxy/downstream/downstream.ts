@@ -21,6 +21,8 @@ export interface Upgrade {
   readonly protocol: string;
   /** The status by which it is accepted: none of the same class may answer anything else. */
   readonly acceptedBy: 101 | 200;
+  /** The `sec-websocket-accept` of a backend that means it; undefined: the client asked by a key of its own. */
+  readonly acceptKey?: string;
   /** Agrees. @returns The bytes of that protocol, both ways. */
   accept(headers: readonly string[]): Duplex;
 }

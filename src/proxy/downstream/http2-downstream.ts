@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { type ServerHttp2Stream, constants } from "node:http2";
 import type { Duplex, Readable } from "node:stream";
+import { acceptKey } from "../accept-key.ts";
 import { BODYLESS, fieldsOf } from "../headers.ts";
 import type { Downstream, Follows, RequestHead, Upgrade, Via } from "./downstream.ts";
 import { joinPieces } from "../join-pieces.ts";
@@ -64,7 +65,8 @@ export class Http2Downstream implements Downstream {
     else {
       const key = randomBytes(16).toString("base64");
       this.head = { ...head, method: "GET", headers: asHandshake(headers, protocol, key) };
-      this.upgrade = { acceptedBy: 200, protocol, accept: (answer) => this.#switch(answer) };
+      const accept = (answer: readonly string[]): Duplex => this.#switch(answer);
+      this.upgrade = { acceptedBy: 200, acceptKey: acceptKey(key), protocol, accept };
     }
     this.hasBody = this.upgrade === undefined && !endOfStream;
     if (this.hasBody) joinPieces(stream);

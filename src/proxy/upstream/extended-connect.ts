@@ -1,9 +1,7 @@
-import { createHash } from "node:crypto";
 import type { ClientHttp2Session } from "node:http2";
+import { acceptKey } from "../accept-key.ts";
 import type { BackendCall } from "./attempt.ts";
 
-/** @source RFC 6455 section 1.3. */
-const HANDSHAKE = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 /** Parts of HTTP/1.1's handshake, for which HTTP/2 has its own. */
 const OF_HANDSHAKE = new Set(["host", "connection", "upgrade", "sec-websocket-key"]);
 
@@ -26,8 +24,7 @@ export function connectHeaders(call: BackendCall, scheme: "http" | "https"): str
 
 /** What a client of HTTP/1.1 has to hear, and HTTP/2 does not say. */
 export function handshakeAnswer(call: BackendCall): Record<string, string> {
-  const key = valueOf(call, "sec-websocket-key");
-  return { "sec-websocket-accept": createHash("sha1").update(`${key}${HANDSHAKE}`).digest("base64") };
+  return { "sec-websocket-accept": acceptKey(valueOf(call, "sec-websocket-key")) };
 }
 
 const answered = new WeakSet<ClientHttp2Session>();

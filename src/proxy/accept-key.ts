@@ -1,0 +1,9 @@
+import { createHash } from "node:crypto";
+
+/** @source RFC 6455 section 1.3. */
+const HANDSHAKE = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+
+/** What a server that speaks WebSocket answers to this `sec-websocket-key`. */
+export function acceptKey(key: string): string {
+  return createHash("sha1").update(`${key}${HANDSHAKE}`).digest("base64");
+}
