@@ -35,16 +35,16 @@ test("the first small piece of a turn of the event loop goes on at once, and tho
   const heard: string[] = [];
   stream.on("data", (piece: Buffer) => heard.push(piece.toString()));
   const turn = async (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
-  for (const piece of ["a", "b", "c"]) stream.push(Buffer.from(piece));
-  await turn();
-  stream.push(Buffer.from("d"));
-  await turn();
-  stream.push(Buffer.from("e"));
+  for (const pieces of ["abc", "def", "g"]) {
+    for (const piece of pieces) stream.push(Buffer.from(piece));
+    await turn();
+  }
+  stream.push(Buffer.from("h"));
   stream.push(Buffer.alloc(512, "x"));
-  stream.push(Buffer.from("f"));
+  stream.push(Buffer.from("i"));
   stream.push(null);
   await finished(stream);
-  expect(heard).toEqual(["a", "bc", "d", "e", "x".repeat(512), "f"]);
+  expect(heard).toEqual(["a", "bc", "d", "ef", "g", "h", "x".repeat(512), "i"]);
 });
 
 test("a sender is told that it is enough by bytes, whether they have been joined or not", () => {
