@@ -1,6 +1,7 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { titlesOf } from "./support/test-titles.ts";
 import { wireCases } from "./support/wire-case.ts";
 
 const ROOT = join(import.meta.dirname, "..");
@@ -11,18 +12,14 @@ const rows = [
   ),
 ].map(([, id = "", open]) => ({ id, open: open !== undefined }));
 
-/** Ids in the titles of tests: text between quotes that a test or a row of its table begins with or names. */
+/** Text that a test or a row of its table begins with or names. */
 const titles = readdirSync(join(ROOT, "test"), { recursive: true, encoding: "utf8" })
   .filter((name) => /(\.test|-suite|bad-input)\.ts$/.test(name) && !name.includes("catalogue"))
-  .flatMap((name) =>
-    readFileSync(join(ROOT, "test", name), "utf8")
-      .split("\n")
-      .filter((line) => !/^\s*(\/\/|\*|\/\*)|console\.log|^\s*`#/.test(line))
-      .flatMap((line) => [...line.matchAll(/["'`]([^"'`\n]*)["'`]/g)].map(([, text = ""]) => text)),
-  );
+  .flatMap((name) => titlesOf(readFileSync(join(ROOT, "test", name), "utf8")))
+  .filter(({ text }) => !text.startsWith("#"));
 const wire = wireCases();
 const named = new Set([
-  ...titles.flatMap((text) => text.match(/\b[PFBSD][0-9]+\b/g) ?? []),
+  ...titles.flatMap(({ text }) => text.match(/\b[PFBSD][0-9]+\b/g) ?? []),
   ...wire.map(({ row }) => row),
 ]);
 
@@ -40,10 +37,9 @@ const OF_MESSAGES = [
 test("every row of messages has three cases at least: bytes in the corpus, or tests where bytes of HTTP/1.1 cannot say it", () => {
   const table = OF_MESSAGES.map((row) => {
     const bytes = wire.filter((one) => one.row === row).length;
-    // One title with %s is a table of its own.
     const tests = titles
-      .filter((text) => new RegExp(`\\b${row}\\b`).test(text))
-      .reduce((sum, text) => sum + (text.includes("%s") ? 3 : 1), 0);
+      .filter(({ text }) => new RegExp(`\\b${row}\\b`).test(text))
+      .reduce((sum, { cases }) => sum + cases, 0);
     return { row, bytes, tests };
   });
   expect(table.filter(({ bytes, tests }) => bytes < 3 && tests < 3)).toEqual([]);
@@ -51,4 +47,14 @@ test("every row of messages has three cases at least: bytes in the corpus, or te
 
 test("a row that says open has no test", () => {
   expect(rows.filter(({ id, open }) => open && named.has(id)).map(({ id }) => id)).toEqual([]);
+});
+
+test("a title stands for as many cases as its table has rows that can be seen", () => {
+  const source = 'test("D1: one"); test.for([[1], [2]] as const)("D2: %s", () => "D3"); test.for(rows)("D4: %s");';
+  expect(titlesOf(source)).toEqual([
+    { text: "D1: one", cases: 1 },
+    { text: "D2: %s", cases: 2 },
+    { text: "D3", cases: 1 },
+    { text: "D4: %s", cases: 1 },
+  ]);
 });
