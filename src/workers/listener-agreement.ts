@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import type { Listener, ListenerId } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 
@@ -5,6 +6,8 @@ interface Said {
   /** The version of the table that the listener came with: what workers say of an older one is of another listener. */
   readonly since: number;
   readonly byWorker: Map<number, ListenerState | undefined>;
+  /** What has been told last: that a port is in use is news once, not by each worker. */
+  told: ListenerState | undefined;
 }
 
 /** What the workers say of each listener, as one: it serves when all do, and has failed when it has with one of them. */
@@ -23,20 +26,24 @@ export class ListenerAgreement {
       if (listener === undefined) {
         this.#listeners.delete(id);
         this.#tell(id, undefined);
-      } else this.#listeners.set(id, { since: version, byWorker: new Map() });
+      } else this.#listeners.set(id, { since: version, byWorker: new Map(), told: undefined });
   }
 
   said(worker: number, version: number, id: ListenerId, state: ListenerState | undefined): void {
     const listener = this.#listeners.get(id);
     if (listener === undefined || version < listener.since) return;
     listener.byWorker.set(worker, state);
-    this.#tell(id, this.#joined(listener));
+    const joined = this.#joined(listener);
+    if (isDeepStrictEqual(joined, listener.told)) return;
+    listener.told = joined;
+    this.#tell(id, joined);
   }
 
   /** No worker is left: nothing is served until one has come back. What one of several said holds until it is back. */
   allEnded(): void {
-    for (const [id, { byWorker }] of this.#listeners) {
-      byWorker.clear();
+    for (const [id, listener] of this.#listeners) {
+      listener.byWorker.clear();
+      listener.told = undefined;
       this.#tell(id, undefined);
     }
   }

@@ -128,7 +128,16 @@ describe("what workers say of a listener", () => {
     of.said(1, 1, id, serving);
     of.said(2, 1, id, failed);
     of.said(2, 1, id, serving);
-    expect(said).toEqual([undefined, "failed", "serving"]);
+    expect(said).toEqual(["failed", "serving"]);
+  });
+
+  test("what each of them says is told once, and again when it has changed in between", () => {
+    const { agreement: of, said } = agreement();
+    of.published(listeners, 1);
+    for (const worker of [1, 2]) of.said(worker, 1, id, failed);
+    for (const worker of [1, 2]) of.said(worker, 1, id, serving);
+    for (const worker of [1, 2]) of.said(worker, 1, id, failed);
+    expect(said).toEqual(["failed", "serving", "failed"]);
   });
 
   test("what is said of the listener before it counts for nothing", () => {
@@ -138,7 +147,7 @@ describe("what workers say of a listener", () => {
     of.published(listeners, 2);
     of.said(2, 1, id, serving);
     of.said(2, 2, id, serving);
-    expect(said).toEqual([undefined, undefined]);
+    expect(said).toEqual([]);
     of.said(1, 2, id, serving);
     expect(said.at(-1)).toBe("serving");
   });
