@@ -21,7 +21,7 @@ const MAY_IMPORT: Readonly<
     folders: ["api", "snapshot", "telemetry", "kube"],
     packages: ["yaml", "node:fs", "node:fs/promises", "node:crypto", "node:path", "node:stream/consumers", "node:util"],
   },
-  workers: { folders: ["api", "routing", "telemetry"], packages: ["node:v8", "node:timers/promises"] },
+  workers: { folders: ["api", "routing", "telemetry"], packages: ["node:v8", "node:timers/promises", "node:util"] },
   controller: { folders: ["api", "routing", "snapshot", "translate", "telemetry"], packages: [] },
   proxy: {
     folders: ["api", "routing", "telemetry"],
