@@ -10,7 +10,9 @@ import { WireBackend } from "../support/wire-rig.ts";
 import { type Message, bytesOf, parseMessage } from "../support/wire-text.ts";
 import { USUAL } from "./wire-suite.ts";
 
-const ROUNDS = process.env["SERVICEROUTE_TEST_SIZE"] === "full" ? 400 : 40;
+const FULL = process.env["SERVICEROUTE_TEST_SIZE"] === "full";
+const ROUNDS = FULL ? 400 : 40;
+const TIMEOUT_MS = FULL ? 900_000 : 120_000;
 const AT_ONCE = 16;
 
 /** What is wrong with a request that reached the backend: nothing may be, whatever the client has sent. */
@@ -75,54 +77,58 @@ export function describeWireFuzz(name: string, start: () => Promise<DataPlaneRig
       await web.stop();
     });
 
-    test("P18, S16, S17: whatever is sent, backends get clean requests for what they serve, and clients whole answers", async () => {
-      // Most start from what is served: what is refused anyway shows little.
-      const weight = ({ backend }: WireCase): number => (backend.length > 0 ? 4 : 1);
-      const requests = wireCases().flatMap((one) =>
-        Array.from({ length: weight(one) }, () => Buffer.concat(one.send.map(bytesOf))),
-      );
-      const seenOf = (number: number): Message[] =>
-        web.seen.filter(({ headers }) =>
-          headers.some(([name, value]) => name === "x-fuzz" && value === String(number)),
+    test(
+      "P18, S16, S17: whatever is sent, backends get clean requests for what they serve, and clients whole answers",
+      async () => {
+        // Most start from what is served: what is refused anyway shows little.
+        const weight = ({ backend }: WireCase): number => (backend.length > 0 ? 4 : 1);
+        const requests = wireCases().flatMap((one) =>
+          Array.from({ length: weight(one) }, () => Buffer.concat(one.send.map(bytesOf))),
         );
-      const counts = { sent: 0, answered: 0, reached: 0 };
-      const property = fc.asyncProperty(
-        fc.array(nearby(requests), { minLength: AT_ONCE, maxLength: AT_ONCE }),
-        async (edits) => {
-          web.expect(["HTTP/1.1 200 OK\ncontent-length: 3\n\nweb"], "keep");
-          const first = counts.sent;
-          counts.sent += edits.length;
-          const all = edits.map((bytes, i) => marked(bytes, first + i));
-          const got = await Promise.all(
-            all.map(async (bytes, i) => provoke(rig.port, bytes, () => seenOf(first + i).length)),
+        const seenOf = (number: number): Message[] =>
+          web.seen.filter(({ headers }) =>
+            headers.some(([name, value]) => name === "x-fuzz" && value === String(number)),
           );
-          expect(got.flatMap((bytes, i) => (bytes === undefined ? [all[i]?.toString("latin1")] : []))).toEqual([]);
-          expect(
-            all.filter((sent, i) => !isClean(sent, got[i] ?? Buffer.alloc(0))).map((sent) => sent.toString("latin1")),
-          ).toEqual([]);
-          expect(web.dirt).toEqual([]);
-          expect(web.seen.flatMap((message) => problemOf(message) ?? [])).toEqual([]);
-          expect(all.flatMap((sent, i) => mismatch(sent, got[i] ?? Buffer.alloc(0), seenOf(first + i)))).toEqual([]);
-          const unmarked = all.flatMap((sent, i) => (isMarked(sent) ? [] : [got[i] ?? Buffer.alloc(0)]));
-          const answered = unmarked.reduce(
-            (sum, bytes) => sum + Math.max(servedIn(bytes), bytes.length === 0 ? 1 : 0),
-            0,
-          );
-          expect(
-            web.seen.filter(({ headers }) => !headers.some(([name]) => name === "x-fuzz")).length,
-          ).toBeLessThanOrEqual(answered);
-          counts.answered += got.filter((bytes) => (bytes?.length ?? 0) > 0).length;
-          counts.reached += web.seen.length;
-        },
-      );
-      await fc.assert(property, { numRuns: ROUNDS, endOnFailure: true });
-      console.log(
-        `# wire fuzz: ${counts.sent} sent, ${counts.answered} answered, ${counts.reached} reached the backend`,
-      );
-      expect(counts.reached).toBeGreaterThan(counts.sent / 5);
-      // All but what is half a request even after its edits.
-      expect(counts.answered / counts.sent).toBeGreaterThan(0.98);
-      expect((await rig.ask("/")).status).toBe(200);
-    }, 120_000);
+        const counts = { sent: 0, answered: 0, reached: 0 };
+        const property = fc.asyncProperty(
+          fc.array(nearby(requests), { minLength: AT_ONCE, maxLength: AT_ONCE }),
+          async (edits) => {
+            web.expect(["HTTP/1.1 200 OK\ncontent-length: 3\n\nweb"], "keep");
+            const first = counts.sent;
+            counts.sent += edits.length;
+            const all = edits.map((bytes, i) => marked(bytes, first + i));
+            const got = await Promise.all(
+              all.map(async (bytes, i) => provoke(rig.port, bytes, () => seenOf(first + i).length)),
+            );
+            expect(got.flatMap((bytes, i) => (bytes === undefined ? [all[i]?.toString("latin1")] : []))).toEqual([]);
+            expect(
+              all.filter((sent, i) => !isClean(sent, got[i] ?? Buffer.alloc(0))).map((sent) => sent.toString("latin1")),
+            ).toEqual([]);
+            expect(web.dirt).toEqual([]);
+            expect(web.seen.flatMap((message) => problemOf(message) ?? [])).toEqual([]);
+            expect(all.flatMap((sent, i) => mismatch(sent, got[i] ?? Buffer.alloc(0), seenOf(first + i)))).toEqual([]);
+            const unmarked = all.flatMap((sent, i) => (isMarked(sent) ? [] : [got[i] ?? Buffer.alloc(0)]));
+            const answered = unmarked.reduce(
+              (sum, bytes) => sum + Math.max(servedIn(bytes), bytes.length === 0 ? 1 : 0),
+              0,
+            );
+            expect(
+              web.seen.filter(({ headers }) => !headers.some(([name]) => name === "x-fuzz")).length,
+            ).toBeLessThanOrEqual(answered);
+            counts.answered += got.filter((bytes) => (bytes?.length ?? 0) > 0).length;
+            counts.reached += web.seen.length;
+          },
+        );
+        await fc.assert(property, { numRuns: ROUNDS, endOnFailure: true });
+        console.log(
+          `# wire fuzz: ${counts.sent} sent, ${counts.answered} answered, ${counts.reached} reached the backend`,
+        );
+        expect(counts.reached).toBeGreaterThan(counts.sent / 5);
+        // All but what is half a request even after its edits.
+        expect(counts.answered / counts.sent).toBeGreaterThan(0.98);
+        expect((await rig.ask("/")).status).toBe(200);
+      },
+      TIMEOUT_MS,
+    );
   });
 }
