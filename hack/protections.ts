@@ -48,8 +48,9 @@ function apply(folder: string, { file, find, replace }: Patch): string {
 const HANGS_MS = 600_000;
 let cluster: Provider | undefined;
 
-/** Whether the named test ran and failed, or never ended. */
-async function goesRed(folder: string, { project, test }: Protection): Promise<"red" | "green" | "not run"> {
+type Outcome = "red" | "green" | "not run" | "timed out";
+
+async function outcomeOf(folder: string, { project, test }: Protection): Promise<Outcome> {
   const pattern = test.replaceAll(/[.*+?^${}()|[\]\\]/g, "\\$&");
   const output = join(folder, "result.json");
   rmSync(output, { force: true });
@@ -68,7 +69,7 @@ async function goesRed(folder: string, { project, test }: Protection): Promise<"
   const env = { ...process.env, CI: "true", ...cluster?.env };
   const timeout = project === "e2e" ? HANGS_MS : HANGS_MS / 10;
   const { error } = spawnSync(program, rest, { cwd: folder, stdio: "ignore", env, timeout, killSignal: "SIGKILL" });
-  if ((error as NodeJS.ErrnoException | undefined)?.code === "ETIMEDOUT") return "red";
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "ETIMEDOUT") return "timed out";
   const result = JSON.parse(readFileSync(output, "utf8")) as { numPassedTests: number; numFailedTests: number };
   if (result.numFailedTests > 0) return "red";
   return result.numPassedTests > 0 ? "green" : "not run";
@@ -80,14 +81,18 @@ const chosen = protections.filter(({ protection }) => wanted === undefined || pr
 for (const one of chosen) {
   const patches = [one, ...(one.also === undefined ? [] : [one.also])];
   const before = new Map(patches.map(({ file }) => [file, readFileSync(join(folder, file), "utf8")]));
+  const restore = (): void => before.forEach((text, file) => writeFileSync(join(folder, file), text));
   let outcome: string;
   try {
     for (const patch of patches) apply(folder, patch);
-    outcome = await goesRed(folder, one);
+    outcome = await outcomeOf(folder, one);
+    restore();
+    // A test that hangs without its protection has noticed, if it is only that, and not a slow machine.
+    if (outcome === "timed out" && (await outcomeOf(folder, one)) === "green") outcome = "red";
   } catch (error) {
+    restore();
     outcome = error instanceof Error ? error.message : String(error);
   }
-  for (const [file, text] of before) writeFileSync(join(folder, file), text);
   if (outcome !== "red") bad++;
   console.log(`${outcome === "red" ? "ok " : "BAD"} ${one.protection}${outcome === "red" ? "" : `: ${outcome}`}`);
 }

@@ -17,7 +17,7 @@ function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> 
     headers.set(name, [...(headers.get(name) ?? []), value]);
   }
   // As the gateway does before it matches: what is of one hop, or not believed, chooses no rule.
-  return endToEnd(headers);
+  return endToEnd(headers, false);
 }
 
 const CONNECTION = /^(tcp|tls|udp)$/i;

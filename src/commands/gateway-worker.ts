@@ -30,7 +30,7 @@ const sendOrDrop = (message: FromWorker): void => {
 };
 
 // Whoever started us says when to end: a terminal and a pod tell all processes at once.
-for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => undefined);
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => undefined);
 
 const [settings] = (await once(process, "message")) as [WorkerSettings];
 const metrics = new WorkerMetrics(settings.worker);

@@ -16,13 +16,13 @@ import { BODYLESS, clientHeaders, passedTrailers, withTrueLength } from "./heade
 import { chooseReceiver } from "./receiver.ts";
 import { sendMirrors } from "./mirror.ts";
 import { RequestBody } from "./request-body.ts";
+import { Retries } from "./retries.ts";
 import type { TryTrace } from "./request-record.ts";
 import { TimeLimits } from "./time-limits.ts";
 import { tunnel } from "./tunnel.ts";
 
-const MAX_BACKOFF_FACTOR = 10;
 const OF_CLIENT: ReadonlySet<ReasonWord> = new Set(["BodyTooLarge", "IdleTimeout", "BadRequest"]);
-const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS"]);
+const SAFE = new Set(["GET", "HEAD", "OPTIONS"]);
 
 /** One request on its way to a backend and back: tries, time limits, streaming. */
 export class Exchange {
@@ -31,6 +31,7 @@ export class Exchange {
   readonly #rule: RouteRule;
   readonly #body: RequestBody | undefined;
   readonly #limits = new TimeLimits();
+  readonly #retries: Retries;
   readonly #tried = new Set<string>();
   #backend: WeightedBackend | undefined;
   #cluster: Cluster | undefined;
@@ -39,8 +40,6 @@ export class Exchange {
   #place: Place | undefined;
   #attempt: Attempt | undefined;
   #path: ReturnType<typeof backendPath> | undefined;
-  #retries = 0;
-  #holdsRetry = false;
   #started = false;
   #done = false;
   #isBodyless = false;
@@ -50,6 +49,7 @@ export class Exchange {
     this.#context = context;
     this.#parts = parts;
     this.#rule = parts.entry.rule;
+    this.#retries = new Retries(this.#rule.policy.retry, context.random);
     const { downstream } = parts;
     this.#body = downstream.hasBody
       ? new RequestBody(downstream.body, this.#rule.policy.maxRequestBody, (size) => {
@@ -72,9 +72,7 @@ export class Exchange {
     this.#cluster = cluster;
     // Only a server of gRPC's own protocol needs a bridge; others may speak gRPC-Web themselves.
     this.#web = target.http === "2" ? GrpcWebBridge.of(this.#parts.request) : undefined;
-    const place = cluster.enter(() => {
-      if (!this.#done) this.#try();
-    });
+    const place = cluster.enter(() => this.#guard(() => this.#try()));
     if (place === undefined) return this.#fail("CircuitOpen");
     this.#place = place;
     downstream.onGone(() => {
@@ -88,8 +86,20 @@ export class Exchange {
     });
     downstream.onMalformed(() => this.#giveUp("BadRequest"));
     this.#armTimers();
-    if (place.mayStart) this.#try();
-    sendMirrors(this.#context, this.#parts, [...this.#rule.filters.mirrors, ...backend.filters.mirrors], this.#body);
+    this.#guard(() => {
+      if (place.mayStart) this.#try();
+      sendMirrors(this.#context, this.#parts, [...this.#rule.filters.mirrors, ...backend.filters.mirrors], this.#body);
+    });
+  }
+
+  /** What we throw ourselves costs this request, and neither its place at the backend nor who has made room for it. */
+  #guard(act: () => void): void {
+    try {
+      act();
+    } catch (error) {
+      this.#context.observe.defect(error);
+      if (!this.#done) this.#giveUp("InternalError");
+    }
   }
 
   #armTimers(): void {
@@ -113,7 +123,7 @@ export class Exchange {
   #try(): void {
     const { policy } = this.#rule;
     const target = this.#target;
-    if (target === undefined) return;
+    if (target === undefined || this.#done) return;
     const endpoints = this.#context.table.endpoints.get(target.endpoints);
     const host = this.#cluster?.pick(endpoints, this.#tried);
     if (host === undefined)
@@ -226,7 +236,7 @@ export class Exchange {
 
   #attemptFailed(failure: AttemptFailure): void {
     if (this.#done) return;
-    const staleConnection = failure.stale && this.#body === undefined && IDEMPOTENT.has(this.#parts.request.method);
+    const staleConnection = failure.stale && this.#body === undefined && SAFE.has(this.#parts.request.method);
     const { connectFailureOnly } = this.#rule.policy.retry;
     const eligible =
       failure.unsent ||
@@ -236,26 +246,15 @@ export class Exchange {
     this.#retry();
   }
 
-  /** A try of which nothing was sent has loaded no backend, so that its repetition costs no budget. */
   #mayRetry(unsent = false): boolean {
-    const { retry } = this.#rule.policy;
-    if (this.#started || this.#retries >= retry.attempts || this.#body?.replayable === false) return false;
-    if (this.#holdsRetry || unsent) return true;
-    this.#holdsRetry = this.#cluster?.beginRetry(retry) ?? false;
-    return this.#holdsRetry;
+    if (this.#started || this.#body?.replayable === false) return false;
+    return this.#retries.allows(this.#cluster, unsent);
   }
 
   #retry(): void {
-    const { backoffMs, connectFailureOnly } = this.#rule.policy.retry;
-    const wait = connectFailureOnly
-      ? 0
-      : Math.min(backoffMs * 2 ** this.#retries, backoffMs * MAX_BACKOFF_FACTOR) * (0.5 + this.#context.random() / 2);
-    this.#retries++;
     this.#body?.giveUp();
     this.#context.observe.retry();
-    setTimeout(() => {
-      if (!this.#done) this.#try();
-    }, wait);
+    setTimeout(() => this.#guard(() => this.#try()), this.#retries.next());
   }
 
   #fail(reason: ReasonWord): void {
@@ -287,7 +286,7 @@ export class Exchange {
     this.#done = true;
     this.#limits.clear("request");
     this.#limits.clear("try");
-    if (this.#holdsRetry) this.#cluster?.endRetry();
+    this.#retries.end();
     this.#place?.leave();
     // An answer may come before the request's body has.
     const { downstream } = this.#parts;

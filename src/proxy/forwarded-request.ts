@@ -33,7 +33,7 @@ export function forwarded(
     requestId: REQUEST_ID.test(given) ? given : randomUUID(),
     takesTrailers: /\btrailers\b/i.test(admitted.header("te") ?? ""),
   };
-  const headers = endToEnd(admitted.headers);
+  const headers = endToEnd(admitted.headers, facts.isProxy);
   setFacts(headers, facts);
   return { request: admitted.with(headers), facts };
 }

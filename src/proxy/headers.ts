@@ -24,7 +24,7 @@ const HOP_BY_HOP = new Set([
   "expect",
   "http2-settings",
 ]);
-/** Said by the gateway; what a client says of them is not believed (B54). */
+/** Said by the gateway, or by nobody (B54). */
 const OWN = new Set([
   "x-forwarded-for",
   "x-forwarded-proto",
@@ -38,6 +38,17 @@ const OWN = new Set([
 
 /** Envoy's own headers are instructions to a proxy: behind us there may be one that follows them. */
 const isOwn = (name: string): boolean => OWN.has(name) || name.startsWith("x-envoy-");
+
+/** Beside all of `x-forwarded-*`, user and certificate among them: what backends take for a proxy's word (B54). */
+const OF_PROXIES = new Set([
+  "x-client-ip",
+  "x-cluster-client-ip",
+  "true-client-ip",
+  "x-original-url",
+  "x-original-host",
+  "x-rewrite-url",
+]);
+const isOfProxies = (name: string): boolean => OF_PROXIES.has(name) || name.startsWith("x-forwarded-");
 
 /** Besides what is of one hop or our own: framing and routing, which come too late in a trailer. @source RFC 9110 6.5.1. */
 const NEVER_TRAILERS = new Set([
@@ -69,7 +80,8 @@ export function passedTrailers(
   );
   return raw.filter((_, i) => {
     const name = (raw[i - (i % 2)] ?? "").toLowerCase();
-    const isBarred = name.startsWith(":") || HOP_BY_HOP.has(name) || isOwn(name) || NEVER_TRAILERS.has(name);
+    const isBarred =
+      name.startsWith(":") || HOP_BY_HOP.has(name) || isOwn(name) || isOfProxies(name) || NEVER_TRAILERS.has(name);
     return !isBarred && !name.startsWith("x-serviceroute-") && !changed.has(name) && allows(name);
   });
 }
@@ -117,12 +129,18 @@ export interface ForwardingFacts extends ClientOrigin {
   readonly takesTrailers: boolean;
 }
 
-/** Headers without those of one hop, and those that a client is not believed in. */
-export function endToEnd(headers: ReadonlyMap<string, readonly string[]>): Values {
+/**
+ * Headers without those of one hop, and those that the other side is not believed in.
+ *
+ * @param isProxy  It is a proxy that the operator trusts.
+ */
+export function endToEnd(headers: ReadonlyMap<string, readonly string[]>, isProxy: boolean): Values {
   const named = namedByConnection(headers);
   const values: Values = new Map();
-  for (const [name, list] of headers)
-    if (!HOP_BY_HOP.has(name) && !isOwn(name) && !named.has(name)) values.set(name, list);
+  for (const [name, list] of headers) {
+    const isBelieved = !isOwn(name) && (isProxy || !isOfProxies(name));
+    if (isBelieved && !HOP_BY_HOP.has(name) && !named.has(name)) values.set(name, list);
+  }
   return values;
 }
 

@@ -1,5 +1,5 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
-import type { Socket } from "node:net";
+import { type Socket, isIP } from "node:net";
 
 export type Handler = (url: URL) => Promise<Reply> | Reply;
 export interface Reply {
@@ -41,6 +41,15 @@ export function parseAddress(address: string): BoundAddress | undefined {
 const MOST_CONNECTIONS = 64;
 /** Of silence, an answer that nobody reads included. */
 const IDLE_MS = 15_000;
+
+const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
+
+/** A page can have a name of its own lead here (DNS rebinding), but none of these. */
+function namesLoopback(authority: string): boolean {
+  const [, bracketed, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::[0-9]*)?$/.exec(authority) ?? [];
+  const host = (bracketed ?? plain ?? "").toLowerCase();
+  return isIP(host) !== 0 || host === "localhost";
+}
 
 /**
  * A small server of exact paths that answers GET and nothing else (S7). Answers are long and requests short: each
@@ -96,13 +105,20 @@ export class HttpEndpoint {
     this.#answering.add(socket);
     response.once("close", () => this.#answering.delete(socket));
     request.resume();
-    void this.#answer(request.method ?? "", request.url ?? "", response);
+    const { method = "", url = "", headers } = request;
+    if (isLoopback(this.#address.host) && headers.host !== undefined && !namesLoopback(headers.host))
+      this.#send(method, text("only localhost and addresses are answered to here", 421), response);
+    else void this.#answer(method, url, response);
   }
 
   async #answer(method: string, target: string, response: ServerResponse): Promise<void> {
     const reply = await this.#reply(method, target).catch((error: unknown) =>
       text(error instanceof Error ? error.message : "failed", 500),
     );
+    this.#send(method, reply, response);
+  }
+
+  #send(method: string, reply: Reply, response: ServerResponse): void {
     response.writeHead(reply.status, {
       "content-type": reply.type,
       "content-length": Buffer.byteLength(reply.body),

@@ -2,6 +2,7 @@ import { connect } from "node:net";
 import { expect, test, vi } from "vitest";
 import { type Backend, headersOf, startRaw } from "../support/backend.ts";
 import { until } from "../support/data-plane.ts";
+import { Cluster } from "../../src/proxy/upstream/cluster.ts";
 import { WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 
@@ -92,6 +93,34 @@ test("a defect of ours in one request is answered 500, and costs no other", asyn
   expect(await rig.metrics()).toContain('reason="InternalError"');
 });
 
+test("a defect of ours in a try, and in one that waited for it, leaves both places at the backend to others", async () => {
+  const { rig, web } = await rigWith();
+  const pick = vi.spyOn(Cluster.prototype, "pick");
+  cleanups.push(async () => Promise.resolve(pick.mockRestore()));
+  const breakNext = (): void =>
+    void pick.mockImplementationOnce(() => {
+      throw new Error("a defect");
+    });
+  let answerSlow = (): void => undefined;
+  web.answer = ({ url }, response) => {
+    if (url === "/slow") answerSlow = () => void response.end("web");
+    else response.end("web");
+  };
+  const breaker = "circuitBreaker: {maxConnections: 1, maxPendingRequests: 2, maxRequests: 3}";
+  await rig.publish(serviceOf(web) + routeYaml("r", `rules: [{${breaker}, backendRefs: [{name: web, port: 80}]}]`));
+  breakNext();
+  expect((await rig.ask("/")).body).toBe("InternalError\n");
+  const slow = rig.ask("/slow");
+  await until("it is under way", () => web.seen.length === 1);
+  breakNext();
+  const waiting = [rig.ask("/"), rig.ask("/")];
+  await until("both wait", async () => (await rig.metrics()).includes("serviceroute_connections 3"));
+  answerSlow();
+  expect((await slow).status).toBe(200);
+  expect((await Promise.all(waiting)).map(({ status }) => status).sort()).toEqual([200, 500]);
+  expect((await rig.ask("/")).status).toBe(200);
+});
+
 test("B21: patterns that would take too long on a request cost that request alone", async () => {
   const { rig, web } = await rigWith();
   const rule = (j: number): string => {
@@ -126,9 +155,11 @@ test("B21: patterns that would take too long on a request cost that request alon
 test("B54: a proxy that the operator trusts is believed, to the backend too", async () => {
   const { rig, web } = await rigWith({ trustedProxies: { kind: "hops", hops: 1 } });
   await rig.publish(serviceOf(web) + routeYaml("r", WEB));
-  await rig.ask("/", { headers: { "x-forwarded-for": "203.0.113.1", "x-forwarded-proto": "https" } });
+  const headers = { "x-forwarded-for": "203.0.113.1", "x-forwarded-proto": "https" };
+  await rig.ask("/", { headers: { ...headers, "x-forwarded-user": "u", "x-original-url": "/o", "x-real-ip": "i" } });
   const said = (name: string): string[] => headersOf(web.seen[0]!, name);
   expect([said("x-forwarded-for"), said("x-forwarded-proto")]).toEqual([["203.0.113.1, 127.0.0.1"], ["https"]]);
+  expect([said("x-forwarded-user"), said("x-original-url"), said("x-real-ip")]).toEqual([["u"], ["/o"], []]);
 });
 
 test.for([

@@ -58,7 +58,7 @@ describe("the ports for health, metrics and tables", () => {
   test("S11: who asks a thousand times and reads nothing gets one answer made, and is cut off", async () => {
     const { port, renders } = await endpoint();
     const greedy = await open(port);
-    greedy.pause().write("GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n".repeat(1000));
+    greedy.pause().write("GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(1000));
     await until("it is asked", () => renders() > 0);
     expect(await isReady(port)).toBe(true);
     expect(renders()).toBe(1);
@@ -74,19 +74,38 @@ describe("the ports for health, metrics and tables", () => {
     await until("the first are gone", () => standing.filter(({ destroyed }) => destroyed).length >= 130);
   });
 
+  test.for([
+    ["localhost", 200],
+    ["LOCALHOST:9090", 200],
+    ["127.0.0.1:9090", 200],
+    ["[::1]:9090", 200],
+    ["192.0.2.1", 200],
+    ["evil.example.com", 421],
+    ["127.0.0.1.evil.example.com:9090", 421],
+    ["", 421],
+  ] as const)(
+    "S7: on loopback, a page that has its own name lead here (%s) reads nothing: %s",
+    async ([host, status]) => {
+      const { port } = await endpoint();
+      const socket = await open(port);
+      socket.write(`GET /readyz HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
+      expect(String((await once(socket, "data"))[0])).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    },
+  );
+
   test("S11: no bytes end the process", async () => {
     const { port } = await endpoint();
     const piece = fc.oneof(
       fc.uint8Array({ maxLength: 300 }),
       fc
         .constantFrom(
-          "GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n",
-          "GET //[ HTTP/1.1\r\nhost: a\r\n\r\n",
-          "POST /readyz HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
-          "GET http://a:99999/%zz HTTP/1.1\r\nhost: a\r\n\r\n",
-          "CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n",
-          "GET /readyz HTTP/1.1\r\nhost: a\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
-          `GET / HTTP/1.1\r\nhost: a\r\nx: ${"y".repeat(20_000)}\r\n\r\n`,
+          "GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n",
+          "GET //[ HTTP/1.1\r\nhost: localhost\r\n\r\n",
+          "POST /readyz HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n",
+          "GET http://a:99999/%zz HTTP/1.1\r\nhost: localhost\r\n\r\n",
+          "CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n",
+          "GET /readyz HTTP/1.1\r\nhost: localhost\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+          `GET / HTTP/1.1\r\nhost: localhost\r\nx: ${"y".repeat(20_000)}\r\n\r\n`,
         )
         .map((one) => Buffer.from(one)),
     );

@@ -117,6 +117,15 @@ describe("a gateway in worker processes", () => {
     expect(waits).toEqual([0, 100, 200, 400, 800, 1000]);
   });
 
+  test("F53: a terminal that closes ends neither it nor its workers", async () => {
+    const rig = await workersWith(2);
+    const before = rig.workers();
+    for (const pid of [...before, rig.program.child.pid ?? 0]) process.kill(pid, "SIGHUP");
+    await sleep(300);
+    expect([rig.workers(), rig.program.running]).toEqual([before, true]);
+    expect(await statusOf(rig.port)).toBe(200);
+  });
+
   test("a worker that is stuck is ended, and another takes its place", async () => {
     const rig = await workersWith(1);
     const [stuck = 0] = rig.workers();

@@ -66,6 +66,19 @@ describe("a circuit breaker", () => {
     expect([called, breaker.active]).toEqual([["c"], 0]);
   });
 
+  test("goes on with its line when one of it throws", () => {
+    const breaker = new Breaker({ ...LIMITS, maxConnections: 1, maxPendingRequests: 2 }, 1);
+    const called: string[] = [];
+    const first = breaker.enter(() => undefined);
+    const second = breaker.enter(() => {
+      throw new Error("a defect");
+    });
+    breaker.enter(() => called.push("third"));
+    expect(() => first?.leave()).toThrow("a defect");
+    second?.leave();
+    expect(called).toEqual(["third"]);
+  });
+
   test("whose line fails at once does not grow the stack", () => {
     const breaker = new Breaker({ maxConnections: 1, maxPendingRequests: 100_000, maxRequests: 200_000 }, 1);
     const first = breaker.enter(() => undefined);

@@ -8,6 +8,8 @@ export const NOBODY: TrustedProxies = { kind: "hops", hops: 0 };
 
 /** Who a request comes from, and what the backend is told of that. */
 export interface ClientOrigin {
+  /** The other end of the connection is a proxy that is believed. */
+  readonly isProxy: boolean;
   readonly clientAddress: string;
   readonly forwardedFor: string;
   readonly scheme: "http" | "https";
@@ -45,9 +47,11 @@ export function originOf(request: Arriving, trusted: TrustedProxies): ClientOrig
   const chain = said.split(",").flatMap((part) => (part.trim() === "" ? [] : [plain(part.trim())]));
   const { scheme, authority } = request;
   const client = believed(trusted, peer, chain);
-  if (client === undefined) return { clientAddress: peer, forwardedFor: peer, scheme, forwardedHost: authority };
+  if (client === undefined)
+    return { isProxy: false, clientAddress: peer, forwardedFor: peer, scheme, forwardedHost: authority };
   const proto = request.header("x-forwarded-proto");
   return {
+    isProxy: true,
     // What is no address names nobody.
     clientAddress: isIP(client) === 0 ? peer : client,
     forwardedFor: [...chain, peer].join(", "),

@@ -60,12 +60,13 @@ export class Http1Downstream implements Downstream {
     this.#response = response;
     this.#pieces = new SmallPieces(response);
     this.#waits = waits;
-    this.#keepAlive = response.shouldKeepAlive;
     this.#unbound = unbound === undefined ? undefined : this.#letGo(incoming, unbound);
     // Asked now: when its socket has closed nobody knows any more.
     this.peer = incoming.socket.remoteAddress ?? "";
     const { method = "", url = "", rawHeaders: headers, httpVersion: version } = incoming;
     this.head = { version, method, target: url, authority: undefined, headers, unreadable };
+    if (version === "1.0") response.shouldKeepAlive = false;
+    this.#keepAlive = response.shouldKeepAlive;
     // Whether the body of a client that was not asked comes after all cannot be told from its next request.
     if (waits) response.shouldKeepAlive = false;
     if (this.hasBody) joinPieces(incoming);

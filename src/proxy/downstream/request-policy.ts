@@ -41,9 +41,13 @@ type Headers = Map<string, string[]>;
 type Problem = readonly [status: number, problem: string];
 
 /** Headers as they came, names lower-case, repeated values apart. Map, because names are user input. */
-function collectHeaders(raw: readonly string[], underscores: Underscores): Headers | Problem {
+function collectHeaders(
+  { headers: raw, target, authority = "" }: RequestHead,
+  underscores: Underscores,
+): Headers | Problem {
   if (raw.length > 2 * MAX_HEADERS) return [431, `more than ${MAX_HEADERS} headers`];
-  if (raw.reduce((size, text) => size + text.length, 0) > MAX_HEADER_BYTES) return [431, "more than 16 KiB of headers"];
+  const size = raw.reduce((sum, text) => sum + text.length, target.length + authority.length);
+  if (size > MAX_HEADER_BYTES) return [431, "more than 16 KiB of headers and target"];
   const headers: Headers = new Map();
   for (let i = 0; i + 1 < raw.length; i += 2) {
     const name = (raw[i] ?? "").toLowerCase();
@@ -104,7 +108,7 @@ export function admit(head: RequestHead, scheme: "http" | "https", policy: Reque
   };
   const { method, target: raw, version, unreadable } = head;
   if (unreadable !== undefined) return refuse([unreadable, "the bytes are no request"]);
-  const headers = collectHeaders(head.headers, policy.underscores);
+  const headers = collectHeaders(head, policy.underscores);
   if (isProblem(headers)) return refuse(headers);
   const problem = methodProblem(method) ?? headerProblem(headers, version);
   if (problem !== undefined) return refuse(problem);

@@ -29,8 +29,10 @@ export function targetOf(
   return split(rest.startsWith("/") ? rest : `/${rest}`);
 }
 
-function split(target: string): RequestTarget {
+function split(target: string): RequestTarget | { readonly ok: false; readonly problem: string } {
   const mark = target.indexOf("?");
   if (mark < 0) return { ok: true, path: target, query: "" };
+  if (/[^\x21-\x7e]/.test(target.slice(mark)))
+    return { ok: false, problem: "the query has a character that must be escaped" };
   return { ok: true, path: target.slice(0, mark), query: target.slice(mark) };
 }

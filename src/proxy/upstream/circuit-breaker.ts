@@ -94,11 +94,14 @@ export class Breaker {
   #callNext(): void {
     if (this.#isCalling) return;
     this.#isCalling = true;
-    for (let [next] = this.#line; next !== undefined && this.#mayStart(); [next] = this.#line) {
-      this.#line.delete(next);
-      this.#running++;
-      next();
+    try {
+      for (let [next] = this.#line; next !== undefined && this.#mayStart(); [next] = this.#line) {
+        this.#line.delete(next);
+        this.#running++;
+        next();
+      }
+    } finally {
+      this.#isCalling = false;
     }
-    this.#isCalling = false;
   }
 }
