@@ -302,13 +302,14 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
     });
 
     test.for([
-      ["D24: a target over the limit of headers", `/${"a".repeat(17_000)}`, 431],
-      ["D24: a query over it", `/?${"a".repeat(17_000)}`, 431],
-      ["D24: one below it", `/${"a".repeat(15_000)}`, 200],
-      ["D12: raw UTF-8 in a query", "/?q=\u00e9", 400],
-      ["D12: a query as it may be", "/?q=%C3%A9&[x]={y}|^", 200],
-    ] as const)("%s, as over HTTP/1.1: %s", async ([, path, status]) => {
-      expect((await askHttp2(session, path)).status).toBe(status);
+      ["D24: a target over the limit of headers", `/${"a".repeat(17_000)}`, "431 BadRequest"],
+      ["D24: a query over it", `/?${"a".repeat(17_000)}`, "431 BadRequest"],
+      ["D24: one below it", `/${"a".repeat(15_000)}`, "200 web"],
+      ["D12: raw UTF-8 in a query", "/?q=\u00e9", "400 BadRequest"],
+      ["D12: a query as it may be", "/?q=%C3%A9&[x]={y}|^", "200 web"],
+    ] as const)("%s, as over HTTP/1.1", async ([, path, outcome]) => {
+      const { status, body } = await askHttp2(session, path);
+      expect(`${status} ${body.trim()}`).toBe(outcome);
     });
 
     test("RFC 8441: a WebSocket on a stream reaches a backend that speaks it over HTTP/1.1", async () => {
