@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { Duplex } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
@@ -6,7 +7,7 @@ import type { ClusterNews } from "../routing/cluster-news.ts";
 import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import { Clusters } from "./upstream/clusters.ts";
 import type { GatewayContext, GatewayObserver, GatewayOptions } from "./gateway-context.ts";
-import { ConnectionLimit } from "./downstream/connection-limit.ts";
+import { OpenLimit } from "./open-limit.ts";
 import { OwnEnds } from "./own-ends.ts";
 import { Overload } from "./overload.ts";
 import { serve } from "./serve.ts";
@@ -41,7 +42,7 @@ export class EmbeddedGateway {
   readonly #settings: GatewaySettings;
   readonly #context: GatewayContext;
   readonly #tls = new TlsContexts();
-  readonly #connections: ConnectionLimit;
+  readonly #connections: OpenLimit;
   readonly #servers = new Map<string, { server: BoundServer; state: ListenerState | undefined }>();
   /** Those whose listeners are gone, and which still have connections. */
   readonly #retired = new Set<BoundServer>();
@@ -52,12 +53,13 @@ export class EmbeddedGateway {
     this.#table = table;
     this.#settings = settings;
     const { observe, random, tracer, identity = randomUUID(), tell, processes = 1, ...options } = settings;
-    this.#connections = new ConnectionLimit(options.maxConnections, () => observe.connectionRejected());
+    this.#connections = new OpenLimit(options.maxConnections);
     this.#context = {
       table,
       clusters: new Clusters({ random, healthChanged: (change) => observe.endpointHealth(change), tell, processes }),
       options,
       overload: new Overload(options.maxEventLoopDelayMs),
+      bodies: new OpenLimit(options.maxConnections),
       observe,
       random,
       tracer,
@@ -98,7 +100,7 @@ export class EmbeddedGateway {
     this.#context.clusters.forget(process);
   }
 
-  /** See {@link ConnectionLimit.allow}. */
+  /** See {@link OpenLimit.allow}. */
   allowConnections(most: number): number {
     return this.#connections.allow(most);
   }
@@ -143,7 +145,7 @@ export class EmbeddedGateway {
     const name = socketOf(listener);
     if (this.#servers.has(name) || this.#isDraining) return;
     const handlers: SocketHandlers = {
-      admits: (connection) => this.#connections.admits(connection),
+      admits: (connection) => this.#admits(connection),
       arrive: (downstream) => serve(this.#context, downstream),
       defect: (error) => this.#settings.observe.defect(error),
       listeners: () => this.#table.listenersOn(name),
@@ -154,6 +156,14 @@ export class EmbeddedGateway {
     this.#servers.set(name, { server, state: undefined });
     server.useDefault(this.#table.listenersOn(name)[0]?.certificates[0]);
     server.listen();
+  }
+
+  /** One too many is closed, at no cost but that of its being accepted. */
+  #admits(connection: Duplex): boolean {
+    if (this.#connections.admits((gone) => connection.once("close", gone))) return true;
+    connection.destroy();
+    this.#settings.observe.connectionRejected();
+    return false;
   }
 
   #serverFor(listener: Listener, handlers: SocketHandlers): BoundServer {

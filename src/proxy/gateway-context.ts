@@ -1,6 +1,7 @@
 import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { ReasonWord } from "../routing/rule.ts";
 import type { OwnEnds } from "./own-ends.ts";
+import type { OpenLimit } from "./open-limit.ts";
 import type { Overload } from "./overload.ts";
 import type { RequestRecord, Tracer } from "./request-record.ts";
 import type { Attempt } from "./upstream/attempt.ts";
@@ -57,6 +58,8 @@ export interface GatewayContext {
   readonly clusters: Clusters;
   readonly options: GatewayOptions;
   readonly overload: Overload;
+  /** Requests with a body: what is kept of one does not depend on how many share its connection. */
+  readonly bodies: OpenLimit;
   readonly observe: GatewayObserver;
   readonly tracer: Tracer | undefined;
   /** Unguessable, and different for each process. */

@@ -44,7 +44,8 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
     record.client = arrived.facts.clientAddress;
     const followed = context.tracer?.start(arrived.request, record);
     if (followed !== undefined) record.trace = followed;
-    if (context.overload.sheds(context.random())) return fail({ reason: "Overloaded" });
+    if (context.overload.sheds(context.random()) || !hasRoom(context, downstream))
+      return fail({ reason: "Overloaded" });
     route(context, record, arrived, fail);
   } catch (error) {
     if (error instanceof PatternLimit) return fail({ reason: "PatternLimit" });
@@ -52,6 +53,11 @@ export function serve(context: GatewayContext, downstream: Downstream): void {
     context.observe.defect(error);
     fail({ reason: "InternalError" });
   }
+}
+
+/** A connection of HTTP/2 may bring a hundred bodies at once, of each of which as much is kept as of a connection of HTTP/1. */
+function hasRoom({ bodies }: GatewayContext, downstream: Downstream): boolean {
+  return !downstream.hasBody || bodies.admits((gone) => downstream.onGone(gone));
 }
 
 function route(context: GatewayContext, record: RequestRecord, arrived: ForwardedRequest, fail: Fail): void {

@@ -1,11 +1,12 @@
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { type ClientHttp2Stream, constants } from "node:http2";
 import { type Socket, connect } from "node:net";
 import { expect, test } from "vitest";
 import { headersOf, startRaw } from "../support/backend.ts";
 import { freePort, send, until } from "../support/data-plane.ts";
 import { WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
-import { openHttp2 } from "../support/http2.ts";
+import { askHttp2, openHttp2, replyOf } from "../support/http2.ts";
 import { datagramServiceYaml, routeYaml, serviceYaml } from "../support/objects.ts";
 
 const MIB = 1024 * 1024;
@@ -31,6 +32,26 @@ test("S21: connections beyond the limit are closed at once, and one that ends ma
   held[0]?.destroy();
   await until("there is room", async () => (await rig.metrics()).includes("serviceroute_connections 2"));
   expect((await rig.ask("/")).body).toBe("web");
+});
+
+test("S21: a connection of HTTP/2 brings no more bodies at once than there may be connections", async () => {
+  const { rig, web } = await rigWith({ maxConnections: 3 });
+  await rig.publish(serviceYaml("web", [web.port]) + routeYaml("r", WEB));
+  const session = await openHttp2(`http://127.0.0.1:${rig.port}`);
+  cleanups.push(async () => Promise.resolve(session.destroy()));
+  const post = (): ClientHttp2Stream =>
+    session.request({ ":method": "POST", ":path": "/", ":authority": "a.example.com" }, { endStream: false });
+  const held = [post(), post(), post()];
+  for (const stream of held) stream.on("error", () => undefined).write("x");
+  expect(await replyOf(post())).toMatchObject({ status: 503, body: "Overloaded\n" });
+  expect((await askHttp2(session, "/")).status).toBe(200);
+  const whole = replyOf(held[0]!);
+  held[0]!.end();
+  expect((await whole).status).toBe(200);
+  held[1]!.close(constants.NGHTTP2_CANCEL);
+  await once(held[1]!, "close");
+  const upload = async (): Promise<number> => (await askHttp2(session, "/", { method: "POST", body: "x" })).status;
+  await until("there is room again", async () => (await Promise.all([upload(), upload()])).join() === "200,200");
 });
 
 test("S21: of more UDP clients than the limit the one that was silent for longest makes room", async () => {
