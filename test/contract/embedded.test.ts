@@ -1,3 +1,4 @@
+import { describeAnswerFuzz } from "./answer-fuzz-suite.ts";
 import { describeRouting } from "./routing-suite.ts";
 import { describeForwarding } from "./forwarding-suite.ts";
 import { describeFailure } from "./failure-suite.ts";
@@ -26,3 +27,4 @@ describeTcp("embedded gateway", async () => startEmbedded());
 describeUdp("embedded gateway", async () => startEmbedded());
 describeWire("embedded gateway", async () => startEmbedded());
 describeWireFuzz("embedded gateway", async () => startEmbedded());
+describeAnswerFuzz("embedded gateway", async () => startEmbedded());
