@@ -181,11 +181,17 @@ export function backendHeaders(
 /** Answers without a body, whatever comes behind them. @source RFC 9110 sections 15.3.5, 15.3.6 and 15.4.5. */
 export const BODYLESS: ReadonlySet<number> = new Set([204, 205, 304]);
 
-/** A 204 has no length, a 205 that of nothing; a 304 says what a 200 would have. @source RFC 9110 section 8.6. */
+/**
+ * A 204 has no length, a 205 that of nothing; a 304 says what a 200 would have, and all say it in one form.
+ *
+ * @source RFC 9110 section 8.6.
+ */
 export function withTrueLength(status: number, headers: IncomingHttpHeaders): IncomingHttpHeaders {
-  if (status !== 204 && status !== 205) return headers;
-  const { "content-length": length, ...others } = headers;
-  return status === 204 || length === undefined ? others : { ...others, "content-length": "0" };
+  // A list of one where it came over HTTP/2.
+  const said = headers["content-length"] as string | readonly string[] | undefined;
+  if (said === undefined || (status !== 204 && status !== 205 && !/^0./.test(String(said)))) return headers;
+  const length = status === 205 ? "0" : String(said).replace(/^0+(?=.)/, "");
+  return { ...headers, "content-length": status === 204 ? undefined : length };
 }
 
 /** Headers for the client: the backend's end-to-end ones, then the changes in order, then `extra`. */
