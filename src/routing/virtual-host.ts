@@ -1,10 +1,8 @@
 import type { PatternOwner, PatternTime } from "./pattern-budget.ts";
-import { pathMatches, unmetCondition, type RequestView } from "./match.ts";
+import type { RequestView } from "./match.ts";
 import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
 import { Rivals } from "./rivals.ts";
-
-const firstMet = (list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined =>
-  list?.find((entry) => unmetCondition(entry.match, request) === undefined);
+import { Selections, firstMet, isShort } from "./selection.ts";
 
 /** Every prefix of `path` of at most `longest` characters that ends at a segment border, longest first; the last is empty. */
 function* segmentPrefixes(path: string, longest: number): Generator<string> {
@@ -37,7 +35,7 @@ function withPath(index: PathIndex, path: string, entry: MatchEntry): PathIndex 
 
 /**
  * The matches of one hostname of one listener, indexed so that neither a request nor a change costs more with the
- * number of other paths: exact paths and prefixes by lookup, patterns in order.
+ * number of other paths: exact paths and prefixes by lookup, and so, where there are many, what else they ask for.
  */
 export class VirtualHost implements PatternOwner {
   patternTime: PatternTime | undefined;
@@ -47,6 +45,7 @@ export class VirtualHost implements PatternOwner {
   /** The first pattern that leaves nothing to any prefix. */
   #catchAll: MatchEntry | undefined;
   #rivals: Rivals | undefined;
+  #selections: Selections | undefined;
   #size = 0;
   /** At least the length of every prefix here: a long path is not taken apart further than that. */
   #longestPrefix = 0;
@@ -61,6 +60,7 @@ export class VirtualHost implements PatternOwner {
     if (bucket !== undefined) {
       insertInOrder(bucket, entry);
       this.#rivals?.added(bucket, entry);
+      this.#selections?.added(bucket, entry);
     } else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
     else if (path.kind === "regex") this.#regex = [entry];
     else this.#prefix = withPath(this.#prefix, path.value, entry);
@@ -75,6 +75,7 @@ export class VirtualHost implements PatternOwner {
     if (bucket === undefined || at < 0) return;
     bucket.splice(at, 1);
     this.#rivals?.removed(bucket, entry);
+    this.#selections?.removed(bucket, entry);
     this.#size--;
     const { path } = entry.match;
     if (this.#catchAll === entry) this.#catchAll = this.#regex.find(isCatchAll);
@@ -88,20 +89,19 @@ export class VirtualHost implements PatternOwner {
    */
   match(request: RequestView): MatchEntry | undefined {
     request.patterns.chargeTo(this);
-    const exact = firstMet(this.#exact.get(request.path), request);
-    if (exact !== undefined) return exact;
-    const regex = this.#regex.find(
-      (entry) =>
-        pathMatches(entry.match.path, request.path, request.patterns) &&
-        unmetCondition(entry.match, request) === undefined,
-    );
-    if (regex !== undefined) return regex;
+    const found = this.#first(this.#exact.get(request.path), request) ?? this.#first(this.#regex, request);
+    if (found !== undefined) return found;
     if (this.#prefix.size === 0) return undefined;
     for (const prefix of segmentPrefixes(request.path, this.#longestPrefix)) {
-      const found = firstMet(this.#prefix.get(prefix), request);
-      if (found !== undefined) return found;
+      const longest = this.#first(this.#prefix.get(prefix), request);
+      if (longest !== undefined) return longest;
     }
     return undefined;
+  }
+
+  #first(list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined {
+    if (list === undefined || list.length === 0) return undefined;
+    return isShort(list) ? firstMet(list, request) : (this.#selections ??= new Selections()).first(list, request);
   }
 
   /** Who takes every request that `entry` is for: itself when it comes first. */
