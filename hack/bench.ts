@@ -206,8 +206,13 @@ if (process.argv.includes("--markdown")) {
   console.log(
     `\nbaseline (parse, freeze, Map.set): ${ms(report.baselineParseAndStoreMs.p50)} / ${ms(report.baselineParseAndStoreMs.p99)} ms\nthe largest route that the schema allows: ${ms(report.largestRouteMs.p50)} / ${ms(report.largestRouteMs.p99)} ms`,
   );
-  console.log("\n| routes | a decision among those on other hosts, ns | on the same host, ns |\n|---|---|---|");
-  for (const { routes, onOtherHostsNs, onTheSameHostNs } of report.decisions)
-    console.log(`| ${routes} | ${onOtherHostsNs.toFixed(0)} | ${onTheSameHostNs.toFixed(0)} |`);
+  console.log(
+    "\n| routes | a decision among those on other hosts, ns | on the same host | same path, by a header | by patterns | by patterns that begin alike (1,000 at most) |\n|---|---|---|---|---|---|",
+  );
+  for (const { routes, ...costs } of report.decisions) {
+    const { onOtherHostsNs, onTheSameHostNs, byHeaderNs, byPatternNs, byOpenPatternNs } = costs;
+    const cells = [onOtherHostsNs, onTheSameHostNs, byHeaderNs, byPatternNs, byOpenPatternNs];
+    console.log(`| ${routes} | ${cells.map((ns) => ns.toFixed(0)).join(" | ")} |`);
+  }
 } else console.log(JSON.stringify(report, null, 2));
 process.exit(0);
