@@ -12,7 +12,6 @@ const makersOf = ({ request }: Forwarding): readonly string[] => request.header(
 const nameOn = ({ request, facts }: Forwarding, { identity }: GatewayContext): string =>
   createHmac("sha256", identity).update(`${facts.requestId} ${request.host}`).digest("base64url");
 
-const NOBODY: ReadonlySet<string> = new Set();
 const MIRROR_TIMEOUT_MS = 10_000;
 
 /** The answer of a mirror is read, so that its connection can be used again, and forgotten. */
@@ -53,7 +52,7 @@ function sendCopy(context: GatewayContext, parts: Forwarding, { backend }: Mirro
   const { request, entry } = parts;
   const cluster = context.clusters.get(backend);
   const endpoints = context.table.endpoints.get(backend.endpoints);
-  const host = cluster.pick(endpoints, NOBODY);
+  const host = cluster.pick(endpoints);
   if (host === undefined || !cluster.beginMirror()) return;
   // Before rewrites and header changes, as the order of work has it.
   const makers = [...makersOf(parts), nameOn(parts, context)].join(",");

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { serverNameOf } from "../../src/proxy/tcp/client-hello.ts";
+import { nameAskedFor } from "../../src/proxy/tcp/client-hello.ts";
 import { clientHello } from "../support/client-hello.ts";
 import { fc } from "../support/property.ts";
 
@@ -7,13 +7,13 @@ describe("the first bytes of a TLS client", () => {
   const hello = clientHello(Buffer.from("Shop.example.com"));
 
   test("name whom it wants, in lower case", () => {
-    expect(serverNameOf(hello)).toEqual({ kind: "name", name: "shop.example.com" });
+    expect(nameAskedFor(hello)).toEqual({ kind: "name", name: "shop.example.com" });
   });
 
   test("say so as soon as they are whole, and no sooner", () => {
     for (let i = 0; i < hello.length; i++)
-      expect(serverNameOf(hello.subarray(0, i)), String(i)).toEqual({ kind: "incomplete" });
-    expect(serverNameOf(Buffer.concat([hello, Buffer.from("more")]))).toMatchObject({ kind: "name" });
+      expect(nameAskedFor(hello.subarray(0, i)), String(i)).toEqual({ kind: "incomplete" });
+    expect(nameAskedFor(Buffer.concat([hello, Buffer.from("more")]))).toMatchObject({ kind: "name" });
   });
 
   test("may come in many records", () => {
@@ -22,18 +22,18 @@ describe("the first bytes of a TLS client", () => {
       const part = body.subarray(i * 7, i * 7 + 7);
       return Buffer.concat([Buffer.from([22, 3, 1, 0, part.length]), part]);
     });
-    expect(serverNameOf(Buffer.concat(records))).toMatchObject({ name: "shop.example.com" });
+    expect(nameAskedFor(Buffer.concat(records))).toMatchObject({ name: "shop.example.com" });
   });
 
   test("that come in very many pieces, or have no end, are refused", () => {
     const empty = Buffer.from([22, 3, 1, 0, 0]);
-    expect(serverNameOf(Buffer.concat(Array.from({ length: 40 }, () => empty)))).toEqual({ kind: "malformed" });
+    expect(nameAskedFor(Buffer.concat(Array.from({ length: 40 }, () => empty)))).toEqual({ kind: "malformed" });
     const endless = Buffer.concat([Buffer.from([22, 3, 1, 0xff, 0xff, 1, 0xff, 0xff, 0xff]), Buffer.alloc(17_000)]);
-    expect(serverNameOf(endless)).toEqual({ kind: "malformed" });
+    expect(nameAskedFor(endless)).toEqual({ kind: "malformed" });
   });
 
   test.for(["GET / HTTP/1.1\r\n", "\u0016\u0002\u0000", "SSH-2.0"])("that are no TLS are told at once: %j", (text) => {
-    expect(serverNameOf(Buffer.from(text, "latin1"))).toEqual({ kind: "malformed" });
+    expect(nameAskedFor(Buffer.from(text, "latin1"))).toEqual({ kind: "malformed" });
   });
 
   test("S11: whatever they are, they are told apart without an exception", () => {
@@ -43,7 +43,7 @@ describe("the first bytes of a TLS client", () => {
       (changes, length) => {
         const bytes = Buffer.from(hello.subarray(0, length));
         for (const [at, value] of changes) if (at < bytes.length) bytes[at] = value;
-        expect(["name", "none", "incomplete", "malformed"]).toContain(serverNameOf(bytes).kind);
+        expect(["name", "none", "incomplete", "malformed"]).toContain(nameAskedFor(bytes).kind);
       },
     );
     fc.assert(told, { numRuns: 2000 });

@@ -74,7 +74,7 @@ function firstMessage(bytes: Buffer): Buffer | undefined | "malformed" {
 }
 
 /** @source RFC 8446 section 4.1.2; RFC 6066 section 3. */
-export function serverNameOf(bytes: Buffer): ServerName {
+export function nameAskedFor(bytes: Buffer): ServerName {
   const [type = HANDSHAKE, major = MAJOR] = bytes;
   if (type !== HANDSHAKE || major !== MAJOR) return { kind: "malformed" };
   const hello = firstMessage(bytes);

@@ -10,7 +10,7 @@ import type { BoundServer, SocketHandlers } from "../downstream/bound-server.ts"
 import { guarded } from "../downstream/guarded.ts";
 import type { TlsContexts } from "../downstream/tls-contexts.ts";
 import type { GatewayContext } from "../gateway-context.ts";
-import { serverNameOf } from "./client-hello.ts";
+import { nameAskedFor } from "./client-hello.ts";
 import { TcpConnection } from "./tcp-connection.ts";
 
 const HELLO_MS = 10_000;
@@ -85,7 +85,7 @@ export class TcpServer implements BoundServer {
     const look = (chunk: Buffer): void => this.#guarded(socket, () => read(chunk));
     const read = (chunk: Buffer): void => {
       seen = seen.length === 0 ? chunk : Buffer.concat([seen, chunk]);
-      const asked = serverNameOf(seen);
+      const asked = nameAskedFor(seen);
       if (asked.kind === "incomplete") return;
       settle();
       socket.pause();

@@ -10,14 +10,13 @@ import type { BoundServer, SocketHandlers } from "../downstream/bound-server.ts"
 import { guarded } from "../downstream/guarded.ts";
 import type { GatewayContext } from "../gateway-context.ts";
 import { withoutLookup } from "./lookup.ts";
-import { UdpSession } from "./udp-session.ts";
+import { MOST_UNSENT, UdpSession } from "./udp-session.ts";
 
 /** While draining: datagrams have no end, but silence. */
 const QUIET_MS = 2000;
 const LOOK_MS = 50;
 /** Bytes that may wait for this process, as far as the system allows: it takes longer over some things than datagrams come in bursts. */
 const RECEIVE_BUFFER = 4 * 1024 * 1024;
-const MOST_UNSENT = 4 * 1024 * 1024;
 const LOST = { destroy: () => undefined };
 
 /** One bound address and port of a UDP listener. Clients are told apart by address and port. */

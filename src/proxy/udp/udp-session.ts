@@ -11,10 +11,9 @@ import { withoutLookup } from "./lookup.ts";
 /** Datagrams that wait while the socket is being made. */
 const MOST_WAITING = 64;
 /** Bytes that the system has not taken yet; what comes on top is lost, as datagrams are where a line is full. */
-const MOST_UNSENT = 4 * 1024 * 1024;
+export const MOST_UNSENT = 4 * 1024 * 1024;
 /** No descriptors, memory or ports left. */
 const OURS = new Set(["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EADDRNOTAVAIL", "EADDRINUSE"]);
-const NOBODY: ReadonlySet<string> = new Set();
 
 interface Chosen extends Pick<ConnectionReceiver, "rule" | "target" | "cluster"> {
   readonly host: Host;
@@ -34,7 +33,7 @@ function choose(context: GatewayContext, rule: RouteRule | undefined): Chosen | 
   if (typeof receiver === "string") return receiver;
   const { target, cluster } = receiver;
   const endpoints = context.table.endpoints.get(target.endpoints);
-  const host = cluster.pick(endpoints, NOBODY);
+  const host = cluster.pick(endpoints);
   if (host === undefined) return (endpoints?.usable.length ?? 0) === 0 ? "NoEndpoints" : "NoHealthyEndpoints";
   // Datagrams do not wait in line: late ones are worth less than lost ones.
   const place = cluster.enter(() => place?.leave());

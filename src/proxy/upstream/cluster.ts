@@ -8,7 +8,8 @@ import { MOST_STREAMS } from "./http2-connection.ts";
 
 /** Copies that may be on their way to one backend at a time: one that does not answer must not take up all sockets. */
 const MOST_MIRRORS = 100;
-const NOBODY: readonly Endpoint[] = Object.freeze([]);
+const NO_ENDPOINTS: readonly Endpoint[] = Object.freeze([]);
+const NONE_TRIED: ReadonlySet<string> = new Set();
 
 /** It goes to other processes, so that it is no more than they need to know it by. */
 const nameOf = ({ endpoints, state }: ClusterRef): ClusterName => ({ endpoints, state });
@@ -45,7 +46,7 @@ export class Cluster {
   readonly #processes: number;
   readonly #breaker: Breaker;
   readonly #checker: HealthChecker | undefined;
-  #endpoints: readonly Endpoint[] = NOBODY;
+  #endpoints: readonly Endpoint[] = NO_ENDPOINTS;
   #last: View | undefined;
   #next = 0;
   #retrying = 0;
@@ -113,19 +114,19 @@ export class Cluster {
    * @param tried  Endpoints that have failed this request; used again only when there is no other.
    * @returns      undefined when no endpoint is healthy.
    */
-  pick(set: EndpointSet | undefined, tried: ReadonlySet<string>): Host | undefined {
-    this.#endpoints = set?.usable ?? NOBODY;
+  pick(set: EndpointSet | undefined, tried = NONE_TRIED): Host | undefined {
+    this.#endpoints = set?.usable ?? NO_ENDPOINTS;
     const { healthy, preferred } = this.#view();
     const isFresh = (endpoint: Endpoint): boolean => !tried.has(authorityOf(endpoint));
     const choices = tried.size === 0 ? [preferred] : [preferred.filter(isFresh), healthy.filter(isFresh), preferred];
-    const candidates = choices.find((list) => list.length > 0) ?? NOBODY;
+    const candidates = choices.find((list) => list.length > 0) ?? NO_ENDPOINTS;
     const endpoint = candidates.length === 1 ? candidates[0] : this.#choose(candidates);
     return endpoint === undefined ? undefined : this.#host(endpoint);
   }
 
   /** Whether a request would find an endpoint. */
   hasHealthy(set: EndpointSet | undefined): boolean {
-    this.#endpoints = set?.usable ?? NOBODY;
+    this.#endpoints = set?.usable ?? NO_ENDPOINTS;
     return this.#view().healthy.length > 0;
   }
 
@@ -153,7 +154,7 @@ export class Cluster {
   heard(from: number, news: ClusterNews, set: EndpointSet | undefined): void {
     if (news.kind === "load") return this.#breaker.heard(from, news.load);
     if (news.kind === "wanted") return this.#tellAll();
-    this.#endpoints = set?.usable ?? NOBODY;
+    this.#endpoints = set?.usable ?? NO_ENDPOINTS;
     const endpoint = this.#endpoints.find((one) => authorityOf(one) === news.endpoint);
     if (endpoint === undefined) return;
     const host = this.#host(endpoint);
@@ -171,7 +172,7 @@ export class Cluster {
 
   /** Forgets endpoints that are gone: their requests in flight end, nothing new is sent. */
   keepOnly(set: EndpointSet | undefined): void {
-    this.#endpoints = set?.usable ?? NOBODY;
+    this.#endpoints = set?.usable ?? NO_ENDPOINTS;
     const present = new Set(this.#endpoints.map(authorityOf));
     for (const [id, host] of this.#hosts) {
       if (present.has(id)) continue;
