@@ -122,11 +122,14 @@ export class Peers {
     const child = this.#spawn([...core, process.execPath, ...args]);
     return new Promise((resolve) => {
       let text = "";
-      child.stdout?.on("data", (chunk: Buffer) => {
+      const read = (chunk: Buffer): void => {
         text += chunk.toString();
         const found = says.exec(text);
-        if (found !== null) resolve(found[0]);
-      });
+        if (found === null) return;
+        child.stdout?.off("data", read).resume();
+        resolve(found[0]);
+      };
+      child.stdout?.on("data", read);
     });
   }
 }

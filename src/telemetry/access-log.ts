@@ -29,22 +29,44 @@ const LONGEST = 1024;
 const LONGEST_IN_A_LONG_LINE = 200;
 /** Of what the line has beside the entry. */
 const FRAME_BYTES = 100;
+/** Of names, numbers and the frame, at most. */
+const NAMES_BYTES = 700;
+/** Of one character: a control byte as JSON escapes it. */
+const MOST_BYTES = 6;
 
 /**
  * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
  * the marks that turn the direction of text.
  */
 export function harmless(text: string, longest = LONGEST): string {
-  return text
-    .slice(0, longest)
-    .replaceAll(/[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, (one) => `\\u${hex(one.charCodeAt(0))}`);
+  const cut = text.length > longest ? text.slice(0, longest) : text;
+  return COMMAND.test(cut) ? cut.replaceAll(COMMANDS, (one) => `\\u${hex(one.charCodeAt(0))}`) : cut;
 }
+const COMMAND = /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+const COMMANDS = /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
 const hex = (code: number): string => code.toString(16).padStart(4, "0");
 
-const harmlessEntry = (entry: AccessEntry, longest: number): Record<string, unknown> =>
-  Object.fromEntries(
-    Object.entries(entry).map(([name, value]) => [name, typeof value === "string" ? harmless(value, longest) : value]),
-  );
+interface Line {
+  readonly fields: Readonly<Record<string, unknown>>;
+  /** Characters of all texts. */
+  readonly size: number;
+}
+
+function lineOf(entry: AccessEntry, longest: number): Line {
+  const fields: Record<string, unknown> = {};
+  let size = 0;
+  for (const [name, value] of Object.entries(entry)) {
+    const said: unknown = typeof value === "string" ? harmless(value, longest) : value;
+    if (typeof said === "string") size += said.length;
+    fields[name] = said;
+  }
+  return { fields, size };
+}
+
+/** Most lines are short whatever their characters come to. */
+const isShort = ({ fields, size }: Line): boolean =>
+  size * MOST_BYTES + NAMES_BYTES <= LONGEST_WRITE ||
+  Buffer.byteLength(JSON.stringify(fields)) <= LONGEST_WRITE - FRAME_BYTES;
 
 /** Writes one line of JSON for each request, never waiting for the reader. */
 export class AccessLog {
@@ -71,8 +93,7 @@ export class AccessLog {
   }
 
   write(entry: AccessEntry): void {
-    const whole = harmlessEntry(entry, LONGEST);
-    const isShort = Buffer.byteLength(JSON.stringify(whole)) <= LONGEST_WRITE - FRAME_BYTES;
-    this.#log.info(isShort ? whole : harmlessEntry(entry, LONGEST_IN_A_LONG_LINE));
+    const line = lineOf(entry, LONGEST);
+    this.#log.info((isShort(line) ? line : lineOf(entry, LONGEST_IN_A_LONG_LINE)).fields);
   }
 }

@@ -8,6 +8,8 @@ export type { DestinationStream, Logger };
 const MAX_BACKLOG = 4 * 1024 * 1024;
 /** What a pipe takes in one piece: several processes write to one, and lines of one never get into those of another. */
 export const LONGEST_WRITE = 4096;
+/** After which a line is written, however few there are. */
+const LATEST_MS = 100;
 /** For a blocked reader, when the process ends. */
 const LAST_WAIT_MS = 500;
 
@@ -25,6 +27,9 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
     sync: false,
     maxLength: MAX_BACKLOG,
     maxWrite: LONGEST_WRITE,
+    // A write costs more than all that a request is asked otherwise: lines go together.
+    minLength: LONGEST_WRITE / 2,
+    periodicFlush: LATEST_MS,
     retryEAGAIN: () => performance.now() < waitsUntil,
   });
   stream.on("drop", dropped);
