@@ -74,6 +74,7 @@ interface Split {
 export class Selection {
   #entries: MatchEntry[] = [];
   #split: Split | undefined;
+  #size = 0;
   /** The next length at which it is seen whether a leaf can be split. */
   #limit = FEW;
   readonly #used: ReadonlySet<string>;
@@ -84,6 +85,7 @@ export class Selection {
   }
 
   add(entry: MatchEntry): void {
+    this.#size++;
     if (this.#split !== undefined) return this.#childFor(this.#split, entry).add(entry);
     insertInOrder(this.#entries, entry);
     if (this.#entries.length <= this.#limit) return;
@@ -92,7 +94,8 @@ export class Selection {
   }
 
   remove(entry: MatchEntry): void {
-    if (this.#split !== undefined) return this.#childFor(this.#split, entry).remove(entry);
+    this.#size--;
+    if (this.#split !== undefined) return this.#removeBelow(this.#split, entry);
     const at = this.#entries.indexOf(entry);
     if (at >= 0) this.#entries.splice(at, 1);
   }
@@ -111,6 +114,14 @@ export class Selection {
     return rest.first(request, found ?? before) ?? found;
   }
 
+  /** Values come and go with the routes that ask for them: nothing is kept of one that nobody asks for any more. */
+  #removeBelow(split: Split, entry: MatchEntry): void {
+    const child = this.#childFor(split, entry);
+    child.remove(entry);
+    if (child.#size > 0 || child === split.rest) return;
+    for (const { key, value } of askedOf(entry.match)) if (key === split.key) split.byValue.delete(value);
+  }
+
   #childFor({ key, byValue, rest }: Split, { match }: MatchEntry): Selection {
     const asked = askedOf(match).find((one) => one.key === key);
     if (asked === undefined) return rest;
@@ -126,6 +137,7 @@ export class Selection {
     this.#split = { key, said, byValue: new Map(), rest: new Selection(new Set([...this.#used, key])) };
     const entries = this.#entries;
     this.#entries = [];
+    this.#size = 0;
     for (const entry of entries) this.add(entry);
   }
 
