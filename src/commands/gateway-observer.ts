@@ -17,7 +17,6 @@ function entryOf(record: RequestRecord, seconds: number): AccessEntry {
   const { downstream, request, requestId, client, rule, backend, endpoint, reason, tries, trace, bytesIn, bytesOut } =
     record;
   const { head, via, peer, status } = downstream;
-  const userAgent = request?.header("user-agent");
   return {
     protocol: head.version === "" ? "" : `HTTP/${head.version}`,
     method: head.method,
@@ -29,13 +28,15 @@ function entryOf(record: RequestRecord, seconds: number): AccessEntry {
     bytesOut: bytesOut + downstream.answeredBytes,
     client: client ?? peer,
     listener: via.socket,
-    ...(userAgent === undefined ? {} : { userAgent }),
-    ...(trace === undefined ? {} : { traceId: trace.traceId }),
-    ...(requestId === undefined ? {} : { requestId }),
-    ...(rule === undefined ? {} : { route: displayName(rule.route), rule: rule.name }),
-    ...(backend === undefined ? {} : { backend }),
-    ...(endpoint === undefined ? {} : { endpoint, tries }),
-    ...(reason === undefined ? {} : { reason }),
+    userAgent: request?.header("user-agent"),
+    traceId: trace?.traceId,
+    requestId,
+    route: rule === undefined ? undefined : displayName(rule.route),
+    rule: rule?.name,
+    backend,
+    endpoint,
+    tries: endpoint === undefined ? undefined : tries,
+    reason,
   };
 }
 

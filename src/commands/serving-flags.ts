@@ -139,7 +139,7 @@ export function accessLogOf(
   { accessLog, accessLogSample }: ServingFlags,
   stream: DestinationStream,
 ): AccessLog | undefined {
-  return accessLog ? new AccessLog(stream, accessLogSample, Math.random) : undefined;
+  return accessLog ? new AccessLog(stream, accessLogSample, Math.random, Date.now) : undefined;
 }
 
 /** What an operator should know of them at the start. */

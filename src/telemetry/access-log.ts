@@ -1,5 +1,4 @@
-import { type DestinationStream, pino } from "pino";
-import { LONGEST_WRITE } from "./logger.ts";
+import { type DestinationStream, LONGEST_WRITE } from "./logger.ts";
 
 /** One request, as its line in the access log tells it; docs/operating.md says what each field means. */
 export interface AccessEntry {
@@ -14,77 +13,78 @@ export interface AccessEntry {
   readonly bytesOut: number;
   readonly client: string;
   readonly listener: string;
-  readonly userAgent?: string;
-  readonly requestId?: string;
-  readonly traceId?: string;
-  readonly route?: string;
-  readonly rule?: string;
-  readonly backend?: string;
-  readonly endpoint?: string;
-  readonly tries?: number;
-  readonly reason?: string;
+  readonly userAgent: string | undefined;
+  readonly requestId: string | undefined;
+  readonly traceId: string | undefined;
+  readonly route: string | undefined;
+  readonly rule: string | undefined;
+  readonly backend: string | undefined;
+  readonly endpoint: string | undefined;
+  readonly tries: number | undefined;
+  readonly reason: string | undefined;
 }
 
-const LONGEST = 1024;
-const LONGEST_IN_A_LONG_LINE = 200;
-/** Of what the line has beside the entry. */
-const FRAME_BYTES = 100;
-/** Of names, numbers and the frame, at most. */
-const NAMES_BYTES = 700;
-/** Of one character: a control byte as JSON escapes it. */
-const MOST_BYTES = 6;
+const LONGEST_TEXT = 1024;
+const LONGEST_TEXT_OF_A_LONG_LINE = 200;
+/** UTF-16 units of a line that has at most 4,096 bytes whatever its characters are: none has more than three. */
+const SHORT = Math.floor(LONGEST_WRITE / 3);
 
 /**
  * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
  * the marks that turn the direction of text.
  */
-export function harmless(text: string, longest = LONGEST): string {
-  const cut = text.length > longest ? text.slice(0, longest) : text;
-  return COMMAND.test(cut) ? cut.replaceAll(COMMANDS, (one) => `\\u${hex(one.charCodeAt(0))}`) : cut;
-}
 const COMMAND = /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
-const COMMANDS = /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
-const hex = (code: number): string => code.toString(16).padStart(4, "0");
 
-interface Line {
-  readonly fields: Readonly<Record<string, unknown>>;
-  /** Characters of all texts. */
-  readonly size: number;
+const escaped = (text: string): string => text.split("").map(escapedCharacter).join("");
+const escapedCharacter = (one: string): string =>
+  COMMAND.test(one) ? `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}` : one;
+
+/** The text as it is harmless, also for who prints the value that was read from the line. */
+export function harmless(text: string, longest = LONGEST_TEXT): string {
+  const cut = text.length > longest ? text.slice(0, longest) : text;
+  return COMMAND.test(cut) ? escaped(cut) : cut;
 }
 
-function lineOf(entry: AccessEntry, longest: number): Line {
-  const fields: Record<string, unknown> = {};
-  let size = 0;
-  for (const [name, value] of Object.entries(entry)) {
-    const said: unknown = typeof value === "string" ? harmless(value, longest) : value;
-    if (typeof said === "string") size += said.length;
-    fields[name] = said;
-  }
-  return { fields, size };
+function harmlessEntry(entry: AccessEntry, longest: number): object {
+  const texts = Object.entries(entry).map(([name, value]: [string, unknown]) => [
+    name,
+    typeof value === "string" ? harmless(value, longest) : value,
+  ]);
+  return Object.fromEntries(texts) as object;
 }
 
-/** Most lines are short whatever their characters come to. */
-const isShort = ({ fields, size }: Line): boolean =>
-  size * MOST_BYTES + NAMES_BYTES <= LONGEST_WRITE ||
-  Buffer.byteLength(JSON.stringify(fields)) <= LONGEST_WRITE - FRAME_BYTES;
+const startOf = (ms: number): string => `{"type":"access","time":"${new Date(ms).toISOString()}",`;
+const json = (start: string, entry: object): string => `${start}${JSON.stringify(entry).slice(1)}\n`;
+
+/** Most lines are short and hold no command: for them nothing is looked at by field. */
+function lineOf(start: string, entry: AccessEntry): string {
+  const plain = json(start, entry);
+  if (plain.length <= LONGEST_TEXT && !COMMAND.test(plain)) return plain;
+  const line = json(start, harmlessEntry(entry, LONGEST_TEXT));
+  const isShort = line.length <= SHORT || Buffer.byteLength(line) <= LONGEST_WRITE;
+  return isShort ? line : json(start, harmlessEntry(entry, LONGEST_TEXT_OF_A_LONG_LINE));
+}
 
 /** Writes one line of JSON for each request, never waiting for the reader. */
 export class AccessLog {
-  readonly #log: ReturnType<typeof pino>;
+  readonly #stream: DestinationStream;
   readonly #share: number;
   readonly #random: () => number;
+  readonly #now: () => number;
+  /** Of lines of the same millisecond, of which a busy gateway writes several. */
+  #start = "";
+  #startMs = NaN;
 
   /**
    * @param share   Of requests that went well, 0..1. Failures are always written.
    * @param random  Uniform in [0, 1).
+   * @param now     Milliseconds since 1970.
    */
-  constructor(stream: DestinationStream, share: number, random: () => number) {
+  constructor(stream: DestinationStream, share: number, random: () => number, now: () => number) {
+    this.#stream = stream;
     this.#share = share;
     this.#random = random;
-    this.#log = pino(
-      { base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters: { level: () => ({ type: "access" }) } },
-      stream,
-    );
+    this.#now = now;
   }
 
   /** Whether a line is to be written: asked first, so that a line that is not costs nothing. */
@@ -93,7 +93,11 @@ export class AccessLog {
   }
 
   write(entry: AccessEntry): void {
-    const line = lineOf(entry, LONGEST);
-    this.#log.info((isShort(line) ? line : lineOf(entry, LONGEST_IN_A_LONG_LINE)).fields);
+    const now = this.#now();
+    if (now !== this.#startMs) {
+      this.#startMs = now;
+      this.#start = startOf(now);
+    }
+    this.#stream.write(lineOf(this.#start, entry));
   }
 }

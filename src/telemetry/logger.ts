@@ -28,7 +28,7 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
     maxLength: MAX_BACKLOG,
     maxWrite: LONGEST_WRITE,
     // A write costs more than all that a request is asked otherwise: lines go together.
-    minLength: LONGEST_WRITE / 2,
+    minLength: LONGEST_WRITE - 1,
     periodicFlush: LATEST_MS,
     retryEAGAIN: () => performance.now() < waitsUntil,
   });

@@ -1,3 +1,4 @@
+import { queryObjects } from "node:v8";
 import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { RouteMatch } from "../../src/api/match.ts";
@@ -5,6 +6,7 @@ import { pathMatches, unmetCondition, type RequestView } from "../../src/routing
 import { PatternBudget } from "../../src/routing/pattern-budget.ts";
 import { type MatchEntry, byPrecedence } from "../../src/routing/precedence.ts";
 import type { RouteRule } from "../../src/routing/rule.ts";
+import { Selection } from "../../src/routing/selection.ts";
 import { VirtualHost } from "../../src/routing/virtual-host.ts";
 import { NO_FILTERS } from "../../src/translate/filters.ts";
 import { translateMatch } from "../../src/translate/match.ts";
@@ -131,5 +133,21 @@ describe("many matches of one path", () => {
     const asked = { ...requestOf({ path: "/api/t1234/5", values: {} }), patterns: counting };
     expect(host.match(asked)).toBe(entries[1234]);
     expect(looks).toBeLessThan(40);
+  });
+
+  test("nothing is kept of values that no route asks for any more", () => {
+    const valueOf = (i: number): MatchEntry =>
+      entryOf({ path: { value: "/" }, headers: [{ name: "t", value: `v${i}` }] }, i);
+    const host = new VirtualHost();
+    for (let i = 0; i < 40; i++) host.add(valueOf(i));
+    host.match(requestOf({ path: "/", values: { t: "v1" } }));
+    const before = queryObjects(Selection, { format: "count" });
+    for (let i = 1000; i < 2000; i++) {
+      const entry = valueOf(i);
+      host.add(entry);
+      host.remove(entry);
+    }
+    expect(queryObjects(Selection, { format: "count" })).toBe(before);
+    expect(host.match(requestOf({ path: "/", values: { t: "v1" } }))).toBeDefined();
   });
 });
