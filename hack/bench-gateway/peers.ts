@@ -1,5 +1,6 @@
 /** The gateways that are measured, each started on the same core: who is not asked costs nothing. */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect } from "node:net";
@@ -102,35 +103,26 @@ export class Peers {
     return [envoy, caddy];
   }
 
+  /** @returns Where its output goes: a file, which takes nobody's time to read while something is measured. */
   #spawn(
     [command = "", ...args]: readonly string[],
     env: Readonly<Record<string, string>> = {},
     errors: "inherit" | "ignore" = "inherit",
-  ): ChildProcess {
+  ): string {
+    const output = join(this.#folder, `${this.#children.length}.log`);
     const options = { cwd: ROOT, env: { ...process.env, ...env } };
-    const child = spawn(command, args, { ...options, stdio: ["ignore", "pipe", errors] });
+    const child = spawn(command, args, { ...options, stdio: ["ignore", openSync(output, "w"), errors] });
     child.once("exit", (code) => {
       throw new Error(`${command} ${args.join(" ")} ended with ${code ?? "a signal"}`);
     });
-    child.stdout.resume();
     this.#children.push(child);
-    return child;
+    return output;
   }
 
   /** @returns What matches in its output. */
   async #node(core: readonly string[], args: readonly string[], says: RegExp): Promise<string> {
-    const child = this.#spawn([...core, process.execPath, ...args]);
-    return new Promise((resolve) => {
-      let text = "";
-      const read = (chunk: Buffer): void => {
-        text += chunk.toString();
-        const found = says.exec(text);
-        if (found === null) return;
-        child.stdout?.off("data", read).resume();
-        resolve(found[0]);
-      };
-      child.stdout?.on("data", read);
-    });
+    const output = this.#spawn([...core, process.execPath, ...args]);
+    return eventually(`${args.join(" ")} to be ready`, () => says.exec(readFileSync(output, "utf8"))?.[0]);
   }
 }
 
@@ -143,15 +135,21 @@ export function has(tool: string): boolean {
   }
 }
 
-async function listening(port: number): Promise<void> {
+async function eventually<T>(what: string, look: () => Promise<T | undefined> | T | undefined): Promise<T> {
   const limit = performance.now() + READY_MS;
   for (;;) {
-    const isOpen = await new Promise<boolean>((resolve) => {
+    const found = await look();
+    if (found !== undefined) return found;
+    if (performance.now() > limit) throw new Error(`waited ${READY_MS / 1000} s for ${what}`);
+    await sleep(50);
+  }
+}
+
+async function listening(port: number): Promise<void> {
+  const isOpen = async (): Promise<boolean> =>
+    new Promise((resolve) => {
       const socket = connect(port, "127.0.0.1", () => resolve(true)).on("error", () => resolve(false));
       socket.once("connect", () => socket.destroy());
     });
-    if (isOpen) return;
-    if (performance.now() > limit) throw new Error(`nobody listens on port ${port}`);
-    await sleep(50);
-  }
+  await eventually(`port ${port} to be listened on`, async () => ((await isOpen()) ? true : undefined));
 }

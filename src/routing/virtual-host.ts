@@ -65,7 +65,8 @@ export class VirtualHost implements PatternOwner {
     else if (path.kind === "regex") this.#regex = [entry];
     else this.#prefix = withPath(this.#prefix, path.value, entry);
     if (path.kind === "prefix") this.#longestPrefix = Math.max(this.#longestPrefix, path.value.length);
-    if (path.kind === "regex") this.#catchAll = this.#regex.find(isCatchAll);
+    if (isCatchAll(entry) && (this.#catchAll === undefined || byPrecedence(entry, this.#catchAll) < 0))
+      this.#catchAll = entry;
     this.#size++;
   }
 
