@@ -1,7 +1,9 @@
 import { mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { queryObjects } from "node:v8";
 import { afterAll, describe, expect, test } from "vitest";
+import { Document } from "yaml";
 import { Folder } from "../../src/sources/files/folder.ts";
 import { formatDiagnostic, readManifest } from "../../src/sources/files/manifest.ts";
 import { serviceYaml } from "../support/objects.ts";
@@ -113,4 +115,14 @@ describe("a folder", () => {
       `${unreadable}:1:1: cannot be read: EIO`,
     ]);
   });
+});
+
+test("what is read holds on to its text alone, and still knows where each object stands", async () => {
+  const text = Array.from({ length: 50 }, (_, i) => service(`s${i}`)).join("---\n");
+  const { objects } = readManifest("f.yaml", text);
+  // What a WeakRef has led to is kept to the end of the turn.
+  await new Promise(setImmediate);
+  expect(queryObjects(Document, { format: "count" })).toBeLessThan(50);
+  const lines = text.slice(0, text.indexOf("name: s49")).split("\n").length;
+  expect(objects.at(-1)?.location.at(["metadata", "name"])).toEqual({ line: lines, column: 18 });
 });

@@ -32,16 +32,7 @@ const MAX_ALIASES = 100;
 const NAMESPACE = "default";
 
 /** Gateway API routes look as if they should be served; others, such as Deployments, are expected beside ours. */
-const NOT_YET = [
-  "HTTPRoute",
-  "GRPCRoute",
-  "TLSRoute",
-  "TCPRoute",
-  "UDPRoute",
-  "Ingress",
-  "ListenerSet",
-  "BackendTLSPolicy",
-];
+const NOT_YET = ["HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute", "Ingress", "ListenerSet"];
 
 interface Raw {
   readonly apiVersion: string;
@@ -81,30 +72,67 @@ function keysGivenTwice(document: Document.Parsed): number[] {
   return offsets;
 }
 
+interface Parsed {
+  readonly documents: readonly Document.Parsed[];
+  readonly lines: LineCounter;
+}
+
+function parse(text: string): Parsed {
+  const lines = new LineCounter();
+  const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
+    lineCounter: lines,
+    version: "1.2",
+    merge: false,
+    // The library compares each key with all before it: a minute for fifty thousand of them.
+    uniqueKeys: false,
+  });
+  return { documents: "empty" in documents ? [] : documents, lines };
+}
+
+/** One file. Parsed, it takes forty times the memory of its text: where an object stands is looked up when somebody asks. */
+class Source {
+  readonly #text: string;
+  #parsed: WeakRef<Parsed> | undefined;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  parsed(): Parsed {
+    const known = this.#parsed?.deref();
+    if (known !== undefined) return known;
+    const parsed = parse(this.#text);
+    this.#parsed = new WeakRef(parsed);
+    return parsed;
+  }
+
+  /** @param number  Of the document. */
+  place(number: number, path: readonly PropertyKey[]): { readonly line: number; readonly column: number } {
+    const { documents, lines } = this.parsed();
+    const document = documents[number];
+    const { line, col } = lines.linePos(document === undefined ? 0 : offsetOf(document, path));
+    return { line, column: col };
+  }
+}
+
 class ManifestReader {
   readonly objects: { object: KubeObject; location: Location }[] = [];
   readonly errors: Diagnostic[] = [];
   readonly skipped: Diagnostic[] = [];
   readonly #file: string;
-  readonly #lines = new LineCounter();
+  readonly #source: Source;
 
-  constructor(file: string) {
+  constructor(file: string, text: string) {
     this.#file = file;
+    this.#source = new Source(text);
   }
 
-  read(text: string): Manifest {
-    const documents = parseAllDocuments(text.replace(/^\uFEFF/, ""), {
-      lineCounter: this.#lines,
-      version: "1.2",
-      merge: false,
-      // The library compares each key with all before it: a minute for fifty thousand of them.
-      uniqueKeys: false,
-    });
-    if (!("empty" in documents)) for (const document of documents) this.#document(document);
+  read(): Manifest {
+    for (const [number, document] of this.#source.parsed().documents.entries()) this.#document(document, number);
     return this;
   }
 
-  #document(document: Document.Parsed): void {
+  #document(document: Document.Parsed, number: number): void {
     const broken = [...document.errors, ...document.warnings];
     for (const { pos, message } of broken) this.#broken(message, pos[0]);
     if (broken.length > 0 || document.contents === null) return;
@@ -118,16 +146,16 @@ class ManifestReader {
       return this.#broken(error instanceof Error ? error.message : String(error), document.contents.range[0]);
     }
     // An empty document between two separators, as templates leave them.
-    if (value !== null && value !== undefined) this.#object(value, document, []);
+    if (value !== null && value !== undefined) this.#object(value, number, []);
   }
 
   #broken(text: string, offset: number): void {
-    const { line, col } = this.#lines.linePos(offset);
+    const { line, col } = this.#source.parsed().lines.linePos(offset);
     const message = TOO_DEEP.test(text) ? "nested too deeply" : (text.split("\n")[0] ?? "").replace(/ at line .*$/, "");
     this.errors.push({ file: this.#file, line, column: col, object: "", message });
   }
 
-  #object(value: unknown, document: Document.Parsed, path: readonly PropertyKey[]): void {
+  #object(value: unknown, document: number, path: readonly PropertyKey[]): void {
     const location = this.#locate(document, path);
     const fail = (message: string, at: readonly PropertyKey[] = [], object = ""): void =>
       void this.errors.push({ file: this.#file, ...location.at(at), object, message });
@@ -152,14 +180,9 @@ class ManifestReader {
     else fail(`${parsed.path.join(".")}: ${parsed.message}`, parsed.path, name);
   }
 
-  #locate(document: Document.Parsed, prefix: readonly PropertyKey[]): Location {
-    return {
-      file: this.#file,
-      at: (path) => {
-        const { line, col } = this.#lines.linePos(offsetOf(document, [...prefix, ...path]));
-        return { line, column: col };
-      },
-    };
+  #locate(document: number, prefix: readonly PropertyKey[]): Location {
+    const source = this.#source;
+    return { file: this.#file, at: (path) => source.place(document, [...prefix, ...path]) };
   }
 }
 
@@ -198,7 +221,7 @@ export const tooLarge = (file: string): Manifest => unreadable(file, `larger tha
 
 /** Every object of one file of YAML or JSON. Never throws: what is wrong is in `errors`. */
 export function readManifest(file: string, text: string): Manifest {
-  return text.length > MAX_BYTES ? tooLarge(file) : new ManifestReader(file).read(text);
+  return text.length > MAX_BYTES ? tooLarge(file) : new ManifestReader(file, text).read();
 }
 
 export function formatDiagnostic({ file, line, column, object, message }: Diagnostic): string {
