@@ -76,7 +76,11 @@ async function outcomeOf(folder: string, { project, test }: Protection, files: r
   const env = { ...process.env, CI: "true", ...cluster?.env };
   const timeout = project === "e2e" ? HANGS_MS : HANGS_MS / 10;
   const { error } = spawnSync(program, rest, { cwd: folder, stdio: "ignore", env, timeout, killSignal: "SIGKILL" });
-  if ((error as NodeJS.ErrnoException | undefined)?.code === "ETIMEDOUT") return "timed out";
+  if ((error as NodeJS.ErrnoException | undefined)?.code === "ETIMEDOUT") {
+    // What the test had started would go on beside the tests after it.
+    spawnSync("pkill", ["-KILL", "-f", folder]);
+    return "timed out";
+  }
   const result = JSON.parse(readFileSync(output, "utf8")) as { numPassedTests: number; numFailedTests: number };
   if (result.numFailedTests > 0) return "red";
   return result.numPassedTests > 0 ? "green" : "not run";
