@@ -4,6 +4,8 @@ import type { RequestMatch, ValueMatch } from "./rule.ts";
 
 /** Up to here a list is looked through. */
 const FEW = 16;
+/** So many lists are merged as far as they are asked; more are put in order at once. */
+const MOST_MERGED = 8;
 
 /** What a match asks to be exactly this, and where a request says it. */
 interface Asked {
@@ -48,136 +50,116 @@ const isMet = ({ match }: MatchEntry, request: RequestView): boolean =>
   unmetCondition(match, request) === undefined;
 
 /** @throws PatternLimit */
-export function firstMet(
-  list: readonly MatchEntry[],
-  request: RequestView,
-  before?: MatchEntry,
-): MatchEntry | undefined {
-  for (const entry of list) {
-    if (before !== undefined && byPrecedence(before, entry) < 0) return undefined;
-    if (isMet(entry, request)) return entry;
-  }
+export function firstMet(entries: Iterable<MatchEntry>, request: RequestView): MatchEntry | undefined {
+  for (const entry of entries) if (isMet(entry, request)) return entry;
   return undefined;
 }
 
-interface Split {
-  readonly key: string;
+/** Of lists that are in order. */
+function* merged(lists: readonly (readonly MatchEntry[])[]): Generator<MatchEntry> {
+  const heads = lists.map((list) => ({ list, at: 0 }));
+  for (;;) {
+    let first: { head: (typeof heads)[number]; entry: MatchEntry } | undefined;
+    for (const head of heads) {
+      const entry = head.list[head.at];
+      if (entry !== undefined && (first === undefined || byPrecedence(entry, first.entry) < 0)) first = { head, entry };
+    }
+    if (first === undefined) return;
+    first.head.at++;
+    yield first.entry;
+  }
+}
+
+/** As one: what comes first is to be tried first, because a pattern that is tried takes of the time of those after it. */
+function inOrder(lists: readonly (readonly MatchEntry[])[]): Iterable<MatchEntry> {
+  const [only = []] = lists;
+  if (lists.length <= 1) return only;
+  return lists.length <= MOST_MERGED ? merged(lists) : lists.flat().sort(byPrecedence);
+}
+
+/** Matches by the value that they ask for in one place. */
+interface Index {
   readonly said: Asked["said"];
-  readonly byValue: Map<string, Selection>;
-  readonly rest: Selection;
+  readonly byValue: Map<string, MatchEntry[]>;
+}
+
+function take(list: MatchEntry[], entry: MatchEntry): boolean {
+  const at = list.indexOf(entry);
+  if (at >= 0) list.splice(at, 1);
+  return at >= 0;
 }
 
 /**
- * Matches of equal path, or patterns, told apart by what they ask a request to say exactly, so that of many only those
- * that may be met are looked at: a tree, whose leaves are lists in order of precedence.
+ * Matches of equal path, or patterns, by what they ask a request to say exactly, so that of many only those that may be
+ * met are tried. Each stands in one list, in order of precedence: that of one value that it asks for, or the rest.
  */
 export class Selection {
-  #entries: MatchEntry[] = [];
-  #split: Split | undefined;
-  #size = 0;
-  /** The next length at which it is seen whether a leaf can be split. */
-  #limit = FEW;
-  readonly #used: ReadonlySet<string>;
-
-  /** @param used  Keys by which the nodes above have told entries apart. */
-  constructor(used: ReadonlySet<string> = new Set()) {
-    this.#used = used;
-  }
+  readonly #indexes = new Map<string, Index>();
+  readonly #rest: MatchEntry[] = [];
 
   add(entry: MatchEntry): void {
-    this.#size++;
-    if (this.#split !== undefined) return this.#childFor(this.#split, entry).add(entry);
-    insertInOrder(this.#entries, entry);
-    if (this.#entries.length <= this.#limit) return;
-    this.#limit *= 2;
-    this.#divide();
+    insertInOrder(this.#listFor(entry), entry);
   }
 
   remove(entry: MatchEntry): void {
-    this.#size--;
-    if (this.#split !== undefined) return this.#removeBelow(this.#split, entry);
-    const at = this.#entries.indexOf(entry);
-    if (at >= 0) this.#entries.splice(at, 1);
-  }
-
-  /**
-   * The first that `request` meets.
-   *
-   * @param before  Only those that come before it.
-   * @throws        PatternLimit
-   */
-  first(request: RequestView, before?: MatchEntry): MatchEntry | undefined {
-    if (this.#split === undefined) return firstMet(this.#entries, request, before);
-    const { said, byValue, rest } = this.#split;
-    const value = said(request);
-    const found = value === undefined ? undefined : byValue.get(value)?.first(request, before);
-    return rest.first(request, found ?? before) ?? found;
-  }
-
-  /** Values come and go with the routes that ask for them: nothing is kept of one that nobody asks for any more. */
-  #removeBelow(split: Split, entry: MatchEntry): void {
-    const child = this.#childFor(split, entry);
-    child.remove(entry);
-    if (child.#size > 0 || child === split.rest) return;
-    for (const { key, value } of askedOf(entry.match)) if (key === split.key) split.byValue.delete(value);
-  }
-
-  #childFor({ key, byValue, rest }: Split, { match }: MatchEntry): Selection {
-    const asked = askedOf(match).find((one) => one.key === key);
-    if (asked === undefined) return rest;
-    let child = byValue.get(asked.value);
-    if (child === undefined) byValue.set(asked.value, (child = new Selection(new Set([...this.#used, key]))));
-    return child;
-  }
-
-  #divide(): void {
-    const best = this.#bestKey();
-    if (best === undefined) return;
-    const { key, said } = best;
-    this.#split = { key, said, byValue: new Map(), rest: new Selection(new Set([...this.#used, key])) };
-    const entries = this.#entries;
-    this.#entries = [];
-    this.#size = 0;
-    for (const entry of entries) this.add(entry);
-  }
-
-  /** What tells most of them apart: the more ask for it, and the fewer of them for the same, the better. */
-  #bestKey(): Asked | undefined {
-    const keys = new Map<string, { asked: Asked; count: number; values: Map<string, number> }>();
-    for (const { match } of this.#entries)
-      for (const asked of askedOf(match)) {
-        if (this.#used.has(asked.key)) continue;
-        const seen = keys.get(asked.key) ?? { asked, count: 0, values: new Map<string, number>() };
-        keys.set(asked.key, seen);
-        seen.count++;
-        seen.values.set(asked.value, (seen.values.get(asked.value) ?? 0) + 1);
-      }
-    let best: { asked: Asked; gain: number } | undefined;
-    for (const { asked, count, values } of keys.values()) {
-      const gain = count - Math.max(...values.values());
-      if (gain > (best?.gain ?? this.#entries.length / 4)) best = { asked, gain };
+    for (const { key, value } of askedOf(entry.match)) {
+      const index = this.#indexes.get(key);
+      const list = index?.byValue.get(value);
+      if (index === undefined || list === undefined || !take(list, entry)) continue;
+      if (list.length === 0) index.byValue.delete(value);
+      if (index.byValue.size === 0) this.#indexes.delete(key);
+      return;
     }
-    return best?.asked;
+    take(this.#rest, entry);
+  }
+
+  /** @throws PatternLimit */
+  first(request: RequestView): MatchEntry | undefined {
+    const lists = this.#rest.length === 0 ? [] : [this.#rest];
+    for (const { said, byValue } of this.#indexes.values()) {
+      const value = said(request);
+      const list = value === undefined ? undefined : byValue.get(value);
+      if (list !== undefined) lists.push(list);
+    }
+    return firstMet(inOrder(lists), request);
+  }
+
+  /** Of all that `entry` asks for, what the fewest others stand by. */
+  #listFor({ match }: MatchEntry): MatchEntry[] {
+    let best: { asked: Asked; count: number } | undefined;
+    for (const asked of askedOf(match)) {
+      const count = this.#indexes.get(asked.key)?.byValue.get(asked.value)?.length ?? 0;
+      if (count < (best?.count ?? Infinity)) best = { asked, count };
+    }
+    if (best === undefined) return this.#rest;
+    const { key, value, said } = best.asked;
+    let index = this.#indexes.get(key);
+    if (index === undefined) this.#indexes.set(key, (index = { said, byValue: new Map() }));
+    let list = index.byValue.get(value);
+    if (list === undefined) index.byValue.set(value, (list = []));
+    return list;
   }
 }
 
-/** The selections of long lists, each made when it is first asked. */
+export const isShort = (list: readonly MatchEntry[]): boolean => list.length <= FEW;
+
+/** The selections of those lists of a host that are not short. */
 export class Selections {
   readonly #byList = new Map<readonly MatchEntry[], Selection>();
 
   /** @throws PatternLimit */
   first(list: readonly MatchEntry[], request: RequestView): MatchEntry | undefined {
-    let selection = this.#byList.get(list);
-    if (selection === undefined) {
-      selection = new Selection();
-      for (const entry of list) selection.add(entry);
-      this.#byList.set(list, selection);
-    }
-    return selection.first(request);
+    const selection = this.#byList.get(list);
+    return selection === undefined ? firstMet(list, request) : selection.first(request);
   }
 
+  /** @param list  Not short, and with the entry. */
   added(list: readonly MatchEntry[], entry: MatchEntry): void {
-    this.#byList.get(list)?.add(entry);
+    const selection = this.#byList.get(list);
+    if (selection !== undefined) return selection.add(entry);
+    const made = new Selection();
+    for (const one of list) made.add(one);
+    this.#byList.set(list, made);
   }
 
   removed(list: readonly MatchEntry[], entry: MatchEntry): void {
@@ -185,5 +167,3 @@ export class Selections {
     else this.#byList.get(list)?.remove(entry);
   }
 }
-
-export const isShort = (list: readonly MatchEntry[]): boolean => list.length <= FEW;

@@ -60,7 +60,7 @@ export class VirtualHost implements PatternOwner {
     if (bucket !== undefined) {
       insertInOrder(bucket, entry);
       this.#rivals?.added(bucket, entry);
-      this.#selections?.added(bucket, entry);
+      if (!isShort(bucket)) (this.#selections ??= new Selections()).added(bucket, entry);
     } else if (path.kind === "exact") this.#exact = withPath(this.#exact, path.value, entry);
     else if (path.kind === "regex") this.#regex = [entry];
     else this.#prefix = withPath(this.#prefix, path.value, entry);
@@ -102,7 +102,7 @@ export class VirtualHost implements PatternOwner {
 
   #first(list: readonly MatchEntry[] | undefined, request: RequestView): MatchEntry | undefined {
     if (list === undefined || list.length === 0) return undefined;
-    return isShort(list) ? firstMet(list, request) : (this.#selections ??= new Selections()).first(list, request);
+    return this.#selections === undefined ? firstMet(list, request) : this.#selections.first(list, request);
   }
 
   /** Who takes every request that `entry` is for: itself when it comes first. */
