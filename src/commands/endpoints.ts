@@ -75,7 +75,10 @@ function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
           url.searchParams.get("method") ?? "GET",
           url.searchParams.get("url") ?? "",
           url.searchParams.getAll("header"),
-          url.searchParams.get("gateway") ?? undefined,
+          {
+            gateway: url.searchParams.get("gateway") ?? undefined,
+            isProxy: url.searchParams.get("trusted-proxy") === "true",
+          },
         );
         return json(explain(engine.translator.table, request));
       } catch (error) {

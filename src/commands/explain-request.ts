@@ -16,8 +16,21 @@ function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> 
     const value = line.slice(colon + 1).trim();
     headers.set(name, [...(headers.get(name) ?? []), value]);
   }
-  // As the gateway does before it matches: what is of one hop, or not believed, chooses no rule.
-  return endToEnd(headers, false);
+  return headers;
+}
+
+/** As the gateway has them before it matches: what is of one hop, or not believed, chooses no rule. */
+function headersThatMatch(
+  lines: readonly string[],
+  scheme: string,
+  host: string,
+  isProxy: boolean,
+): Map<string, readonly string[]> {
+  const said = parseHeaders(lines);
+  const believed = (name: string): readonly string[] | undefined => (isProxy ? said.get(name) : undefined);
+  return endToEnd(said, isProxy)
+    .set("x-forwarded-proto", believed("x-forwarded-proto") ?? [scheme])
+    .set("x-forwarded-host", believed("x-forwarded-host") ?? [host]);
 }
 
 const CONNECTION = /^(tcp|tls|udp)$/i;
@@ -39,20 +52,26 @@ function explainConnection(kind: string, address: string, gateway: string | unde
   });
 }
 
+export interface ExplainOptions {
+  /** `namespace/name`, or `builtin`; undefined: any. */
+  readonly gateway?: string | undefined;
+  /** It comes from a proxy that the gateway trusts. */
+  readonly isProxy?: boolean;
+}
+
 const onGateway = (gateway: string | undefined): { readonly gateway?: string } =>
   gateway === undefined ? {} : { gateway: gateway === "builtin" ? "/builtin" : gateway };
 
 /**
  * A request as `explain METHOD URL -H 'k: v'` describes it, read as the gateway would read it.
  *
- * @param gateway  `namespace/name`, or `builtin`.
  * @throws CommandError when the URL or a header is none.
  */
 export function explainRequest(
   method: string,
   url: string,
   headerLines: readonly string[],
-  gateway?: string,
+  { gateway, isProxy = false }: ExplainOptions = {},
 ): ExplainRequest {
   if (CONNECTION.test(method)) return explainConnection(method, url, gateway);
   const parts = URL_PARTS.exec(url);
@@ -62,9 +81,7 @@ export function explainRequest(
   const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
   if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
   const scheme: "http" | "https" = parts[1] === "https" ? "https" : "http";
-  const headers = parseHeaders(headerLines)
-    .set("x-forwarded-proto", [scheme])
-    .set("x-forwarded-host", [parts[2] ?? ""]);
+  const headers = headersThatMatch(headerLines, scheme, parts[2] ?? "", isProxy);
   const asked = new GatewayRequest({
     method: method.toUpperCase(),
     path: path.path,

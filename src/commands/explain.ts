@@ -73,6 +73,7 @@ interface ExplainFlags extends ReadingFlags {
   readonly header: readonly string[];
   readonly admin: string;
   readonly gateway?: string;
+  readonly trustedProxy: boolean;
   readonly output: Format;
 }
 
@@ -80,9 +81,9 @@ async function explanationOf(
   method: string,
   url: string,
   paths: readonly string[],
-  { header, admin, gateway, gatewayClass }: ExplainFlags,
+  { header, admin, gateway, gatewayClass, trustedProxy }: ExplainFlags,
 ): Promise<Explanation> {
-  const request = explainRequest(method, url, header, gateway);
+  const request = explainRequest(method, url, header, { gateway, isProxy: trustedProxy });
   if (paths.length > 0) {
     const translator = translateReading(await readFolder(paths), { gatewayClass });
     translator.flush();
@@ -93,6 +94,7 @@ async function explanationOf(
     ["url", url],
     ...header.map((line) => ["header", line] as [string, string]),
     ...(gateway === undefined ? [] : [["gateway", gateway] as [string, string]]),
+    ...(trustedProxy ? [["trusted-proxy", "true"] as [string, string]] : []),
   ]);
   return (await askAdmin(admin, `/v1/explain?${query.toString()}`)) as Explanation;
 }
@@ -110,6 +112,11 @@ export function explainCommand(): Command {
       [],
     )
     .option("--gateway <namespace/name>", "only listeners of this Gateway, or builtin")
+    .option(
+      "--trusted-proxy",
+      "the request comes from a proxy that the gateway trusts: X-Forwarded-* is believed",
+      false,
+    )
     .addOption(adminOption())
     .addOption(gatewayClassOption())
     .addOption(outputOption(["table", "json", "yaml"], "table"))

@@ -100,8 +100,9 @@ export class EmbeddedGateway {
     this.#context.clusters.forget(process);
   }
 
-  /** See {@link OpenLimit.allow}. */
+  /** See {@link OpenLimit.allow}. As many may send bodies. */
   allowConnections(most: number): number {
+    this.#context.bodies.allow(most);
     return this.#connections.allow(most);
   }
 

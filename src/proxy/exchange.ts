@@ -1,8 +1,10 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Duplex } from "node:stream";
 import type { ClusterRef, HeaderChanges, ReasonWord, RouteRule, WeightedBackend } from "../routing/rule.ts";
+import { isAccepted } from "./accept-key.ts";
 import { sendFailure } from "./answer.ts";
 import { backendCall, backendPath } from "./backend-call.ts";
+import type { Upgrade } from "./downstream/downstream.ts";
 import type { AnswerSink, Attempt, AttemptFailure } from "./upstream/attempt.ts";
 import type { Place } from "./upstream/circuit-breaker.ts";
 import type { Cluster } from "./upstream/cluster.ts";
@@ -186,9 +188,16 @@ export class Exchange {
         this.#finish();
       },
       upgraded: (headers, socket) => {
-        this.#cluster?.succeeded(host);
-        trace?.ended(101);
-        this.#switch(headers, socket);
+        const { upgrade } = downstream;
+        const isAgreed = isAccepted(upgrade, headers);
+        trace?.ended(isAgreed ? 101 : "BadResponse");
+        if (isAgreed) {
+          this.#cluster?.succeeded(host);
+          return this.#switch(upgrade, headers, socket);
+        }
+        this.#cluster?.failed(host, false);
+        socket.destroy();
+        this.#fail("BadResponse");
       },
       failed: (failure) => {
         trace?.ended(failure.reason);
@@ -213,13 +222,7 @@ export class Exchange {
     return [this.#backend?.filters.responseHeaders, this.#rule.filters.responseHeaders];
   }
 
-  #switch(headers: IncomingHttpHeaders, backend: Duplex): void {
-    const { upgrade } = this.#parts.downstream;
-    const { "sec-websocket-accept": accepted } = headers;
-    if (upgrade === undefined || (upgrade.acceptKey ?? accepted) !== accepted) {
-      backend.destroy();
-      return this.#fail("BadResponse");
-    }
+  #switch(upgrade: Upgrade, headers: IncomingHttpHeaders, backend: Duplex): void {
     this.#started = true;
     this.#switched = true;
     this.#limits.clearAll();

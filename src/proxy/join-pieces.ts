@@ -27,10 +27,19 @@ class Block {
   }
 
   take(): Buffer | undefined {
-    const whole = this.#only ?? this.#joined?.subarray(0, this.length);
+    const whole = this.#only ?? this.#whole();
     this.#only = this.#joined = undefined;
     this.length = 0;
     return whole;
+  }
+
+  /** A part of a block keeps all of it, for as long as somebody reads or repeats it. */
+  #whole(): Buffer | undefined {
+    const part = this.#joined?.subarray(0, this.length);
+    if (part === undefined || part.length > BLOCK / 2) return part;
+    const own = Buffer.allocUnsafeSlow(part.length);
+    part.copy(own);
+    return own;
   }
 }
 

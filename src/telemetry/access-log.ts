@@ -33,7 +33,7 @@ const SHORT = Math.floor(LONGEST_WRITE / 3);
  * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
  * the marks that turn the direction of text.
  */
-const COMMAND = /[\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
+const COMMAND = /[\u007f-\u009f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/;
 
 const escaped = (text: string): string => text.split("").map(escapedCharacter).join("");
 const escapedCharacter = (one: string): string =>

@@ -1,5 +1,5 @@
 import { type IncomingMessage, type Server, type ServerResponse, createServer } from "node:http";
-import { type Socket, isIP } from "node:net";
+import { type AddressInfo, BlockList, type Socket, isIP } from "node:net";
 
 export type Handler = (url: URL) => Promise<Reply> | Reply;
 export interface Reply {
@@ -42,10 +42,12 @@ const MOST_CONNECTIONS = 64;
 /** Of silence, an answer that nobody reads included. */
 const IDLE_MS = 15_000;
 
-const isLoopback = (host: string): boolean => host === "localhost" || host === "::1" || host.startsWith("127.");
+const LOOPBACK = new BlockList();
+LOOPBACK.addSubnet("127.0.0.0", 8);
+LOOPBACK.addAddress("::1", "ipv6");
 
-/** A page can have a name of its own lead here (DNS rebinding), but none of these. */
-function namesLoopback(authority: string): boolean {
+/** A page can have a name of its own lead here (DNS rebinding), but no address, and not this name. */
+function isNoPagesOwn(authority: string): boolean {
   const [, bracketed, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::[0-9]*)?$/.exec(authority) ?? [];
   const host = (bracketed ?? plain ?? "").toLowerCase();
   return isIP(host) !== 0 || host === "localhost";
@@ -62,6 +64,7 @@ export class HttpEndpoint {
   /** The oldest first. */
   readonly #open = new Set<Socket>();
   readonly #answering = new WeakSet<Socket>();
+  #isLocal = false;
 
   constructor(address: BoundAddress, routes: Readonly<Record<string, Handler>>) {
     this.#address = address;
@@ -81,8 +84,9 @@ export class HttpEndpoint {
       this.#server.once("error", reject);
       this.#server.listen({ host, port }, resolve);
     });
-    const bound = this.#server.address();
-    return { host, port: typeof bound === "object" && bound !== null ? bound.port : port };
+    const bound = this.#server.address() as AddressInfo;
+    this.#isLocal = LOOPBACK.check(bound.address, bound.family === "IPv6" ? "ipv6" : "ipv4");
+    return { host, port: bound.port };
   }
 
   async close(): Promise<void> {
@@ -106,7 +110,7 @@ export class HttpEndpoint {
     response.once("close", () => this.#answering.delete(socket));
     request.resume();
     const { method = "", url = "", headers } = request;
-    if (isLoopback(this.#address.host) && headers.host !== undefined && !namesLoopback(headers.host))
+    if (this.#isLocal && headers.host !== undefined && !isNoPagesOwn(headers.host))
       this.#send(method, text("only localhost and addresses are answered to here", 421), response);
     else void this.#answer(method, url, response);
   }

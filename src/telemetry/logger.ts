@@ -29,16 +29,19 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
     maxWrite: LONGEST_WRITE,
     // A write costs more than all that a request is asked otherwise: lines go together.
     minLength: LONGEST_WRITE - 1,
-    periodicFlush: LATEST_MS,
     retryEAGAIN: () => performance.now() < waitsUntil,
   });
   stream.on("drop", dropped);
   stream.on("write", () => (isFailing = false));
-  // A disk that is full costs lines, not the process.
-  stream.on("error", () => {
-    isFailing = true;
-    dropped();
-  });
+  // A disk that is full costs lines, once no more of them can wait, and not the process.
+  stream.on("error", () => (isFailing = true));
+  const write = stream.write.bind(stream);
+  let isDue = false;
+  stream.write = (line) => {
+    if (!isDue) setTimeout(() => ((isDue = false), stream.flush()), LATEST_MS).unref();
+    isDue = true;
+    return write(line);
+  };
   // At the end of the process it would try for ever, whatever is wrong.
   const flush = stream.flushSync.bind(stream);
   stream.flushSync = () => {
@@ -47,7 +50,7 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
     try {
       flush();
     } catch {
-      dropped();
+      // Nobody is left to be told.
     }
   };
   return stream;

@@ -6,7 +6,7 @@ interface Said {
   /** The version of the table that the listener came with: what workers say of an older one is of another listener. */
   readonly since: number;
   readonly byWorker: Map<number, ListenerState | undefined>;
-  /** What has been told last: that a port is in use is news once, not by each worker. */
+  /** What has been told of it since: that a port is in use is news once, not by each worker. */
   told: ListenerState | undefined;
 }
 

@@ -379,4 +379,29 @@ describe("gateway", () => {
     expect(dropped).toBeGreaterThan(50_000);
     expect(dropped).toBeLessThan(100_000);
   });
+
+  test("F54: while nothing is logged nothing is written, and lines that wait for a reader who has gone are not lost yet", async () => {
+    const script = `
+      const fs = (await import("node:fs")).default;
+      let writes = 0;
+      const write = fs.write;
+      fs.write = (fd, ...rest) => (fd === 1 && writes++, write(fd, ...rest));
+      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
+      let dropped = 0;
+      const log = createLogger("info", openStdout(() => dropped++));
+      const seen = [];
+      const look = async () => (await new Promise((resolve) => setTimeout(resolve, 1000)), seen.push([writes, dropped]));
+      await look();
+      log.info("one");
+      await look();
+      await look();
+      process.stderr.write(JSON.stringify(seen));`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] });
+    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
+    child.stdout.destroy();
+    let said = "";
+    child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
+    expect(said).toBe("[[0,0],[1,0],[1,0]]");
+  });
 });

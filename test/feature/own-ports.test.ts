@@ -42,13 +42,13 @@ const ending = fc.constantFrom("reset", "fin", "stay");
 describe("the ports for health, metrics and tables", () => {
   const LONG = "x".repeat(1_000_000);
 
-  async function endpoint(): Promise<{ port: number; renders: () => number }> {
+  async function endpoint(host = "127.0.0.1"): Promise<{ port: number; renders: () => number }> {
     let renders = 0;
     const handler = (): Reply => {
       renders++;
       return text(LONG);
     };
-    const one = new HttpEndpoint({ host: "127.0.0.1", port: 0 }, { "/metrics": handler, "/readyz": () => text("ok") });
+    const one = new HttpEndpoint({ host, port: 0 }, { "/metrics": handler, "/readyz": () => text("ok") });
     cleanups.push(async () => one.close());
     return { port: (await one.listen()).port, renders: () => renders };
   }
@@ -90,6 +90,17 @@ describe("the ports for health, metrics and tables", () => {
       const socket = await open(port);
       socket.write(`GET /readyz HTTP/1.1\r\nhost: ${host}\r\n\r\n`);
       expect(String((await once(socket, "data"))[0])).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    },
+  );
+
+  test.for(["LocalHost", "::ffff:127.0.0.1", "127.0.0.2"])(
+    "S7: loopback is loopback however it is written: %s",
+    async (host) => {
+      const { port } = await endpoint(host);
+      const socket = connect(port, host);
+      sockets.push(socket);
+      socket.write("GET /readyz HTTP/1.1\r\nhost: evil.example.com\r\n\r\n");
+      expect(String((await once(socket, "data"))[0])).toMatch(/^HTTP\/1.1 421 /);
     },
   );
 

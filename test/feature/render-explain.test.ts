@@ -44,6 +44,29 @@ describe("render and explain, without a gateway", () => {
     expect(none.stdout).toMatch(/404 NoRoute: no route has this hostname/);
   });
 
+  test("B54: what only proxies may say chooses rules where the request is said to come from a trusted one", async () => {
+    const file = write(
+      "proxied.yaml",
+      serviceYaml("web") +
+        routeYaml(
+          "r",
+          "rules: [{name: user, matches: [{headers: [{name: X-Forwarded-User, value: ann}, {name: X-Forwarded-Proto, value: https}]}], backendRefs: [{name: web, port: 80}]}]",
+        ),
+    );
+    const asked = [
+      "explain",
+      "GET",
+      "http://a.test/",
+      file,
+      "-H",
+      "X-Forwarded-User: ann",
+      "-H",
+      "X-Forwarded-Proto: https",
+    ];
+    expect((await serviceroute(asked)).stdout).toMatch(/404 NoRoute/);
+    expect((await serviceroute([...asked, "--trusted-proxy"])).stdout).toMatch(/Rule +default\/r user/);
+  });
+
   const gatewayOf = (name: string): string =>
     `---\napiVersion: gateway.networking.k8s.io/v1\nkind: Gateway\nmetadata: {name: ${name}}\nspec: {gatewayClassName: serviceroute, listeners: [{name: http, port: 80, protocol: HTTP}]}\n`;
 

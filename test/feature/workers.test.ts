@@ -27,7 +27,6 @@ interface Rig extends GatewayProcess {
   programmed(route: string): Promise<string>;
   /** Names of Gateways. */
   gateways(): Promise<string[]>;
-  /** Of workers that ended, so far. */
 }
 
 const WEB = "rules: [{backendRefs: [{name: web, port: 80}]}]";

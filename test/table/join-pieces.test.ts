@@ -54,6 +54,16 @@ test("a sender is told that it is enough by bytes, whether they have been joined
   expect(sent + 1).toBe(stream.readableHighWaterMark);
 });
 
+test("who keeps few bytes that were joined keeps no more than them", async () => {
+  const stream = silent();
+  const heard: Buffer[] = [];
+  stream.on("data", (piece: Buffer) => heard.push(piece));
+  for (const piece of ["a", "b", "c"]) stream.push(Buffer.from(piece));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(heard.map(String)).toEqual(["a", "bc"]);
+  expect(heard[1]?.buffer.byteLength).toBe(2);
+});
+
 test("whoever keeps up gets each piece when it comes", () => {
   const stream = silent();
   const heard: string[] = [];
