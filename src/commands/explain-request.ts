@@ -1,7 +1,7 @@
 import { type ExplainRequest } from "../routing/explain.ts";
 import { ANY_HOST, hostOf } from "../routing/hostname.ts";
 import { normalisePath } from "../routing/request-path.ts";
-import { endToEnd } from "../proxy/headers.ts";
+import { forwarded } from "../proxy/forwarded-request.ts";
 import { GatewayRequest } from "../proxy/gateway-request.ts";
 import { CommandError } from "./exit.ts";
 
@@ -19,19 +19,8 @@ function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> 
   return headers;
 }
 
-/** As the gateway has them before it matches: what is of one hop, or not believed, chooses no rule. */
-function headersThatMatch(
-  lines: readonly string[],
-  scheme: string,
-  host: string,
-  isProxy: boolean,
-): Map<string, readonly string[]> {
-  const said = parseHeaders(lines);
-  const believed = (name: string): readonly string[] | undefined => (isProxy ? said.get(name) : undefined);
-  return endToEnd(said, isProxy)
-    .set("x-forwarded-proto", believed("x-forwarded-proto") ?? [scheme])
-    .set("x-forwarded-host", believed("x-forwarded-host") ?? [host]);
-}
+/** Whose request it is meant to be is not said. */
+const PEER = "127.0.0.1";
 
 const CONNECTION = /^(tcp|tls|udp)$/i;
 const ADDRESS = /^(?:([a-z]+):\/\/)?([^/?#]*)\/?$/i;
@@ -81,16 +70,17 @@ export function explainRequest(
   const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
   if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
   const scheme: "http" | "https" = parts[1] === "https" ? "https" : "http";
-  const headers = headersThatMatch(headerLines, scheme, parts[2] ?? "", isProxy);
   const asked = new GatewayRequest({
     method: method.toUpperCase(),
     path: path.path,
     query: parts[4] ?? "",
     authority: parts[2] ?? "",
     host: host.host,
-    headers,
+    headers: parseHeaders(headerLines),
   });
-  return Object.assign(asked, {
+  const trustedProxies = { kind: "hops", hops: isProxy ? 1 : 0 } as const;
+  const { request } = forwarded({ peer: PEER, via: { scheme } }, asked, { trustedProxies });
+  return Object.assign(request, {
     scheme,
     ...(host.port === undefined ? {} : { port: host.port }),
     ...onGateway(gateway),

@@ -100,9 +100,8 @@ export class EmbeddedGateway {
     this.#context.clusters.forget(process);
   }
 
-  /** See {@link OpenLimit.allow}. As many may send bodies. */
+  /** See {@link OpenLimit.allow}. */
   allowConnections(most: number): number {
-    this.#context.bodies.allow(most);
     return this.#connections.allow(most);
   }
 

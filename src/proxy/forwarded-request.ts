@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { originOf } from "./downstream/client-origin.ts";
-import type { Downstream } from "./downstream/downstream.ts";
+import type { Via } from "./downstream/downstream.ts";
 import type { GatewayOptions } from "./gateway-context.ts";
 import { GatewayRequest } from "./gateway-request.ts";
 import { type ForwardingFacts, HOPS_HEADER, endToEnd, setFacts } from "./headers.ts";
@@ -19,9 +19,15 @@ export interface ForwardedRequest {
   readonly facts: ForwardingFacts;
 }
 
+interface Arrival {
+  /** The address of the other end of the connection. */
+  readonly peer: string;
+  readonly via: Pick<Via, "scheme">;
+}
+
 /** What is matched is what a backend sees: headers that are not believed, or stay on their hop, choose no rule. */
 export function forwarded(
-  { peer, via: { scheme } }: Downstream,
+  { peer, via: { scheme } }: Arrival,
   admitted: GatewayRequest,
   { trustedProxies }: Pick<GatewayOptions, "trustedProxies">,
 ): ForwardedRequest {

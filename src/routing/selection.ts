@@ -1,4 +1,4 @@
-import { pathMatches, unmetCondition, type RequestView } from "./match.ts";
+import { type RequestView, isPlain, isPlainlyMet, pathMatches, unmetCondition } from "./match.ts";
 import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
 import type { RequestMatch, ValueMatch } from "./rule.ts";
 
@@ -6,6 +6,7 @@ import type { RequestMatch, ValueMatch } from "./rule.ts";
 const FEW = 16;
 /** So many lists are merged as far as they are asked; more are put in order at once. */
 const MOST_MERGED = 8;
+const MOST_SEGMENTS = 8;
 
 /** What a match asks to be exactly this, and where a request says it. */
 interface Asked {
@@ -26,10 +27,10 @@ function askedValues(
   );
 }
 
-/** Segments that every path of a pattern begins with: those that end within its literal beginning. */
+/** Segments that every path of a pattern begins with: the first of those that end within its literal beginning. */
 function askedSegments({ path }: RequestMatch): Asked[] {
   if (path.kind !== "regex") return [];
-  const whole = path.regex.prefix.split("/").slice(1, -1);
+  const whole = path.regex.prefix.split("/").slice(1, -1).slice(0, MOST_SEGMENTS);
   return whole.map((value, i) => ({
     key: `segment ${i}`,
     value,
@@ -50,7 +51,7 @@ const isMet = ({ match }: MatchEntry, request: RequestView): boolean =>
   unmetCondition(match, request) === undefined;
 
 /** @throws PatternLimit */
-export function firstMet(entries: Iterable<MatchEntry>, request: RequestView): MatchEntry | undefined {
+export function firstMet(entries: readonly MatchEntry[], request: RequestView): MatchEntry | undefined {
   for (const entry of entries) if (isMet(entry, request)) return entry;
   return undefined;
 }
@@ -75,6 +76,40 @@ function inOrder(lists: readonly (readonly MatchEntry[])[]): Iterable<MatchEntry
   const [only = []] = lists;
   if (lists.length <= 1) return only;
   return lists.length <= MOST_MERGED ? merged(lists) : lists.flat().sort(byPrecedence);
+}
+
+interface Hopeful {
+  /** Those that need a pattern tried, in order. */
+  readonly patterned: readonly MatchEntry[];
+  /** What is met for sure: nothing after it is hopeful. */
+  readonly met: MatchEntry | undefined;
+}
+
+/** To look costs nothing of the time that a host has for its patterns, and less than to compare. */
+function hopefulOf(list: readonly MatchEntry[], request: RequestView): Hopeful {
+  const patterned: MatchEntry[] = [];
+  for (const entry of list) {
+    if (!isPlainlyMet(entry.match, request)) continue;
+    if (isPlain(entry.match)) return { patterned, met: entry };
+    patterned.push(entry);
+  }
+  return { patterned, met: undefined };
+}
+
+/** @throws PatternLimit */
+function firstOfAll(lists: readonly (readonly MatchEntry[])[], request: RequestView): MatchEntry | undefined {
+  let met: MatchEntry | undefined;
+  const patterned: (readonly MatchEntry[])[] = [];
+  for (const list of lists) {
+    const hopeful = hopefulOf(list, request);
+    if (hopeful.patterned.length > 0) patterned.push(hopeful.patterned);
+    if (hopeful.met !== undefined && (met === undefined || byPrecedence(hopeful.met, met) < 0)) met = hopeful.met;
+  }
+  for (const entry of inOrder(patterned)) {
+    if (met !== undefined && byPrecedence(met, entry) < 0) return met;
+    if (isMet(entry, request)) return entry;
+  }
+  return met;
 }
 
 /** Matches by the value that they ask for in one place. */
@@ -121,7 +156,7 @@ export class Selection {
       const list = value === undefined ? undefined : byValue.get(value);
       if (list !== undefined) lists.push(list);
     }
-    return firstMet(inOrder(lists), request);
+    return firstOfAll(lists, request);
   }
 
   /** Of all that `entry` asks for, what the fewest others stand by. */

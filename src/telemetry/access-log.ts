@@ -42,7 +42,7 @@ const escapedCharacter = (one: string): string =>
 /** The text as it is harmless, also for who prints the value that was read from the line. */
 export function harmless(text: string, longest = LONGEST_TEXT): string {
   const cut = text.length > longest ? text.slice(0, longest) : text;
-  return COMMAND.test(cut) ? escaped(cut) : cut;
+  return COMMAND.test(cut) ? escaped(cut).slice(0, longest) : cut;
 }
 
 function harmlessEntry(entry: AccessEntry, longest: number): object {

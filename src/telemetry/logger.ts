@@ -31,16 +31,39 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
     minLength: LONGEST_WRITE - 1,
     retryEAGAIN: () => performance.now() < waitsUntil,
   });
-  stream.on("drop", dropped);
-  stream.on("write", () => (isFailing = false));
+  /** Bytes. */
+  let waiting = 0;
   // A disk that is full costs lines, once no more of them can wait, and not the process.
-  stream.on("error", () => (isFailing = true));
-  const write = stream.write.bind(stream);
+  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+    isFailing = true;
+    // Nobody will ever read: the library writes no more.
+    if (code !== "EPIPE") return;
+    waiting = 0;
+    stream.write = () => (dropped(), true);
+  });
+  stream.on("write", (bytes) => {
+    isFailing = false;
+    waiting -= bytes;
+  });
+  stream.on("drop", (line: string) => {
+    waiting -= Buffer.byteLength(line);
+    dropped();
+  });
   let isDue = false;
+  const writeSoon = (): void => {
+    isDue = waiting > 0;
+    if (!isDue) return;
+    setTimeout(() => {
+      if (waiting > 0) stream.flush();
+      writeSoon();
+    }, LATEST_MS).unref();
+  };
+  const write = stream.write.bind(stream);
   stream.write = (line) => {
-    if (!isDue) setTimeout(() => ((isDue = false), stream.flush()), LATEST_MS).unref();
-    isDue = true;
-    return write(line);
+    waiting += Buffer.byteLength(line);
+    const isTaken = write(line);
+    if (!isDue) writeSoon();
+    return isTaken;
   };
   // At the end of the process it would try for ever, whatever is wrong.
   const flush = stream.flushSync.bind(stream);

@@ -380,7 +380,7 @@ describe("gateway", () => {
     expect(dropped).toBeLessThan(100_000);
   });
 
-  test("F54: while nothing is logged nothing is written, and lines that wait for a reader who has gone are not lost yet", async () => {
+  test("F54: while nothing is logged nothing is written, and for a reader who has gone every line counts as lost", async () => {
     const script = `
       const fs = (await import("node:fs")).default;
       let writes = 0;
@@ -394,6 +394,7 @@ describe("gateway", () => {
       await look();
       log.info("one");
       await look();
+      for (let i = 0; i < 10; i++) log.info("more");
       await look();
       process.stderr.write(JSON.stringify(seen));`;
     const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] });
@@ -402,6 +403,22 @@ describe("gateway", () => {
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
     await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
-    expect(said).toBe("[[0,0],[1,0],[1,0]]");
+    expect(said).toBe("[[0,0],[1,0],[1,10]]");
+  });
+
+  test("F54: what has waited for a slow reader is written to the end without another line", async () => {
+    const script = `
+      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
+      const log = createLogger("info", openStdout());
+      for (let i = 0; i <= 10_000; i++) log.info({ filler: "x".repeat(100) }, "line " + i);
+      setInterval(() => undefined, 1000);`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    let said = "";
+    child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
+    await until("the last line is there", () => said.includes('"line 10000"'));
   });
 });

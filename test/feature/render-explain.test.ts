@@ -65,6 +65,9 @@ describe("render and explain, without a gateway", () => {
     ];
     expect((await serviceroute(asked)).stdout).toMatch(/404 NoRoute/);
     expect((await serviceroute([...asked, "--trusted-proxy"])).stdout).toMatch(/Rule +default\/r user/);
+    // What is no scheme is not believed of anybody.
+    const odd = await serviceroute([...asked.slice(0, -1), "X-Forwarded-Proto: HTTPS", "--trusted-proxy"]);
+    expect(odd.stdout).toMatch(/404 NoRoute/);
   });
 
   const gatewayOf = (name: string): string =>

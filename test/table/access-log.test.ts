@@ -11,6 +11,6 @@ test.for([
   expect(harmless(text)).toBe(written);
 });
 
-test("B56: text is cut at its limit, before it is escaped", () => {
-  expect(harmless("\u007f".repeat(2000)).length).toBe(1024 * "\\u007f".length);
+test("B56: text is cut at its limit, however many characters of it are escaped", () => {
+  expect(harmless("\u007f".repeat(2000)).length).toBe(1024);
 });

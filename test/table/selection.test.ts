@@ -185,6 +185,25 @@ describe("many matches of one path", () => {
     expect(looks).toBeLessThan(entries.length / 5);
   });
 
+  test("that a request meets in part by many headers cost no comparing of them all", () => {
+    let compared = 0;
+    const host = new VirtualHost();
+    for (let i = 0; i < 4096; i++) {
+      const match = { path: { value: "/" }, method: "POST", headers: [{ name: `h${i % 8}`, value: "v" }] };
+      const entry = entryOf(match, i);
+      host.add({
+        ...entry,
+        get createdAt() {
+          return (compared++, entry.createdAt);
+        },
+      });
+    }
+    const values = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`h${i}`, "v"]));
+    compared = 0;
+    expect(host.match(requestOf({ path: "/", values }))).toBeUndefined();
+    expect(compared).toBeLessThan(100);
+  });
+
   test.for([
     ["values", (i: number) => ({ name: "t", value: `v${i}` })],
     ["names", (i: number) => ({ name: `t${i}`, value: "v" })],

@@ -182,7 +182,10 @@ class ManifestReader {
 
   #locate(document: number, prefix: readonly PropertyKey[]): Location {
     const source = this.#source;
-    return { file: this.#file, at: (path) => source.place(document, [...prefix, ...path]) };
+    // Where an object begins is asked again and again, where another has its name.
+    const start = source.place(document, prefix);
+    const at: Location["at"] = (path) => (path.length === 0 ? start : source.place(document, [...prefix, ...path]));
+    return { file: this.#file, at };
   }
 }
 
