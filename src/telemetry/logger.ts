@@ -13,59 +13,41 @@ const LATEST_MS = 100;
 /** For a blocked reader, when the process ends. */
 const LAST_WAIT_MS = 500;
 
-/**
- * Lines on stdout, written without waiting for the reader. All logs of a process share one, so that no line of one gets
- * into a line of another.
- *
- * @param dropped  Told of every line that was lost because nobody reads.
- */
-export function openStdout(dropped: () => void = () => undefined): DestinationStream {
-  let waitsUntil = Infinity;
-  let isFailing = false;
-  const stream = destination({
-    dest: 1,
-    sync: false,
-    maxLength: MAX_BACKLOG,
-    maxWrite: LONGEST_WRITE,
-    // A write costs more than all that a request is asked otherwise: lines go together.
-    minLength: LONGEST_WRITE - 1,
-    retryEAGAIN: () => performance.now() < waitsUntil,
-  });
-  /** Bytes. */
-  let waiting = 0;
-  // A disk that is full costs lines, once no more of them can wait, and not the process.
-  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
-    isFailing = true;
-    // Nobody will ever read: the library writes no more.
-    if (code !== "EPIPE") return;
-    waiting = 0;
-    stream.write = () => (dropped(), true);
-  });
-  stream.on("write", (bytes) => {
-    isFailing = false;
-    waiting -= bytes;
-  });
-  stream.on("drop", (line: string) => {
-    waiting -= Buffer.byteLength(line);
-    dropped();
-  });
+type Stdout = ReturnType<typeof destination>;
+
+/** The library writes full pages by itself; this sees to the rest, and to what a slow reader has held up. */
+function writeInTime(stream: Stdout): void {
+  let waitingBytes = 0;
   let isDue = false;
   const writeSoon = (): void => {
-    isDue = waiting > 0;
+    isDue = waitingBytes > 0;
     if (!isDue) return;
     setTimeout(() => {
-      if (waiting > 0) stream.flush();
+      if (waitingBytes > 0) stream.flush();
       writeSoon();
     }, LATEST_MS).unref();
   };
+  stream.on("write", (bytes) => (waitingBytes -= bytes));
+  stream.on("drop", (line: string) => (waitingBytes -= Buffer.byteLength(line)));
+  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") waitingBytes = 0;
+  });
   const write = stream.write.bind(stream);
   stream.write = (line) => {
-    waiting += Buffer.byteLength(line);
+    waitingBytes += Buffer.byteLength(line);
     const isTaken = write(line);
     if (!isDue) writeSoon();
     return isTaken;
   };
-  // At the end of the process it would try for ever, whatever is wrong.
+}
+
+/** At the end of the process the library would try for ever, whatever is wrong. @returns Whether it may try once more. */
+function endInTime(stream: Stdout): () => boolean {
+  let waitsUntil = Infinity;
+  let isFailing = false;
+  stream.on("write", () => (isFailing = false));
+  // A disk that is full costs lines, once no more of them can wait, and not the process.
+  stream.on("error", () => (isFailing = true));
   const flush = stream.flushSync.bind(stream);
   stream.flushSync = () => {
     if (isFailing) return;
@@ -76,6 +58,33 @@ export function openStdout(dropped: () => void = () => undefined): DestinationSt
       // Nobody is left to be told.
     }
   };
+  return () => performance.now() < waitsUntil;
+}
+
+/**
+ * Lines on stdout, written without waiting for the reader. All logs of a process share one, so that no line of one gets
+ * into a line of another.
+ *
+ * @param dropped  Told of every line that was lost because nobody reads.
+ */
+export function openStdout(dropped: () => void = () => undefined): DestinationStream {
+  let mayTryAgain = (): boolean => true;
+  const stream = destination({
+    dest: 1,
+    sync: false,
+    maxLength: MAX_BACKLOG,
+    maxWrite: LONGEST_WRITE,
+    // A write costs more than all that a request is asked otherwise: lines go together.
+    minLength: LONGEST_WRITE - 1,
+    retryEAGAIN: () => mayTryAgain(),
+  });
+  writeInTime(stream);
+  mayTryAgain = endInTime(stream);
+  stream.on("drop", dropped);
+  stream.on("error", ({ code }: NodeJS.ErrnoException) => {
+    // Nobody will ever read: the library writes no more.
+    if (code === "EPIPE") stream.write = () => (dropped(), true);
+  });
   return stream;
 }
 
