@@ -98,6 +98,8 @@ function hopefulOf(list: readonly MatchEntry[], request: RequestView): Hopeful {
 
 /** @throws PatternLimit */
 function firstOfAll(lists: readonly (readonly MatchEntry[])[], request: RequestView): MatchEntry | undefined {
+  const [only = []] = lists;
+  if (lists.length <= 1) return firstMet(only, request);
   let met: MatchEntry | undefined;
   const patterned: (readonly MatchEntry[])[] = [];
   for (const list of lists) {
