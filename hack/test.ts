@@ -1,6 +1,6 @@
 /**
  * Every check of the project, in order, each counted: `npm test` and `npm run check`. With `fast` only what the inner
- * loop needs; with the name of a suite, that suite.
+ * loop needs; with names of suites, those.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -121,15 +121,13 @@ async function runSuite(suite: Suite): Promise<Result> {
   return { name: suite.name, passed, failures, seconds: Math.round((Date.now() - started) / 1000) };
 }
 
-const wanted = process.argv[2];
-const suites =
-  wanted === BENCH.name
-    ? [BENCH]
-    : SUITES.filter(({ name }) => wanted === undefined || (wanted === "fast" ? FAST.includes(name) : wanted === name));
-if (suites.length === 0) {
-  console.error(`no suite "${wanted ?? ""}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
+const named = process.argv.slice(2).flatMap((name) => (name === "fast" ? FAST : [name]));
+const unknown = named.filter((name) => ![...SUITES, BENCH].some((suite) => suite.name === name));
+if (unknown.length > 0) {
+  console.error(`no suite "${unknown.join('", "')}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
   process.exit(2);
 }
+const suites = named.length === 0 ? SUITES : [...SUITES, BENCH].filter(({ name }) => named.includes(name));
 const results: Result[] = [];
 for (const suite of suites) results.push(await runSuite(suite));
 
