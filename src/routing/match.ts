@@ -55,12 +55,6 @@ export function unmetCondition(match: RequestMatch, request: RequestView): { is:
   return undefined;
 }
 
-const areExact = (matches: readonly ValueMatch[]): boolean => matches.every(({ kind }) => kind === "exact");
-
-/** Whether no pattern has to be tried for it. */
-export const isPlain = ({ path, headers, cookies, queryParams }: RequestMatch): boolean =>
-  path.kind !== "regex" && areExact(headers) && areExact(cookies) && areExact(queryParams);
-
 /** Whether `request` meets all conditions besides the path that no pattern has to be tried for. */
 export const isPlainlyMet = (match: RequestMatch, request: RequestView): boolean =>
   (match.method === undefined || match.method === request.method) &&

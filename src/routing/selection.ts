@@ -1,11 +1,11 @@
-import { type RequestView, isPlain, isPlainlyMet, pathMatches, unmetCondition } from "./match.ts";
+import { type RequestView, isPlainlyMet, pathMatches, unmetCondition } from "./match.ts";
 import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
 import type { RequestMatch, ValueMatch } from "./rule.ts";
 
 /** Up to here a list is looked through. */
 const FEW = 16;
-/** So many lists are merged as far as they are asked; more are put in order at once. */
-const MOST_MERGED = 8;
+/** To put one entry in order costs about as much as to look at so many. */
+const COST_OF_ORDER = 32;
 const MOST_SEGMENTS = 8;
 
 /** What a match asks to be exactly this, and where a request says it. */
@@ -45,73 +45,19 @@ const askedOf = (match: RequestMatch): Asked[] => [
   ...askedSegments(match),
 ];
 
+/** Its path is tried after all that costs no pattern. */
+const isOnItsPath = (match: RequestMatch, request: RequestView): boolean =>
+  match.path.kind !== "regex" ||
+  (isPlainlyMet(match, request) && pathMatches(match.path, request.path, request.patterns));
+
 /** Whether `request` meets all of a match whose path, unless it is a pattern, has been looked up. */
 const isMet = ({ match }: MatchEntry, request: RequestView): boolean =>
-  (match.path.kind !== "regex" || pathMatches(match.path, request.path, request.patterns)) &&
-  unmetCondition(match, request) === undefined;
+  isOnItsPath(match, request) && unmetCondition(match, request) === undefined;
 
 /** @throws PatternLimit */
 export function firstMet(entries: readonly MatchEntry[], request: RequestView): MatchEntry | undefined {
   for (const entry of entries) if (isMet(entry, request)) return entry;
   return undefined;
-}
-
-/** Of lists that are in order. */
-function* merged(lists: readonly (readonly MatchEntry[])[]): Generator<MatchEntry> {
-  const heads = lists.map((list) => ({ list, at: 0 }));
-  for (;;) {
-    let first: { head: (typeof heads)[number]; entry: MatchEntry } | undefined;
-    for (const head of heads) {
-      const entry = head.list[head.at];
-      if (entry !== undefined && (first === undefined || byPrecedence(entry, first.entry) < 0)) first = { head, entry };
-    }
-    if (first === undefined) return;
-    first.head.at++;
-    yield first.entry;
-  }
-}
-
-/** As one: what comes first is to be tried first, because a pattern that is tried takes of the time of those after it. */
-function inOrder(lists: readonly (readonly MatchEntry[])[]): Iterable<MatchEntry> {
-  const [only = []] = lists;
-  if (lists.length <= 1) return only;
-  return lists.length <= MOST_MERGED ? merged(lists) : lists.flat().sort(byPrecedence);
-}
-
-interface Hopeful {
-  /** Those that need a pattern tried, in order. */
-  readonly patterned: readonly MatchEntry[];
-  /** What is met for sure: nothing after it is hopeful. */
-  readonly met: MatchEntry | undefined;
-}
-
-/** To look costs nothing of the time that a host has for its patterns, and less than to compare. */
-function hopefulOf(list: readonly MatchEntry[], request: RequestView): Hopeful {
-  const patterned: MatchEntry[] = [];
-  for (const entry of list) {
-    if (!isPlainlyMet(entry.match, request)) continue;
-    if (isPlain(entry.match)) return { patterned, met: entry };
-    patterned.push(entry);
-  }
-  return { patterned, met: undefined };
-}
-
-/** @throws PatternLimit */
-function firstOfAll(lists: readonly (readonly MatchEntry[])[], request: RequestView): MatchEntry | undefined {
-  const [only = []] = lists;
-  if (lists.length <= 1) return firstMet(only, request);
-  let met: MatchEntry | undefined;
-  const patterned: (readonly MatchEntry[])[] = [];
-  for (const list of lists) {
-    const hopeful = hopefulOf(list, request);
-    if (hopeful.patterned.length > 0) patterned.push(hopeful.patterned);
-    if (hopeful.met !== undefined && (met === undefined || byPrecedence(hopeful.met, met) < 0)) met = hopeful.met;
-  }
-  for (const entry of inOrder(patterned)) {
-    if (met !== undefined && byPrecedence(met, entry) < 0) return met;
-    if (isMet(entry, request)) return entry;
-  }
-  return met;
 }
 
 /** Matches by the value that they ask for in one place. */
@@ -131,8 +77,15 @@ function take(list: MatchEntry[], entry: MatchEntry): boolean {
  * met are tried. Each stands in one list, in order of precedence: that of one value that it asks for, or the rest.
  */
 export class Selection {
+  readonly #all: readonly MatchEntry[];
   readonly #indexes = new Map<string, Index>();
   readonly #rest: MatchEntry[] = [];
+
+  /** @param all  The same entries in order of precedence, kept so by who calls. */
+  constructor(all: readonly MatchEntry[]) {
+    this.#all = all;
+    for (const entry of all) this.add(entry);
+  }
 
   add(entry: MatchEntry): void {
     insertInOrder(this.#listFor(entry), entry);
@@ -150,15 +103,29 @@ export class Selection {
     take(this.#rest, entry);
   }
 
-  /** @throws PatternLimit */
+  /**
+   * What comes first is tried first, because a pattern that is tried takes of the time of those after it.
+   *
+   * @throws PatternLimit
+   */
   first(request: RequestView): MatchEntry | undefined {
+    const lists = this.#listsFor(request);
+    const [only = []] = lists;
+    if (lists.length <= 1) return firstMet(only, request);
+    const count = lists.reduce((sum, { length }) => sum + length, 0);
+    if (count > FEW && count * COST_OF_ORDER > this.#all.length) return firstMet(this.#all, request);
+    const hopeful = lists.flatMap((list) => list.filter(({ match }) => isPlainlyMet(match, request)));
+    return firstMet(hopeful.sort(byPrecedence), request);
+  }
+
+  #listsFor(request: RequestView): readonly (readonly MatchEntry[])[] {
     const lists = this.#rest.length === 0 ? [] : [this.#rest];
     for (const { said, byValue } of this.#indexes.values()) {
       const value = said(request);
       const list = value === undefined ? undefined : byValue.get(value);
       if (list !== undefined) lists.push(list);
     }
-    return firstOfAll(lists, request);
+    return lists;
   }
 
   /** Of all that `entry` asks for, what the fewest others stand by. */
@@ -194,9 +161,7 @@ export class Selections {
   added(list: readonly MatchEntry[], entry: MatchEntry): void {
     const selection = this.#byList.get(list);
     if (selection !== undefined) return selection.add(entry);
-    const made = new Selection();
-    for (const one of list) made.add(one);
-    this.#byList.set(list, made);
+    this.#byList.set(list, new Selection(list));
   }
 
   removed(list: readonly MatchEntry[], entry: MatchEntry): void {

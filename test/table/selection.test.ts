@@ -68,8 +68,10 @@ const winnerOf = (entries: readonly MatchEntry[], request: RequestView): MatchEn
     );
 
 const text = fc.constantFrom("0", "1", "2", "3", "4");
+const name = fc.constantFrom(..."abcdefghijklmnop");
 const condition = fc.record({
-  name: fc.constantFrom("a", "b", "c"),
+  // Few that many ask for, and many that few ask for.
+  name: fc.oneof(fc.constantFrom("a", "b", "c"), name),
   value: text,
   type: fc.constantFrom("Exact", "Exact", "Exact", "RegularExpression"),
 });
@@ -85,7 +87,7 @@ const path = fc.oneof(
 const match = fc.record({ path, headers: conditions, cookies: conditions, queryParams: conditions });
 const request = fc.record({
   path: fc.array(fc.constantFrom("x", "y", "z", "q"), { maxLength: 4 }).map((segments) => `/${segments.join("/")}`),
-  values: fc.dictionary(fc.constantFrom("a", "b", "c"), text),
+  values: fc.dictionary(name, text, { minKeys: 0, maxKeys: 16, size: "max" }),
 });
 
 describe("many matches of one path", () => {
@@ -170,6 +172,34 @@ describe("many matches of one path", () => {
     );
   });
 
+  test("no pattern is tried for a request that is of another method", () => {
+    const host = new VirtualHost();
+    for (let i = 0; i < 100; i++) {
+      const path = { type: "RegularExpression", value: `/[a-z]+${i}` };
+      host.add(entryOf({ path, method: "POST", headers: [{ name: `h${i % 2}`, value: "v" }] }, i));
+    }
+    const { request, patterns } = recordingRequest({ path: "/shop7", values: { h0: "v", h1: "v" } });
+    expect(host.match(request)).toBeUndefined();
+    expect(patterns).toEqual([]);
+  });
+
+  test("patterns of ever more segments cost no lookup for each of them", () => {
+    const host = new VirtualHost();
+    for (let i = 1; i < 200; i++)
+      host.add(entryOf({ path: { type: "RegularExpression", value: `/${"s/".repeat(i)}[0-9]+` } }, i));
+    let looks = 0;
+    const asked = requestOf({ path: "/shop", values: {} });
+    expect(
+      host.match({
+        ...asked,
+        get path() {
+          return (looks++, asked.path);
+        },
+      }),
+    ).toBeUndefined();
+    expect(looks).toBeLessThan(20);
+  });
+
   test("that ask for more headers than a request has cost no more than a search", () => {
     const host = new VirtualHost();
     const nameOf = (i: number): unknown => ({
@@ -185,11 +215,14 @@ describe("many matches of one path", () => {
     expect(looks).toBeLessThan(entries.length / 5);
   });
 
-  test("that a request meets in part by many headers cost no comparing of them all", () => {
+  test.for([
+    ["of another method", { method: "POST" }],
+    ["with a pattern", { queryParams: [{ name: "q", type: "RegularExpression", value: "no.*" }] }],
+  ] as const)("%s that a request meets in part by many headers cost no comparing of them all", ([, other]) => {
     let compared = 0;
     const host = new VirtualHost();
     for (let i = 0; i < 4096; i++) {
-      const match = { path: { value: "/" }, method: "POST", headers: [{ name: `h${i % 8}`, value: "v" }] };
+      const match = { path: { value: "/" }, ...other, headers: [{ name: `h${i % 8}`, value: "v" }] };
       const entry = entryOf(match, i);
       host.add({
         ...entry,
