@@ -1,4 +1,5 @@
-import { type DestinationStream, LONGEST_WRITE } from "./logger.ts";
+import { LONGEST_WRITE } from "./line-writer.ts";
+import type { DestinationStream } from "./logger.ts";
 
 /** One request, as its line in the access log tells it; docs/operating.md says what each field means. */
 export interface AccessEntry {
@@ -25,9 +26,6 @@ export interface AccessEntry {
 }
 
 const LONGEST_TEXT = 1024;
-const LONGEST_TEXT_OF_A_LONG_LINE = 200;
-/** UTF-16 units of a line that has at most 4,096 bytes whatever its characters are: none has more than three. */
-const SHORT = Math.floor(LONGEST_WRITE / 3);
 
 /**
  * JSON escapes what is below the blank; what else a terminal takes for a command is escaped here (B56): DEL, C1, and
@@ -56,13 +54,14 @@ function harmlessEntry(entry: AccessEntry, longest: number): object {
 const startOf = (ms: number): string => `{"type":"access","time":"${new Date(ms).toISOString()}",`;
 const json = (start: string, entry: object): string => `${start}${JSON.stringify(entry).slice(1)}\n`;
 
-/** Most lines are short and hold no command: for them nothing is looked at by field. */
+/** Most lines are short and hold no command: for them nothing is looked at by field. Of others texts are cut until they fit. */
 function lineOf(start: string, entry: AccessEntry): string {
   const plain = json(start, entry);
   if (plain.length <= LONGEST_TEXT && !COMMAND.test(plain)) return plain;
-  const line = json(start, harmlessEntry(entry, LONGEST_TEXT));
-  const isShort = line.length <= SHORT || Buffer.byteLength(line) <= LONGEST_WRITE;
-  return isShort ? line : json(start, harmlessEntry(entry, LONGEST_TEXT_OF_A_LONG_LINE));
+  for (let longest = LONGEST_TEXT; ; longest /= 2) {
+    const line = json(start, harmlessEntry(entry, longest));
+    if (Buffer.byteLength(line) <= LONGEST_WRITE) return line;
+  }
 }
 
 /** Writes one line of JSON for each request, never waiting for the reader. */

@@ -386,6 +386,7 @@ describe("gateway", () => {
       let writes = 0;
       const write = fs.write;
       fs.write = (fd, ...rest) => (fd === 1 && writes++, write(fd, ...rest));
+      (await import("node:module")).syncBuiltinESMExports();
       const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
       let dropped = 0;
       const log = createLogger("info", openStdout(() => dropped++));
@@ -403,7 +404,7 @@ describe("gateway", () => {
     let said = "";
     child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
     await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
-    expect(said).toBe("[[0,0],[1,0],[1,10]]");
+    expect(said).toBe("[[0,0],[1,1],[1,11]]");
   });
 
   test("F54: what has waited for a slow reader is written to the end without another line", async () => {
@@ -420,5 +421,26 @@ describe("gateway", () => {
     let said = "";
     child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
     await until("the last line is there", () => said.includes('"line 10000"'));
+  });
+
+  test("F54: what a full pipe has refused is written when the process ends, and nothing of it left out", async () => {
+    const script = `
+      process.stdout.on("error", () => undefined); // From here on a full pipe refuses.
+      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
+      const log = createLogger("info", openStdout());
+      for (let i = 0; i < 3000; i++) log.info({ filler: "é".repeat(100) }, "line " + i);
+      setTimeout(() => process.exit(), 500);`;
+    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
+    await new Promise((resolve) => setTimeout(resolve, 900));
+    let said = "";
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
+    await once(child, "close", { signal: AbortSignal.timeout(10_000) });
+    const lines = said.trimEnd().split("\n");
+    expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(
+      Array.from({ length: 3000 }, (_, i) => `line ${i}`),
+    );
   });
 });

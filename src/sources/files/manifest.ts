@@ -92,18 +92,25 @@ function parse(text: string): Parsed {
 /** One file. Parsed, it takes forty times the memory of its text: where an object stands is looked up when somebody asks. */
 class Source {
   readonly #text: string;
+  /** Until it is read: a weak reference would keep it for as long as the files after it are read, too. */
+  #reading: Parsed | undefined;
   #parsed: WeakRef<Parsed> | undefined;
 
   constructor(text: string) {
     this.#text = text;
+    this.#reading = parse(text);
   }
 
   parsed(): Parsed {
-    const known = this.#parsed?.deref();
+    const known = this.#reading ?? this.#parsed?.deref();
     if (known !== undefined) return known;
     const parsed = parse(this.#text);
     this.#parsed = new WeakRef(parsed);
     return parsed;
+  }
+
+  letGo(): void {
+    this.#reading = undefined;
   }
 
   /** @param number  Of the document. */
@@ -129,6 +136,7 @@ class ManifestReader {
 
   read(): Manifest {
     for (const [number, document] of this.#source.parsed().documents.entries()) this.#document(document, number);
+    this.#source.letGo();
     return this;
   }
 
