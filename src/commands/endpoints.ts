@@ -8,6 +8,7 @@ import { CommandError } from "./exit.ts";
 import type { Engine } from "./engine.ts";
 import { explainRequest } from "./explain-request.ts";
 import type { GatewayFlags } from "./gateway-flags.ts";
+import type { ServingFlags } from "./serving-flags.ts";
 import { tableDump } from "./table-dump.ts";
 
 /** What the endpoints show. There may be no engine yet. */
@@ -16,6 +17,8 @@ interface Source {
   /** The status of a route or Gateway as users see it. */
   readonly statusOf: (key: Key) => unknown;
 }
+
+type Flags = Pick<GatewayFlags, "adminAddress" | "metricsAddress"> & Pick<ServingFlags, "underscoreHeaders">;
 
 interface Health {
   /** Why we are not ready; empty when we are. */
@@ -54,7 +57,7 @@ const BUILTIN_OBJECT = {
 const listOf = (items: readonly object[]) => json({ apiVersion: "v1", kind: "List", items });
 
 /** Everything but secrets; on loopback unless the operator says otherwise. */
-function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
+function adminRoutes({ engineOf, statusOf }: Source, { underscoreHeaders }: Flags): Record<string, Handler> {
   const withEngine =
     (answer: (engine: Engine, url: URL) => Reply): Handler =>
     (url) => {
@@ -78,6 +81,7 @@ function adminRoutes({ engineOf, statusOf }: Source): Record<string, Handler> {
           {
             gateway: url.searchParams.get("gateway") ?? undefined,
             isProxy: url.searchParams.get("trusted-proxy") === "true",
+            policy: { underscores: underscoreHeaders },
           },
         );
         return json(explain(engine.translator.table, request));
@@ -111,14 +115,14 @@ async function bind(endpoint: HttpEndpoint, flagName: string, host: string, port
 /** Opens the two listeners beside the gateway's own. They answer before there is an engine, so that probes get the truth. */
 export async function openEndpoints(
   source: Source,
-  flags: Pick<GatewayFlags, "adminAddress" | "metricsAddress">,
+  flags: Flags,
   metrics: Metrics,
   health: Health,
 ): Promise<readonly HttpEndpoint[]> {
   const open: HttpEndpoint[] = [];
   const { adminAddress: admin, metricsAddress } = flags;
   if (admin !== undefined) {
-    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(source) });
+    const endpoint = new HttpEndpoint(admin, { ...healthRoutes(metrics, health), ...adminRoutes(source, flags) });
     open.push(await bind(endpoint, "--admin-address", admin.host, admin.port));
   }
   if (metricsAddress !== undefined) {

@@ -1,22 +1,28 @@
 import { type ExplainRequest } from "../routing/explain.ts";
 import { ANY_HOST, hostOf } from "../routing/hostname.ts";
-import { normalisePath } from "../routing/request-path.ts";
+import { type RequestPolicy, admit } from "../proxy/downstream/request-policy.ts";
 import { forwarded } from "../proxy/forwarded-request.ts";
+import { DEFAULT_OPTIONS } from "../proxy/gateway-context.ts";
 import { GatewayRequest } from "../proxy/gateway-request.ts";
 import { CommandError } from "./exit.ts";
 
 const URL_PARTS = /^(https?):\/\/([^/?#]+)([^?#]*)(\?[^#]*)?$/;
 
-function parseHeaders(lines: readonly string[]): Map<string, readonly string[]> {
-  const headers = new Map<string, string[]>();
-  for (const line of lines) {
+/** Names and values by turns. */
+function parseHeaders(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => {
     const colon = line.indexOf(":");
     if (colon < 1) throw new CommandError(`"${line}" is no header; write 'name: value'`, 2);
-    const name = line.slice(0, colon).trim().toLowerCase();
-    const value = line.slice(colon + 1).trim();
-    headers.set(name, [...(headers.get(name) ?? []), value]);
-  }
-  return headers;
+    return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
+  });
+}
+
+const namesHost = (name: string, i: number): boolean => i % 2 === 0 && name.toLowerCase() === "host";
+
+/** Host is what the URL names, unless a header says another. */
+function headersOf(lines: readonly string[], authority: string): readonly string[] {
+  const headers = parseHeaders(lines);
+  return headers.some(namesHost) ? headers : ["host", authority, ...headers];
 }
 
 /** Whose request it is meant to be is not said. */
@@ -46,6 +52,7 @@ export interface ExplainOptions {
   readonly gateway?: string | undefined;
   /** It comes from a proxy that the gateway trusts. */
   readonly isProxy?: boolean;
+  readonly policy?: RequestPolicy;
 }
 
 const onGateway = (gateway: string | undefined): { readonly gateway?: string } =>
@@ -54,35 +61,30 @@ const onGateway = (gateway: string | undefined): { readonly gateway?: string } =
 /**
  * A request as `explain METHOD URL -H 'k: v'` describes it, read as the gateway would read it.
  *
- * @throws CommandError when the URL or a header is none.
+ * @throws CommandError when the URL or a header is none, or the gateway refuses the request whatever its routes.
  */
 export function explainRequest(
   method: string,
   url: string,
   headerLines: readonly string[],
-  { gateway, isProxy = false }: ExplainOptions = {},
+  { gateway, isProxy = false, policy = DEFAULT_OPTIONS }: ExplainOptions = {},
 ): ExplainRequest {
   if (CONNECTION.test(method)) return explainConnection(method, url, gateway);
-  const parts = URL_PARTS.exec(url);
-  const host = parts === null ? undefined : hostOf(parts[2] ?? "");
-  if (parts === null || host === undefined)
+  const [, protocol, authority = "", path = "", query = ""] = URL_PARTS.exec(url) ?? [];
+  const address = hostOf(authority);
+  if (address === undefined)
     throw new CommandError(`"${url}" is no URL; write it whole, such as http://shop.example.com/cart`, 2);
-  const path = normalisePath(parts[3] === "" ? "/" : (parts[3] ?? "/"));
-  if (!path.ok) throw new CommandError(`the gateway answers 400: the path has ${path.problem}`);
-  const scheme: "http" | "https" = parts[1] === "https" ? "https" : "http";
-  const asked = new GatewayRequest({
-    method: method.toUpperCase(),
-    path: path.path,
-    query: parts[4] ?? "",
-    authority: parts[2] ?? "",
-    host: host.host,
-    headers: parseHeaders(headerLines),
-  });
+  const scheme: "http" | "https" = protocol === "https" ? "https" : "http";
+  const headers = headersOf(headerLines, authority);
+  const target = `${path === "" ? "/" : path}${query}`;
+  const head = { version: "1.1", method: method.toUpperCase(), target, authority: undefined, headers };
+  const admitted = admit(head, scheme, policy);
+  if (!admitted.ok) throw new CommandError(`the gateway answers ${admitted.status}: ${admitted.problem}`);
   const trustedProxies = { kind: "hops", hops: isProxy ? 1 : 0 } as const;
-  const { request } = forwarded({ peer: PEER, via: { scheme } }, asked, { trustedProxies });
+  const { request } = forwarded({ peer: PEER, via: { scheme } }, admitted.request, { trustedProxies });
   return Object.assign(request, {
     scheme,
-    ...(host.port === undefined ? {} : { port: host.port }),
+    ...(address.port === undefined ? {} : { port: address.port }),
     ...onGateway(gateway),
   });
 }

@@ -83,12 +83,15 @@ async function explanationOf(
   paths: readonly string[],
   { header, admin, gateway, gatewayClass, trustedProxy }: ExplainFlags,
 ): Promise<Explanation> {
-  const request = explainRequest(method, url, header, { gateway, isProxy: trustedProxy });
+  const options = { gateway, isProxy: trustedProxy };
   if (paths.length > 0) {
+    const request = explainRequest(method, url, header, options);
     const translator = translateReading(await readFolder(paths), { gatewayClass });
     translator.flush();
     return explain(translator.table, request);
   }
+  // What is written wrongly is told at once; which headers it takes the gateway knows.
+  explainRequest(method, url, header, { ...options, policy: { underscores: "allow" } });
   const query = new URLSearchParams([
     ["method", method],
     ["url", url],

@@ -111,6 +111,31 @@ describe("render and explain, without a gateway", () => {
     expect(stdout).toContain("default/wide only  (PathPrefix /only): hostname *.b.test is less specific than x.b.test");
   });
 
+  test("explain asks the request policy as the gateway does", async () => {
+    const headers = (name: string, value: string): string =>
+      `matches: [{headers: [{name: ${name}, value: '${value}'}]}]`;
+    const file = write(
+      "policy.yaml",
+      routeYaml(
+        "r",
+        `rules: [{name: host, ${headers("Host", "a.test")}}, {name: all, ${headers("Cookie", "a=1; b=2")}}]`,
+      ),
+    );
+    const ask = async (...args: string[]): Promise<{ stdout: string; stderr: string }> =>
+      serviceroute(["explain", ...args, file]).catch((error: unknown) => error as { stdout: string; stderr: string });
+    expect((await ask("GET", "http://a.test/")).stdout).toMatch(/Rule +default\/r host/);
+    expect((await ask("GET", "http://127.0.0.1/", "-H", "Host: a.test")).stdout).toMatch(/Rule +default\/r host/);
+    const cookies = ["-H", "cookie: a=1", "-H", "cookie: b=2"];
+    expect((await ask("GET", "http://b.test/", ...cookies)).stdout).toMatch(/Rule +default\/r all/);
+    const refused = [
+      [["-H", "x_y: 1"], /the gateway answers 400: the name of a header has an underscore/],
+      [["-H", "content-type: a", "-H", "content-type: b"], /the gateway answers 400: header content-type comes more/],
+      [Array.from({ length: 100 }, () => ["-H", "a: b"]).flat(), /the gateway answers 431: more than 100 headers/],
+    ] as const;
+    for (const [args, told] of refused) expect((await ask("GET", "http://a.test/", ...args)).stderr).toMatch(told);
+    expect((await ask("TRACE", "http://a.test/")).stderr).toMatch(/the gateway answers 405/);
+  });
+
   test("explain knows connections and datagrams, every policy of a rule, and its fallback", async () => {
     const listeners =
       "{name: t, port: 5432, protocol: TCP}, {name: s, port: 853, protocol: TLS, tls: {mode: Passthrough}}, {name: u, port: 53, protocol: UDP}";
