@@ -390,6 +390,30 @@ export function describeHttp2(name: string, start: () => Promise<DataPlaneRig>):
       },
     );
 
+    test("P15: a WebSocket that a backend does not mean is its failure, and its connection is closed", async () => {
+      await serve(
+        "healthCheck: {passive: {consecutive5xx: 1, interval: 10s, ejectionTime: 10s, maxEjectionPercent: 100}}, ",
+      );
+      let closed = 0;
+      web.server.once("upgrade", (_, socket) => {
+        socket.on("error", () => undefined).on("end", () => socket.end());
+        socket.on("close", () => closed++);
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
+        socket.resume();
+      });
+      const ask = async (): Promise<string> => {
+        const stream = session.request([
+          ...[":method", "CONNECT", ":protocol", "websocket", ":scheme", "http", ":path", "/chat"],
+          ...[":authority", "a.example.com", "sec-websocket-version", "13"],
+        ]);
+        const { status, body } = await replyOf(stream);
+        return `${status} ${body.trim()}`;
+      };
+      expect([await ask(), await ask()]).toEqual(["502 BadResponse", "503 NoHealthyEndpoints"]);
+      await until("the backend is told", () => closed === 1);
+      await serve();
+    });
+
     test.for([
       ["a backend of HTTP/2 that answers otherwise", "/two", 418],
       ["a backend of HTTP/1.1 that answers success", "/", 502],
