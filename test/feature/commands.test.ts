@@ -340,9 +340,11 @@ describe("gateway", () => {
         process.execPath,
         [...args, "--admin-address", "off", "--access-log", "--drain-timeout", "1s"],
         {
-          stdio: ["ignore", stdout, "ignore"],
+          stdio: ["ignore", stdout, "pipe"],
         },
       );
+      let problems = "";
+      child.stderr.on("data", (chunk: Buffer) => (problems += chunk.toString()));
       cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
       const get = async (): Promise<string> =>
         fetch(`http://127.0.0.1:${port}/${"x".repeat(900)}`).then(
@@ -353,7 +355,7 @@ describe("gateway", () => {
       for (let i = 0; i < 100; i++) expect(await get()).toBe("hi");
       child.kill("SIGTERM");
       const [code] = (await once(child, "exit", { signal: AbortSignal.timeout(8000) })) as [number];
-      expect(code).toBe(0);
+      expect([code, problems]).toEqual([0, ""]);
     }
     closeSync(full);
   });
