@@ -344,7 +344,7 @@ describe("gateway", () => {
         },
       );
       let problems = "";
-      child.stderr.on("data", (chunk: Buffer) => (problems += chunk.toString()));
+      child.stderr?.on("data", (chunk: Buffer) => (problems += chunk.toString()));
       cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
       const get = async (): Promise<string> =>
         fetch(`http://127.0.0.1:${port}/${"x".repeat(900)}`).then(
