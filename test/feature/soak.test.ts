@@ -41,6 +41,7 @@ interface Sample {
   readonly fds: number;
   readonly handles: number;
   readonly series: number;
+  readonly lostLines: number;
 }
 
 /** Growth of a straight line through all points, as a share of their mean, from the first to the last. */
@@ -72,7 +73,7 @@ test(
       );
     put("services", serviceYaml("web", ports) + serviceYaml("other", ports));
     put("stable", stable(5));
-    const { program, port, admin } = await runGateway([folder], ["--http2", "on"], {}, [
+    const { program, port, admin } = await runGateway([folder], ["--http2", "on", "--access-log"], {}, [
       "--expose-gc",
       "--import",
       COLLECT,
@@ -96,6 +97,7 @@ test(
         fds: value("process_open_fds"),
         handles: value("nodejs_active_handles_total"),
         series: text.split("\n").filter((line) => line.startsWith("serviceroute_")).length,
+        lostLines: value("serviceroute_log_lines_dropped_total"),
       };
     };
 
@@ -141,6 +143,7 @@ test(
     expect(Object.fromEntries(load.unexpected)).toEqual({});
     // Requests that outlive their route bring none of its series back.
     expect(samples.at(-1)?.series).toBeLessThan(600);
+    expect(samples.at(-1)?.lostLines).toBe(0);
     if (FULL) {
       expect(of("heapMb")).toBeLessThan(0.01);
       expect(of("handles")).toBeLessThan(0.02);
