@@ -34,7 +34,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.on(signal, () => u
 
 const [settings] = (await once(process, "message")) as [WorkerSettings];
 const metrics = new WorkerMetrics(settings.worker);
-const stdout = openStdout(() => metrics.requests.logLineDropped());
+const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: true });
 const log = createLogger(settings.logLevel, stdout).child({ worker: settings.worker });
 const tracing = await tracingOf(process.env, log);
 const options = servingOptions(settings.flags);

@@ -18,7 +18,7 @@ import { leave } from "./leave.ts";
 /** Serves folders of manifests until `signal` aborts, then drains. */
 export async function runGateway(paths: readonly string[], flags: GatewayFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const stdout = openStdout(() => metrics.requests.logLineDropped());
+  const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: flags.gatewayWorkers > 0 });
   const log = createLogger(flags.logLevel, stdout);
   const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });
   const warning = servingWarning(flags);

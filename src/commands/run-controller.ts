@@ -92,7 +92,7 @@ function lastGoodOf(
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
   const metrics = new Metrics();
-  const stdout = openStdout(() => metrics.requests.logLineDropped());
+  const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: flags.gatewayWorkers > 0 });
   const log = createLogger(flags.logLevel, stdout);
   const client = new ApiClient(loadConfig(flags.kubeconfig));
   const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });

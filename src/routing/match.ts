@@ -1,4 +1,5 @@
 import type { PatternBudget } from "./pattern-budget.ts";
+import type { Regex } from "./regex.ts";
 import type { PathMatch, RequestMatch, ValueMatch } from "./rule.ts";
 
 /** A request as matching sees it. Lookups are by lower-case header name; repeated values come comma-joined. */
@@ -28,39 +29,52 @@ export function pathMatches(match: PathMatch, path: string, patterns: PatternBud
   }
 }
 
-function valueMatches(match: ValueMatch, value: string | undefined, patterns: PatternBudget): boolean {
-  if (value === undefined) return false;
-  return match.kind === "exact" ? value === match.value : patterns.matches(match.regex, value);
+export type Condition = "method" | "header" | "cookie" | "query parameter";
+interface Unmet {
+  readonly is: Condition;
+  readonly name: string;
 }
 
-export type Condition = "method" | "header" | "cookie" | "query parameter";
-
-/**
- * The first condition besides the path that `request` does not meet, undefined when it meets all.
- *
- * @throws PatternLimit
- */
-export function unmetCondition(match: RequestMatch, request: RequestView): { is: Condition; name: string } | undefined {
-  const { patterns } = request;
-  if (match.method !== undefined && match.method !== request.method) return { is: "method", name: match.method };
-  for (const m of match.headers) {
-    if (!valueMatches(m, request.header(m.name), patterns)) return { is: "header", name: m.name };
-  }
-  for (const m of match.cookies) {
-    if (!valueMatches(m, request.cookie(m.name), patterns)) return { is: "cookie", name: m.name };
-  }
-  for (const m of match.queryParams) {
-    if (!valueMatches(m, request.query(m.name), patterns)) return { is: "query parameter", name: m.name };
-  }
+/** Besides the path, of what no pattern has to be tried for. */
+export function unmetPlainCondition(match: RequestMatch, request: RequestView): Unmet | undefined {
+  const { method, headers, cookies, queryParams } = match;
+  if (method !== undefined && method !== request.method) return { is: "method", name: method };
+  for (const m of headers)
+    if (m.kind === "exact" && request.header(m.name) !== m.value) return { is: "header", name: m.name };
+  for (const m of cookies)
+    if (m.kind === "exact" && request.cookie(m.name) !== m.value) return { is: "cookie", name: m.name };
+  for (const m of queryParams)
+    if (m.kind === "exact" && request.query(m.name) !== m.value) return { is: "query parameter", name: m.name };
   return undefined;
 }
 
-/** Whether `request` meets all conditions besides the path that no pattern has to be tried for. */
-export const isPlainlyMet = (match: RequestMatch, request: RequestView): boolean =>
-  (match.method === undefined || match.method === request.method) &&
-  match.headers.every((m) => m.kind !== "exact" || request.header(m.name) === m.value) &&
-  match.cookies.every((m) => m.kind !== "exact" || request.cookie(m.name) === m.value) &&
-  match.queryParams.every((m) => m.kind !== "exact" || request.query(m.name) === m.value);
+const fits = (regex: Regex, value: string | undefined, patterns: PatternBudget): boolean =>
+  value !== undefined && patterns.matches(regex, value);
+
+/**
+ * Besides the path, of what is a pattern.
+ *
+ * @throws PatternLimit
+ */
+export function unmetPattern({ headers, cookies, queryParams }: RequestMatch, request: RequestView): Unmet | undefined {
+  const { patterns } = request;
+  for (const m of headers)
+    if (m.kind === "regex" && !fits(m.regex, request.header(m.name), patterns)) return { is: "header", name: m.name };
+  for (const m of cookies)
+    if (m.kind === "regex" && !fits(m.regex, request.cookie(m.name), patterns)) return { is: "cookie", name: m.name };
+  for (const m of queryParams)
+    if (m.kind === "regex" && !fits(m.regex, request.query(m.name), patterns))
+      return { is: "query parameter", name: m.name };
+  return undefined;
+}
+
+/**
+ * A condition besides the path that `request` does not meet, undefined when it meets all.
+ *
+ * @throws PatternLimit
+ */
+export const unmetCondition = (match: RequestMatch, request: RequestView): Unmet | undefined =>
+  unmetPlainCondition(match, request) ?? unmetPattern(match, request);
 
 const sameValue = (a: ValueMatch, b: ValueMatch): boolean =>
   a.name === b.name &&

@@ -1,4 +1,4 @@
-import { type RequestView, isPlainlyMet, pathMatches, unmetCondition } from "./match.ts";
+import { type RequestView, pathMatches, unmetPattern, unmetPlainCondition } from "./match.ts";
 import { byPrecedence, insertInOrder, type MatchEntry } from "./precedence.ts";
 import type { RequestMatch, ValueMatch } from "./rule.ts";
 
@@ -45,14 +45,14 @@ const askedOf = (match: RequestMatch): Asked[] => [
   ...askedSegments(match),
 ];
 
-/** Its path is tried after all that costs no pattern. */
-const isOnItsPath = (match: RequestMatch, request: RequestView): boolean =>
-  match.path.kind !== "regex" ||
-  (isPlainlyMet(match, request) && pathMatches(match.path, request.path, request.patterns));
+const isPlainlyMet = ({ match }: MatchEntry, request: RequestView): boolean =>
+  unmetPlainCondition(match, request) === undefined;
 
-/** Whether `request` meets all of a match whose path, unless it is a pattern, has been looked up. */
-const isMet = ({ match }: MatchEntry, request: RequestView): boolean =>
-  isOnItsPath(match, request) && unmetCondition(match, request) === undefined;
+/** Whether `request` meets all of a match whose path, unless it is a pattern, has been looked up. Patterns come last. */
+const isMet = (entry: MatchEntry, request: RequestView): boolean =>
+  isPlainlyMet(entry, request) &&
+  (entry.match.path.kind !== "regex" || pathMatches(entry.match.path, request.path, request.patterns)) &&
+  unmetPattern(entry.match, request) === undefined;
 
 /** @throws PatternLimit */
 export function firstMet(entries: readonly MatchEntry[], request: RequestView): MatchEntry | undefined {
@@ -112,10 +112,21 @@ export class Selection {
     const lists = this.#listsFor(request);
     const [only = []] = lists;
     if (lists.length <= 1) return firstMet(only, request);
-    const count = lists.reduce((sum, { length }) => sum + length, 0);
-    if (count > FEW && count * COST_OF_ORDER > this.#all.length) return firstMet(this.#all, request);
-    const hopeful = lists.flatMap((list) => list.filter(({ match }) => isPlainlyMet(match, request)));
+    const hopeful = this.#hopeful(lists, request);
+    if (hopeful === undefined) return firstMet(this.#all, request);
     return firstMet(hopeful.sort(byPrecedence), request);
+  }
+
+  /** Those of which only patterns can say no; undefined: so many that to put them in order costs more than to look at all. */
+  #hopeful(lists: readonly (readonly MatchEntry[])[], request: RequestView): MatchEntry[] | undefined {
+    const most = Math.max(FEW, this.#all.length / COST_OF_ORDER);
+    const hopeful: MatchEntry[] = [];
+    for (const list of lists)
+      for (const entry of list) {
+        if (!isPlainlyMet(entry, request)) continue;
+        if (hopeful.push(entry) > most) return undefined;
+      }
+    return hopeful;
   }
 
   #listsFor(request: RequestView): readonly (readonly MatchEntry[])[] {

@@ -1,4 +1,4 @@
-import { LONGEST_WRITE } from "./line-writer.ts";
+import { LONGEST_WRITE } from "./outlet.ts";
 import type { DestinationStream } from "./logger.ts";
 
 /** One request, as its line in the access log tells it; docs/operating.md says what each field means. */

@@ -1,22 +1,16 @@
-import { write, writeSync } from "node:fs";
+import type { Outcome, Outlet } from "./outlet.ts";
 
-/** What a pipe takes in one piece: several processes write to one, and no line up to here gets into those of another. */
-export const LONGEST_WRITE = 4096;
 /** Bytes that wait for a blocked reader before lines are dropped, so that a full pipe never blocks traffic (F54). */
 const MAX_BACKLOG = 4 * 1024 * 1024;
 /** After which a line is written, however few there are. */
 const LATEST_MS = 100;
-const RETRY_MS = 100;
+/** After a refusal, doubled with each one that follows: a reader empties a pipe in a few milliseconds. */
+const [FIRST_RETRY_MS, LAST_RETRY_MS] = [5, 100];
 /** For a blocked reader, when the process ends. */
 const LAST_WAIT_MS = 500;
-const LAST_RETRY_MS = 10;
-
-interface Page {
-  text: string;
-  bytes: number;
-}
-
+const PAUSE_MS = 10;
 const NEWLINE = 0x0a;
+
 const isFull = ({ code }: NodeJS.ErrnoException): boolean => code === "EAGAIN" || code === "EBUSY";
 const pause = (ms: number): unknown => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms);
 
@@ -25,22 +19,28 @@ const pause = (ms: number): unknown => Atomics.wait(new Int32Array(new SharedArr
  * asked otherwise: lines go by pages.
  */
 export class LineWriter {
-  readonly #fd: number;
+  readonly #opened: () => Outlet;
   readonly #dropped: () => void;
-  /** The oldest first. */
-  readonly #pages: Page[] = [];
+  #outlet: Outlet | undefined;
+  /** The oldest first, and of it what is not written yet. */
+  readonly #pages: Buffer[] = [];
+  /** The page that is not full. */
+  #open = "";
+  #openBytes = 0;
   #waitingBytes = 0;
-  /** Of the oldest page, what is not written yet: none before its turn. */
-  #rest: Buffer | undefined;
-  /** When it was given to the system, which has not answered yet. */
-  #sentAt: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When a page was given to somebody who has not answered yet. */
+  #sentAt: number | undefined;
+  #retryMs = FIRST_RETRY_MS;
+  #isRefused = false;
   #isClosed = false;
-  #endsInTime = false;
 
-  /** @param dropped  Told of every line that was lost because nobody reads. */
-  constructor(fd: number, dropped: () => void) {
-    this.#fd = fd;
+  /**
+   * @param opened   Called for the first line.
+   * @param dropped  Told of every line that was lost because nobody reads.
+   */
+  constructor(opened: () => Outlet, dropped: () => void) {
+    this.#opened = opened;
     this.#dropped = dropped;
   }
 
@@ -48,91 +48,95 @@ export class LineWriter {
   write(line: string): void {
     const bytes = Buffer.byteLength(line);
     if (this.#isClosed || this.#waitingBytes + bytes > MAX_BACKLOG) return this.#dropped();
-    this.#endWithProcess();
+    const { page } = (this.#outlet ??= this.#begin());
+    if (this.#openBytes > 0 && this.#openBytes + bytes > page) this.#turnPage();
     this.#waitingBytes += bytes;
-    const last = this.#pages.at(-1);
-    const isBegun = this.#rest !== undefined && this.#pages.length === 1;
-    if (last === undefined || isBegun || last.bytes + bytes > LONGEST_WRITE) this.#pages.push({ text: line, bytes });
-    else {
-      last.text += line;
-      last.bytes += bytes;
-    }
-    if (this.#rest === undefined) this.#goOn();
+    this.#openBytes += bytes;
+    this.#open += line;
+    if (this.#pages.length > 0 && !this.#isRefused && this.#sentAt === undefined) this.#writePages();
+    this.#timer ??= setTimeout(() => this.#writeAll(), LATEST_MS).unref();
   }
 
-  /** A page that is not full waits for more. */
-  #goOn(): void {
-    if (this.#pages.length > 1) this.#writeFirst();
-    else if (this.#pages.length === 1) this.#timer ??= setTimeout(() => this.#writeFirst(), LATEST_MS).unref();
+  #begin(): Outlet {
+    process.once("exit", () => this.#end());
+    return this.#opened();
   }
 
-  #writeFirst(): void {
-    clearTimeout(this.#timer);
+  #turnPage(): void {
+    this.#pages.push(Buffer.from(this.#open));
+    this.#open = "";
+    this.#openBytes = 0;
+  }
+
+  #writeAll(): void {
     this.#timer = undefined;
-    this.#rest ??= Buffer.from(this.#pages[0]?.text ?? "");
-    this.#sentAt = performance.now();
-    write(this.#fd, this.#rest, (error, count) => {
-      this.#sentAt = undefined;
-      if (error === null) this.#written(count);
-      else this.#failed(error);
-    });
+    this.#isRefused = false;
+    if (this.#openBytes > 0) this.#turnPage();
+    if (this.#sentAt === undefined) this.#writePages();
   }
 
-  #written(count: number): void {
-    this.#waitingBytes -= count;
-    const rest = this.#rest?.subarray(count);
-    if (rest !== undefined && rest.length > 0) {
-      this.#rest = rest;
-      return this.#writeFirst();
+  #writePages(): void {
+    for (let [page] = this.#pages; page !== undefined; [page] = this.#pages) {
+      const outcome = this.#outlet?.take(page, (later) => {
+        this.#sentAt = undefined;
+        if (this.#isTaken(later)) this.#writePages();
+      });
+      if (outcome === undefined) {
+        this.#sentAt = performance.now();
+        return;
+      }
+      if (!this.#isTaken(outcome)) return;
     }
-    this.#rest = undefined;
-    this.#pages.shift();
-    this.#goOn();
   }
 
-  #failed(error: NodeJS.ErrnoException): void {
+  /** @returns Whether more can be written now. */
+  #isTaken(outcome: Outcome): boolean {
+    if (typeof outcome !== "number") {
+      this.#refused(outcome);
+      return false;
+    }
+    this.#retryMs = FIRST_RETRY_MS;
+    this.#waitingBytes -= outcome;
+    const rest = this.#pages[0]?.subarray(outcome);
+    if (rest === undefined || rest.length === 0) this.#pages.shift();
+    else this.#pages[0] = rest;
+    return true;
+  }
+
+  #refused(error: NodeJS.ErrnoException): void {
     if (error.code === "EPIPE") return this.#close();
-    this.#timer = setTimeout(() => this.#writeFirst(), RETRY_MS);
+    this.#isRefused = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#writeAll(), this.#retryMs);
+    // A reader who is slow is waited for, as long as the process is: a disk that is full is not.
+    if (!isFull(error)) this.#timer.unref();
+    this.#retryMs = Math.min(2 * this.#retryMs, LAST_RETRY_MS);
   }
 
   /** Nobody will ever read. */
   #close(): void {
     this.#isClosed = true;
-    for (const page of this.#unsent()) for (const byte of page) if (byte === NEWLINE) this.#dropped();
+    this.#turnPage();
+    for (const page of this.#pages) for (const byte of page) if (byte === NEWLINE) this.#dropped();
     this.#pages.length = 0;
-  }
-
-  #unsent(): readonly Buffer[] {
-    const [first, ...later] = this.#pages.map(({ text }) => Buffer.from(text));
-    const rest = this.#sentAt === undefined ? (this.#rest ?? first) : undefined;
-    return rest === undefined ? later : [rest, ...later];
-  }
-
-  #endWithProcess(): void {
-    if (this.#endsInTime) return;
-    this.#endsInTime = true;
-    process.once("exit", () => this.#end());
   }
 
   /** A disk that is full, or a reader who has stopped, costs lines and not the process. */
   #end(): void {
     const now = performance.now();
     if (this.#isClosed || (this.#sentAt ?? now) < now - LAST_WAIT_MS) return;
-    try {
-      for (const page of this.#unsent()) this.#writeNow(page, now + LAST_WAIT_MS);
-    } catch {
-      // Nobody is left to be told.
-    }
+    this.#turnPage();
+    const onItsWay = this.#sentAt === undefined ? 0 : 1;
+    for (const page of this.#pages.slice(onItsWay)) if (!this.#isWrittenBy(now + LAST_WAIT_MS, page)) return;
   }
 
-  #writeNow(page: Buffer, until: number): void {
+  #isWrittenBy(limit: number, page: Buffer): boolean {
     for (let rest = page; rest.length > 0;) {
-      try {
-        rest = rest.subarray(writeSync(this.#fd, rest));
-      } catch (error) {
-        if (!isFull(error as NodeJS.ErrnoException) || performance.now() > until) throw error;
-        pause(LAST_RETRY_MS);
-      }
+      const outcome = this.#outlet?.takeNow(rest) ?? 0;
+      if (typeof outcome === "number") rest = rest.subarray(outcome);
+      else if (isFull(outcome) && performance.now() < limit) pause(PAUSE_MS);
+      else return false;
     }
+    return true;
   }
 }

@@ -1,5 +1,6 @@
 import { type DestinationStream, type Logger, pino } from "pino";
 import { LineWriter } from "./line-writer.ts";
+import { outletTo } from "./outlet.ts";
 
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -7,12 +8,16 @@ export type { DestinationStream, Logger };
 
 const STDOUT = 1;
 
-/**
- * All logs of a process share one, so that no line of one gets into a line of another.
- *
- * @param dropped  Told of every line that was lost because nobody reads.
- */
-export const openStdout = (dropped: () => void = () => undefined): DestinationStream => new LineWriter(STDOUT, dropped);
+export interface StdoutUse {
+  /** Told of every line that was lost because nobody reads. */
+  readonly dropped?: () => void;
+  /** Other processes write to it, too. */
+  readonly isShared?: boolean;
+}
+
+/** All logs of a process share one, so that no line of one gets into a line of another. */
+export const openStdout = ({ dropped = () => undefined, isShared = false }: StdoutUse = {}): DestinationStream =>
+  new LineWriter(() => outletTo(STDOUT, isShared), dropped);
 
 /** JSON lines. */
 export function createLogger(level: LogLevel, stream: DestinationStream = openStdout()): Logger {

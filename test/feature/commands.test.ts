@@ -2,7 +2,7 @@ import { Option } from "commander";
 import { createProgram } from "../../src/commands/program.ts";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, mkdtempSync, openSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -327,122 +327,5 @@ describe("gateway", () => {
     child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
     await once(child, "close");
     expect(text.split("\n").filter((line) => line.includes("bogus"))).toHaveLength(3000);
-  });
-
-  test("F54: neither a full disk nor a reader who has stopped keeps it from serving, or from ending", async () => {
-    const rules = "rules: [{filters: [{type: DirectResponse, directResponse: {statusCode: 200, body: hi}}]}]";
-    const file = write("direct.yaml", routeYaml("direct", rules));
-    const full = openSync("/dev/full", "w");
-    for (const stdout of [full, "pipe" as const]) {
-      const port = await freePort();
-      const args = [...SERVICEROUTE, "gateway", file, "--bind-address", "127.0.0.1", "--http-port", `${port}`];
-      const child = spawn(
-        process.execPath,
-        [...args, "--admin-address", "off", "--access-log", "--drain-timeout", "1s"],
-        {
-          stdio: ["ignore", stdout, "pipe"],
-        },
-      );
-      let problems = "";
-      child.stderr?.on("data", (chunk: Buffer) => (problems += chunk.toString()));
-      cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
-      const get = async (): Promise<string> =>
-        fetch(`http://127.0.0.1:${port}/${"x".repeat(900)}`).then(
-          async (answer) => answer.text(),
-          () => "",
-        );
-      await until("it serves", async () => (await get()) === "hi");
-      for (let i = 0; i < 100; i++) expect(await get()).toBe("hi");
-      child.kill("SIGTERM");
-      const [code] = (await once(child, "exit", { signal: AbortSignal.timeout(8000) })) as [number];
-      expect([code, problems]).toEqual([0, ""]);
-    }
-    closeSync(full);
-  });
-
-  test("F54: a reader of the log that has stopped holds up nothing; lines that are lost are counted", async () => {
-    const script = `
-      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
-      const { Metrics } = await import(${JSON.stringify(join(ROOT, "src/telemetry/metrics.ts"))});
-      const metrics = new Metrics();
-      const log = createLogger("info", openStdout(() => metrics.requests.logLineDropped()));
-      for (let i = 0; i < 100; i++) {
-        for (let j = 0; j < 1000; j++) log.info({ filler: "x".repeat(300) }, "line");
-        await new Promise((resolve) => setImmediate(resolve));
-      }
-      process.stderr.write((await metrics.text()).match(/^serviceroute_log_lines_dropped_total .*/m)[0] + " alive");
-      setInterval(() => undefined, 1000);`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] });
-    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    await until("30 MB are logged to nobody", () => said.includes("alive"), 20_000);
-    const dropped = Number(/dropped_total ([0-9]+) alive/.exec(said)?.[1]);
-    expect(dropped).toBeGreaterThan(50_000);
-    expect(dropped).toBeLessThan(100_000);
-  });
-
-  test("F54: while nothing is logged nothing is written, and for a reader who has gone every line counts as lost", async () => {
-    const script = `
-      const fs = (await import("node:fs")).default;
-      let writes = 0;
-      const write = fs.write;
-      fs.write = (fd, ...rest) => (fd === 1 && writes++, write(fd, ...rest));
-      (await import("node:module")).syncBuiltinESMExports();
-      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
-      let dropped = 0;
-      const log = createLogger("info", openStdout(() => dropped++));
-      const seen = [];
-      const look = async () => (await new Promise((resolve) => setTimeout(resolve, 1000)), seen.push([writes, dropped]));
-      await look();
-      log.info("one");
-      await look();
-      for (let i = 0; i < 10; i++) log.info("more");
-      await look();
-      process.stderr.write(JSON.stringify(seen));`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], { stdio: ["ignore", "pipe", "pipe"] });
-    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
-    child.stdout.destroy();
-    let said = "";
-    child.stderr.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    await once(child, "exit", { signal: AbortSignal.timeout(20_000) });
-    expect(said).toBe("[[0,0],[1,1],[1,11]]");
-  });
-
-  test("F54: what has waited for a slow reader is written to the end without another line", async () => {
-    const script = `
-      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
-      const log = createLogger("info", openStdout());
-      for (let i = 0; i <= 10_000; i++) log.info({ filler: "x".repeat(100) }, "line " + i);
-      setInterval(() => undefined, 1000);`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
-    await new Promise((resolve) => setTimeout(resolve, 1500));
-    let said = "";
-    child.stdout.on("data", (chunk: Buffer) => (said += chunk.toString()));
-    await until("the last line is there", () => said.includes('"line 10000"'));
-  });
-
-  test("F54: what a full pipe has refused is written when the process ends, and nothing of it left out", async () => {
-    const script = `
-      process.stdout.on("error", () => undefined); // From here on a full pipe refuses.
-      const { createLogger, openStdout } = await import(${JSON.stringify(join(ROOT, "src/telemetry/logger.ts"))});
-      const log = createLogger("info", openStdout());
-      for (let i = 0; i < 3000; i++) log.info({ filler: "é".repeat(100) }, "line " + i);
-      setTimeout(() => process.exit(), 500);`;
-    const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
-      stdio: ["ignore", "pipe", "inherit"],
-    });
-    cleanups.push(async () => Promise.resolve(child.kill("SIGKILL")));
-    await new Promise((resolve) => setTimeout(resolve, 900));
-    let said = "";
-    child.stdout.setEncoding("utf8").on("data", (chunk: string) => (said += chunk));
-    await once(child, "close", { signal: AbortSignal.timeout(10_000) });
-    const lines = said.trimEnd().split("\n");
-    expect(lines.map((line) => (JSON.parse(line) as { msg: string }).msg)).toEqual(
-      Array.from({ length: 3000 }, (_, i) => `line ${i}`),
-    );
   });
 });

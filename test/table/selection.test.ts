@@ -172,12 +172,15 @@ describe("many matches of one path", () => {
     );
   });
 
-  test("no pattern is tried for a request that is of another method", () => {
+  test.for([
+    ["a path", (i: number) => ({ path: { type: "RegularExpression", value: `/[a-z]+${i}` } })],
+    ["a header", (i: number) => ({ headers: [{ name: "h0", type: "RegularExpression", value: `[a-z]+${i}` }] })],
+  ] as const)("no pattern of %s is tried for a request that does not meet the rest", ([, patternOf]) => {
     const host = new VirtualHost();
-    for (let i = 0; i < 100; i++) {
-      const path = { type: "RegularExpression", value: `/[a-z]+${i}` };
-      host.add(entryOf({ path, method: "POST", headers: [{ name: `h${i % 2}`, value: "v" }] }, i));
-    }
+    for (let i = 0; i < 100; i++)
+      host.add(entryOf({ ...patternOf(i), method: "POST", cookies: [{ name: `h${i % 2}`, value: "v" }] }, i));
+    for (let i = 0; i < 10; i++)
+      host.add(entryOf({ cookies: [{ name: `h${i % 2}`, value: "v" }], method: "PUT" }, 100 + i));
     const { request, patterns } = recordingRequest({ path: "/shop7", values: { h0: "v", h1: "v" } });
     expect(host.match(request)).toBeUndefined();
     expect(patterns).toEqual([]);
