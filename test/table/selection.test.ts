@@ -178,9 +178,7 @@ describe("many matches of one path", () => {
   ] as const)("no pattern of %s is tried for a request that does not meet the rest", ([, patternOf]) => {
     const host = new VirtualHost();
     for (let i = 0; i < 100; i++)
-      host.add(entryOf({ ...patternOf(i), method: "POST", cookies: [{ name: `h${i % 2}`, value: "v" }] }, i));
-    for (let i = 0; i < 10; i++)
-      host.add(entryOf({ cookies: [{ name: `h${i % 2}`, value: "v" }], method: "PUT" }, 100 + i));
+      host.add(entryOf({ ...patternOf(i), method: "POST", cookies: [{ name: "h0", value: "v" }] }, i));
     const { request, patterns } = recordingRequest({ path: "/shop7", values: { h0: "v", h1: "v" } });
     expect(host.match(request)).toBeUndefined();
     expect(patterns).toEqual([]);
