@@ -124,7 +124,8 @@ async function runSuite(suite: Suite): Promise<Result> {
 const named = process.argv.slice(2).flatMap((name) => (name === "fast" ? FAST : [name]));
 const unknown = named.filter((name) => ![...SUITES, BENCH].some((suite) => suite.name === name));
 if (unknown.length > 0) {
-  console.error(`no suite "${unknown.join('", "')}"; there are: fast, ${SUITES.map(({ name }) => name).join(", ")}`);
+  const all = ["fast", ...[...SUITES, BENCH].map(({ name }) => name)];
+  console.error(`no suite "${unknown.join('", "')}"; there are: ${all.join(", ")}`);
   process.exit(2);
 }
 const suites = named.length === 0 ? SUITES : [...SUITES, BENCH].filter(({ name }) => named.includes(name));

@@ -47,6 +47,7 @@ const MAY_IMPORT: Readonly<
     packages: [
       "pino",
       "prom-client",
+      "node:fs",
       "node:http",
       "node:net",
       "node:perf_hooks",

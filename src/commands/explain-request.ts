@@ -1,3 +1,4 @@
+import { validateHeaderName, validateHeaderValue } from "node:http";
 import { type ExplainRequest } from "../routing/explain.ts";
 import { ANY_HOST, hostOf } from "../routing/hostname.ts";
 import { type RequestPolicy, admit } from "../proxy/downstream/request-policy.ts";
@@ -8,20 +9,24 @@ import { CommandError } from "./exit.ts";
 
 const URL_PARTS = /^(https?):\/\/([^/?#]+)([^?#]*)(\?[^#]*)?$/;
 
-/** Names and values by turns. */
-function parseHeaders(lines: readonly string[]): string[] {
-  return lines.flatMap((line) => {
-    const colon = line.indexOf(":");
-    if (colon < 1) throw new CommandError(`"${line}" is no header; write 'name: value'`, 2);
-    return [line.slice(0, colon).trim(), line.slice(colon + 1).trim()];
-  });
+/** Name and value, as a parser of HTTP takes them. */
+function parseHeader(line: string): [name: string, value: string] {
+  const colon = line.indexOf(":");
+  const [name, value] = [line.slice(0, Math.max(colon, 0)), line.slice(colon + 1).trim()];
+  try {
+    validateHeaderName(name);
+    validateHeaderValue(name, value);
+  } catch {
+    throw new CommandError(`${JSON.stringify(line)} is no header; write 'name: value'`, 2);
+  }
+  return [name, value];
 }
 
 const namesHost = (name: string, i: number): boolean => i % 2 === 0 && name.toLowerCase() === "host";
 
 /** Host is what the URL names, unless a header says another. */
 function headersOf(lines: readonly string[], authority: string): readonly string[] {
-  const headers = parseHeaders(lines);
+  const headers = lines.flatMap(parseHeader);
   return headers.some(namesHost) ? headers : ["host", authority, ...headers];
 }
 
@@ -59,7 +64,8 @@ const onGateway = (gateway: string | undefined): { readonly gateway?: string } =
   gateway === undefined ? {} : { gateway: gateway === "builtin" ? "/builtin" : gateway };
 
 /**
- * A request as `explain METHOD URL -H 'k: v'` describes it, read as the gateway would read it.
+ * A request as `explain METHOD URL -H 'k: v'` describes it, read as the gateway would read it; it has no body, so that
+ * its framing is not looked at.
  *
  * @throws CommandError when the URL or a header is none, or the gateway refuses the request whatever its routes.
  */

@@ -134,6 +134,8 @@ describe("render and explain, without a gateway", () => {
     ] as const;
     for (const [args, told] of refused) expect((await ask("GET", "http://a.test/", ...args)).stderr).toMatch(told);
     expect((await ask("TRACE", "http://a.test/")).stderr).toMatch(/the gateway answers 405/);
+    for (const line of ["a b: c", "x: a\u0001b", ": v", "none"])
+      expect((await ask("GET", "http://a.test/", "-H", line)).stderr).toMatch(/is no header; write 'name: value'/);
   });
 
   test("explain knows connections and datagrams, every policy of a rule, and its fallback", async () => {
