@@ -9,10 +9,11 @@ import { CommandError } from "./exit.ts";
 
 const URL_PARTS = /^(https?):\/\/([^/?#]+)([^?#]*)(\?[^#]*)?$/;
 
-/** Name and value, as a parser of HTTP takes them. */
+/** Name and value, as a parser of HTTP takes them: each byte of UTF-8 is a character. */
 function parseHeader(line: string): [name: string, value: string] {
   const colon = line.indexOf(":");
-  const [name, value] = [line.slice(0, Math.max(colon, 0)), line.slice(colon + 1).trim()];
+  const name = line.slice(0, Math.max(colon, 0));
+  const value = Buffer.from(line.slice(colon + 1).replaceAll(/^[ \t]+|[ \t]+$/g, "")).toString("latin1");
   try {
     validateHeaderName(name);
     validateHeaderValue(name, value);

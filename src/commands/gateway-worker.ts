@@ -86,7 +86,8 @@ async function drain(limitMs: number): Promise<void> {
   clearInterval(beating);
   await gateway.drain(limitMs);
   await tracing.close();
-  leave();
+  // Others print into the same socket still, and kill who cannot end.
+  leave(() => process.exit());
   process.off("disconnect", alone);
   if (process.connected) process.disconnect();
 }

@@ -1,9 +1,24 @@
+import { fstatSync } from "node:fs";
+
 const LAST_WAIT_MS = 500;
+/** For a thread that is woken. */
+const WAKE_MS = 50;
+const STDOUT = 1;
+
+/**
+ * Ends the process, though nobody reads its log: one of its threads may stand in a write into a socket, and would keep
+ * it until somebody does. It is woken by hanging up.
+ */
+export function leaveNow(code?: number): void {
+  if (!fstatSync(STDOUT).isSocket()) process.exit(code);
+  process.stdout.end();
+  setTimeout(() => process.exit(code), WAKE_MS);
+}
 
 /**
  * Of a command that serves, once all is done: a log that nobody reads keeps the process no longer. What other commands
  * print is waited for, however slow its reader is.
  */
-export function leave(): void {
-  setTimeout(() => process.exit(), LAST_WAIT_MS).unref();
+export function leave(now: () => void = leaveNow): void {
+  setTimeout(() => now(), LAST_WAIT_MS).unref();
 }

@@ -4,8 +4,8 @@ import type { RequestMatch, ValueMatch } from "./rule.ts";
 
 /** Up to here a list is looked through. */
 const FEW = 16;
-/** To put one entry in order costs about as much as to look at so many. */
-const COST_OF_ORDER = 32;
+/** To put one entry in order costs about as much as to look at so many, where there are thousands. */
+const COST_OF_ORDER = 128;
 const MOST_SEGMENTS = 8;
 
 /** What a match asks to be exactly this, and where a request says it. */

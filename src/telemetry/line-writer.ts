@@ -8,7 +8,7 @@ const LATEST_MS = 100;
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [5, 100];
 /** For a blocked reader, when the process ends. */
 const LAST_WAIT_MS = 500;
-const PAUSE_MS = 10;
+const PAUSE_MS = 1;
 const NEWLINE = 0x0a;
 
 const isFull = ({ code }: NodeJS.ErrnoException): boolean => code === "EAGAIN" || code === "EBUSY";
@@ -29,8 +29,8 @@ export class LineWriter {
   #openBytes = 0;
   #waitingBytes = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** When a page was given to somebody who has not answered yet. */
-  #sentAt: number | undefined;
+  /** A page was given to a thread, which has not answered yet. */
+  #isOnItsWay = false;
   #retryMs = FIRST_RETRY_MS;
   #isRefused = false;
   #isClosed = false;
@@ -53,7 +53,7 @@ export class LineWriter {
     this.#waitingBytes += bytes;
     this.#openBytes += bytes;
     this.#open += line;
-    if (this.#pages.length > 0 && !this.#isRefused && this.#sentAt === undefined) this.#writePages();
+    if (this.#pages.length > 0 && !this.#isRefused && !this.#isOnItsWay) this.#writePages();
     this.#timer ??= setTimeout(() => this.#writeAll(), LATEST_MS).unref();
   }
 
@@ -72,19 +72,19 @@ export class LineWriter {
     this.#timer = undefined;
     this.#isRefused = false;
     if (this.#openBytes > 0) this.#turnPage();
-    if (this.#sentAt === undefined) this.#writePages();
+    if (!this.#isOnItsWay) this.#writePages();
   }
 
   #writePages(): void {
+    if (this.#outlet?.joins === true && this.#pages.length > 1)
+      this.#pages.splice(0, Infinity, Buffer.concat(this.#pages));
     for (let [page] = this.#pages; page !== undefined; [page] = this.#pages) {
       const outcome = this.#outlet?.take(page, (later) => {
-        this.#sentAt = undefined;
+        this.#isOnItsWay = false;
         if (this.#isTaken(later)) this.#writePages();
       });
-      if (outcome === undefined) {
-        this.#sentAt = performance.now();
-        return;
-      }
+      this.#isOnItsWay = outcome === undefined;
+      if (outcome === undefined) return;
       if (!this.#isTaken(outcome)) return;
     }
   }
@@ -123,11 +123,11 @@ export class LineWriter {
 
   /** A disk that is full, or a reader who has stopped, costs lines and not the process. */
   #end(): void {
-    const now = performance.now();
-    if (this.#isClosed || (this.#sentAt ?? now) < now - LAST_WAIT_MS) return;
+    // Of what is on its way nobody will hear how much was taken: what comes after it could stand within a line.
+    if (this.#isClosed || this.#isOnItsWay) return;
     this.#turnPage();
-    const onItsWay = this.#sentAt === undefined ? 0 : 1;
-    for (const page of this.#pages.slice(onItsWay)) if (!this.#isWrittenBy(now + LAST_WAIT_MS, page)) return;
+    const limit = performance.now() + LAST_WAIT_MS;
+    for (const page of this.#pages) if (!this.#isWrittenBy(limit, page)) return;
   }
 
   #isWrittenBy(limit: number, page: Buffer): boolean {

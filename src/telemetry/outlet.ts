@@ -1,12 +1,14 @@
-import { constants, fstatSync, openSync, write, writeSync } from "node:fs";
+import { type Stats, constants, fstatSync, openSync, write, writeSync } from "node:fs";
 
 /** Bytes that were taken, or why none were. */
 export type Outcome = number | NodeJS.ErrnoException;
 
 /** Somewhere to write to without waiting for who reads. */
 export interface Outlet {
-  /** Bytes to give it at once. */
+  /** Bytes that are worth a write. */
   readonly page: number;
+  /** All that waits may go by one write. */
+  readonly joins: boolean;
   /** @returns undefined: `later` is told. */
   take(bytes: Buffer, later: (outcome: Outcome) => void): Outcome | undefined;
   /** When the process ends and nothing can come later. It may block where the descriptor does. */
@@ -17,6 +19,7 @@ export interface Outlet {
 export const LONGEST_WRITE = 4096;
 /** The same of a UNIX socket, about. */
 const LONGEST_WRITE_TO_SOCKET = 32 * 1024;
+const WORTH_A_THREAD = 64 * 1024;
 
 function writeNow(fd: number, bytes: Buffer): Outcome {
   try {
@@ -28,13 +31,15 @@ function writeNow(fd: number, bytes: Buffer): Outcome {
 
 const atOnce = (fd: number): Outlet => ({
   page: LONGEST_WRITE,
+  joins: false,
   take: (bytes) => writeNow(fd, bytes),
   takeNow: (bytes) => writeNow(fd, bytes),
 });
 
 /** A thread comes back once in a turn of the event loop: best is that all which waits goes by one write. */
-const byThread = (fd: number, page: number): Outlet => ({
+const byThread = (fd: number, page: number, joins: boolean): Outlet => ({
   page,
+  joins,
   take: (bytes, later) => {
     write(fd, bytes, (error, count) => later(error ?? count));
     return undefined;
@@ -42,20 +47,22 @@ const byThread = (fd: number, page: number): Outlet => ({
   takeNow: (bytes) => writeNow(fd, bytes),
 });
 
-/**
- * A pipe or terminal is opened once more, so that it refuses what is too much, whatever others do with the descriptor
- * that they share. What cannot be opened again, as a socket, or has a place to write to, as a file, is left to a thread.
- *
- * @param isShared  Other processes write to it, too.
- */
-export function outletTo(fd: number, isShared: boolean): Outlet {
+/** A pipe or terminal, once more: it refuses what is too much, whatever others do with the descriptor that they share. */
+function openedAgain(fd: number, stat: Stats): number | undefined {
+  if (!stat.isFIFO() && !stat.isCharacterDevice()) return undefined;
   try {
-    const stat = fstatSync(fd);
-    if (stat.isFile()) return byThread(fd, Infinity);
-    if (stat.isFIFO() || stat.isCharacterDevice())
-      return atOnce(openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY));
+    return openSync(`/proc/self/fd/${fd}`, constants.O_WRONLY | constants.O_NONBLOCK | constants.O_NOCTTY);
   } catch {
     // Not everybody may open what was given to them.
+    return undefined;
   }
-  return byThread(fd, isShared ? LONGEST_WRITE_TO_SOCKET : Infinity);
+}
+
+/** @param isShared  Other processes write to it, too: no line of one may get into those of another. */
+export function outletTo(fd: number, isShared: boolean): Outlet {
+  const stat = fstatSync(fd);
+  const again = openedAgain(fd, stat);
+  if (again !== undefined) return atOnce(again);
+  if (!isShared || stat.isFile()) return byThread(fd, WORTH_A_THREAD, true);
+  return byThread(fd, stat.isSocket() ? LONGEST_WRITE_TO_SOCKET : LONGEST_WRITE, false);
 }

@@ -170,7 +170,7 @@ spec: {gatewayClassName: serviceroute, listeners: [${listeners.replaceAll("PORT"
           socket.resume();
         }),
       );
-      await rig.publish(serviceYaml("web", [sending]) + tcp() + on(`timeouts: {idle: 500ms}, ${WEB}`));
+      await rig.publish(serviceYaml("web", [sending]) + tcp() + on(`timeouts: {idle: 1s}, ${WEB}`));
       const socket = connect({ port, host: "127.0.0.1" });
       let [size, end] = [0, ""];
       socket.on("error", (error) => (end = error.message)).on("end", () => (end = "end"));

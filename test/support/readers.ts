@@ -17,6 +17,7 @@ export interface Printing {
   readonly read: () => Readable;
   /** Nobody will ever read. */
   readonly leave: () => void;
+  readonly stop: () => void;
 }
 
 /** A program whose stdout nobody reads yet. */
@@ -32,7 +33,13 @@ function listenTo(child: ChildProcess): () => string {
 
 function intoSocket(args: readonly string[]): Printing {
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
-  return { child, told: listenTo(child), read: () => child.stdout, leave: () => child.stdout.destroy() };
+  return {
+    child,
+    told: listenTo(child),
+    read: () => child.stdout,
+    leave: () => child.stdout.destroy(),
+    stop: () => child.kill("SIGKILL"),
+  };
 }
 
 function intoPipe(args: readonly string[]): Printing {
@@ -44,10 +51,22 @@ function intoPipe(args: readonly string[]): Printing {
   const child = spawn(process.execPath, args, { stdio: ["ignore", writing, "pipe"] });
   closeSync(writing);
   rmSync(folder, { recursive: true });
+  let close = (): unknown => closeSync(reading);
   return {
     child,
     told: listenTo(child),
-    read: () => new Socket({ fd: reading, readable: true, writable: false }),
-    leave: () => closeSync(reading),
+    read: () => {
+      const socket = new Socket({ fd: reading, readable: true, writable: false });
+      close = () => socket.destroy();
+      return socket;
+    },
+    leave: () => {
+      close();
+      close = () => undefined;
+    },
+    stop: () => {
+      child.kill("SIGKILL");
+      close();
+    },
   };
 }
