@@ -1,18 +1,21 @@
 import { fstatSync } from "node:fs";
+import { isThreadWriting } from "../telemetry/outlet.ts";
 
 const LAST_WAIT_MS = 500;
-/** For a thread that is woken. */
+/** For a thread to come back. */
 const WAKE_MS = 50;
 const STDOUT = 1;
 
 /**
  * Ends the process, though nobody reads its log: one of its threads may stand in a write into a socket, and would keep
- * it until somebody does. It is woken by hanging up.
+ * it until somebody does. If it does not come back it is woken by hanging up, for all who share the socket.
  */
 export function leaveNow(code?: number): void {
-  if (!fstatSync(STDOUT).isSocket()) process.exit(code);
-  process.stdout.end();
-  setTimeout(() => process.exit(code), WAKE_MS);
+  if (!isThreadWriting() || !fstatSync(STDOUT).isSocket()) process.exit(code);
+  setTimeout(() => {
+    if (isThreadWriting()) process.stdout.end();
+    setTimeout(() => process.exit(code), WAKE_MS);
+  }, WAKE_MS);
 }
 
 /**

@@ -124,10 +124,10 @@ export class LineWriter {
   /** A disk that is full, or a reader who has stopped, costs lines and not the process. */
   #end(): void {
     // Of what is on its way nobody will hear how much was taken: what comes after it could stand within a line.
-    if (this.#isClosed || this.#isOnItsWay) return;
+    if (this.#isClosed || (this.#isOnItsWay && this.#outlet?.isWhole !== true)) return;
     this.#turnPage();
     const limit = performance.now() + LAST_WAIT_MS;
-    for (const page of this.#pages) if (!this.#isWrittenBy(limit, page)) return;
+    for (const page of this.#pages.slice(this.#isOnItsWay ? 1 : 0)) if (!this.#isWrittenBy(limit, page)) return;
   }
 
   #isWrittenBy(limit: number, page: Buffer): boolean {

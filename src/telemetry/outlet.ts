@@ -9,6 +9,8 @@ export interface Outlet {
   readonly page: number;
   /** All that waits may go by one write. */
   readonly joins: boolean;
+  /** What was given to it comes whole, though nobody hears of it. */
+  readonly isWhole: boolean;
   /** @returns undefined: `later` is told. */
   take(bytes: Buffer, later: (outcome: Outcome) => void): Outcome | undefined;
   /** When the process ends and nothing can come later. It may block where the descriptor does. */
@@ -32,16 +34,24 @@ function writeNow(fd: number, bytes: Buffer): Outcome {
 const atOnce = (fd: number): Outlet => ({
   page: LONGEST_WRITE,
   joins: false,
+  isWhole: false,
   take: (bytes) => writeNow(fd, bytes),
   takeNow: (bytes) => writeNow(fd, bytes),
 });
 
+let writing = 0;
+/** A process does not end while one of its threads stands in a write. */
+export const isThreadWriting = (): boolean => writing > 0;
+
 /** A thread comes back once in a turn of the event loop: best is that all which waits goes by one write. */
-const byThread = (fd: number, page: number, joins: boolean): Outlet => ({
-  page,
-  joins,
+const byThread = (fd: number, parts: Pick<Outlet, "page" | "joins" | "isWhole">): Outlet => ({
+  ...parts,
   take: (bytes, later) => {
-    write(fd, bytes, (error, count) => later(error ?? count));
+    writing++;
+    write(fd, bytes, (error, count) => {
+      writing--;
+      later(error ?? count);
+    });
     return undefined;
   },
   takeNow: (bytes) => writeNow(fd, bytes),
@@ -63,6 +73,8 @@ export function outletTo(fd: number, isShared: boolean): Outlet {
   const stat = fstatSync(fd);
   const again = openedAgain(fd, stat);
   if (again !== undefined) return atOnce(again);
-  if (!isShared || stat.isFile()) return byThread(fd, WORTH_A_THREAD, true);
-  return byThread(fd, stat.isSocket() ? LONGEST_WRITE_TO_SOCKET : LONGEST_WRITE, false);
+  const isWhole = stat.isFile();
+  if (!isShared || isWhole) return byThread(fd, { page: WORTH_A_THREAD, joins: true, isWhole });
+  const page = stat.isSocket() ? LONGEST_WRITE_TO_SOCKET : LONGEST_WRITE;
+  return byThread(fd, { page, joins: false, isWhole });
 }

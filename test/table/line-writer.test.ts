@@ -17,6 +17,7 @@ afterEach(() => {
 class Pipe implements Outlet {
   readonly page: number;
   readonly joins: boolean;
+  readonly isWhole = false;
   readonly #behaviour: readonly (number | "EAGAIN" | "ENOSPC" | "EPIPE")[];
   readonly #isLate: boolean;
   readonly #taken: Buffer[] = [];
