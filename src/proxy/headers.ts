@@ -189,13 +189,8 @@ export const BODYLESS: ReadonlySet<number> = new Set([204, 205, 304]);
 export function withTrueLength(status: number, headers: IncomingHttpHeaders): IncomingHttpHeaders {
   // A list of one where it came over HTTP/2.
   const said = headers["content-length"] as string | readonly string[] | undefined;
-  if (said === undefined || (status !== 204 && status !== 205 && !/^0.|[^0-9]/.test(String(said)))) return headers;
-  const length =
-    status === 205
-      ? "0"
-      : String(said)
-          .trim()
-          .replace(/^0+(?=.)/, "");
+  if (said === undefined || (status !== 204 && status !== 205 && !/^0./.test(String(said)))) return headers;
+  const length = status === 205 ? "0" : String(said).replace(/^0+(?=.)/, "");
   return { ...headers, "content-length": status === 204 ? undefined : length };
 }
 

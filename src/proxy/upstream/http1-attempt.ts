@@ -107,8 +107,10 @@ export class Http1Attempt implements Attempt, Dispatcher.DispatchHandler {
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
     if (status >= 100 && status < 200) return;
-    const { "transfer-encoding": coding = "chunked" } = headers;
-    if (!isFinalStatus(status) || !isSame(coding, "chunked")) return this.abandon("BadResponse");
+    const { "transfer-encoding": coding = "chunked", "content-length": length = "0" } = headers;
+    // The library counts with blanks around a length as if they were digits, and cuts what was whole.
+    const isFramed = isSame(coding, "chunked") && /^[0-9]+$/.test(length);
+    if (!isFinalStatus(status) || !isFramed) return this.abandon("BadResponse");
     if (!this.#finished) this.#sink.start(status, headers, "body");
   }
 
