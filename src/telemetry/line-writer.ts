@@ -58,8 +58,9 @@ export class LineWriter {
   }
 
   #begin(): Outlet {
+    const outlet = this.#opened();
     process.once("exit", () => this.#end());
-    return this.#opened();
+    return outlet;
   }
 
   #turnPage(): void {
