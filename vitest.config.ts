@@ -8,6 +8,8 @@ const project = (name: string, include: string[], timeoutSeconds: number, oneByO
     hookTimeout: timeoutSeconds * 1000,
     fileParallelism: !oneByOne,
     pool: "forks" as const,
+    // These share a network namespace.
+    setupFiles: oneByOne ? ["test/support/nothing-left.ts"] : [],
   },
 });
 

@@ -106,7 +106,7 @@ export class Cluster {
           reported: (others) => {
             this.engine.liveness.reported(others);
             this.engine.listeners.reported(others);
-            this.#othersServe = others.length > 0;
+            if (others !== undefined) this.#othersServe = others.length > 0;
             this.engine.controller.changed();
           },
         })

@@ -40,10 +40,11 @@ export class ListenerLiveness {
     this.#tell(id);
   }
 
-  /** The reports of all other replicas that are ready now. */
-  reported(others: readonly ReplicaReport[]): void {
+  /** The reports of all other replicas that are ready now; undefined while nothing is known of them: what has been said stays. */
+  reported(others: readonly ReplicaReport[] | undefined): void {
+    this.#counting = others !== undefined;
+    if (others === undefined) return;
     this.#others = others;
-    this.#counting = true;
     for (const id of this.#own.keys()) this.#tell(id);
   }
 

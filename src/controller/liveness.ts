@@ -49,10 +49,11 @@ export class Liveness {
     this.#settled.delete(key);
   }
 
-  /** The reports of all other replicas that are ready now. */
-  reported(others: readonly ReplicaReport[]): void {
+  /** The reports of all other replicas that are ready now; undefined while nothing is known of them, and nothing more is said. */
+  reported(others: readonly ReplicaReport[] | undefined): void {
+    this.#counting = others !== undefined;
+    if (others === undefined) return;
     this.#others = others;
-    this.#counting = true;
     for (const key of [...this.#waiting.keys()]) this.#check(key);
   }
 

@@ -25,6 +25,7 @@ export class ApiClient {
   readonly #server: string;
   #dispatcher: Dispatcher | undefined;
   #credentials: Credentials | undefined;
+  #outage: AbortController | undefined;
 
   constructor(config: KubeConfig) {
     this.#config = config;
@@ -33,6 +34,11 @@ export class ApiClient {
 
   get server(): string {
     return this.#server;
+  }
+
+  /** While connections to the API server fail: a signal that aborts as soon as it has answered anybody. */
+  get outage(): AbortSignal | undefined {
+    return this.#outage?.signal;
   }
 
   /**
@@ -73,7 +79,7 @@ export class ApiClient {
     const headers: Record<string, string> = { ...(await this.#headers()), accept: "application/json" };
     if (call.body !== undefined) headers["content-type"] = call.contentType ?? "application/json";
     try {
-      return await request(url, {
+      const response = await request(url, {
         method: call.method,
         headers,
         signal,
@@ -82,7 +88,12 @@ export class ApiClient {
         ...(call.body === undefined ? {} : { body: JSON.stringify(call.body) }),
         ...(this.#dispatcher === undefined ? {} : { dispatcher: this.#dispatcher }),
       });
+      this.#outage?.abort();
+      this.#outage = undefined;
+      return response;
     } catch (cause) {
+      // Who is too slow for us is not away, and is not to be asked sooner.
+      if (!signal.aborted) this.#outage ??= new AbortController();
       const why = cause instanceof Error ? cause.message : String(cause);
       throw new KubeError("unreachable", `${this.#server} cannot be reached: ${why}`, { cause });
     }

@@ -10,6 +10,8 @@ const MIN_RESTART_MS = 1000;
 /** A watch that lasted this long worked, whether it brought anything or not. */
 const LONG_WATCH_MS = 10_000;
 const ABSENT_RETRY_MS = 5000;
+/** Over how long those who wait for an API server come back to it. */
+const RETURN_SPREAD_MS = 1000;
 
 export interface RawObject {
   readonly metadata?: {
@@ -222,7 +224,7 @@ export class ListWatch {
     if (error instanceof Relist) {
       log.info({ path, reason: error.message }, "listing again");
       feed.restarted(error.message === "expired" ? "expired" : "stalled");
-      return this.#backoff.wait(signal);
+      return this.#waitOrOutage(signal);
     }
     const failure = asKubeError(error);
     if (failure.code === "expired") return this.#backoff.wait(signal);
@@ -236,7 +238,18 @@ export class ListWatch {
       { path, code: failure.code, err: failure.message },
       absent ? "the resource is gone; its last objects stay" : "listing failed; trying again",
     );
+    if (failure.code === "unreachable") return this.#waitOrOutage(signal);
     return this.#backoff.wait(signal, failure.retryAfterMs);
+  }
+
+  /** Until the next try is due or the API server is back, whichever is first; not all kinds are listed at once then. */
+  async #waitOrOutage(signal: AbortSignal): Promise<void> {
+    const { client, random } = this.#parts;
+    const { outage } = client;
+    await this.#backoff.wait(outage === undefined ? signal : AbortSignal.any([signal, outage]));
+    if (outage?.aborted !== true) return;
+    this.#backoff.reset();
+    await pause(RETURN_SPREAD_MS * random(), signal);
   }
 }
 

@@ -41,6 +41,7 @@ export class ReplicaBook {
   readonly #others = new Map<string, Known>();
   /** When the watch said anything last; before the first list nothing is known of the others. */
   #heardAt = Number.NEGATIVE_INFINITY;
+  #isCutOff = false;
 
   constructor(parts: ReplicaBookParts) {
     this.#parts = parts;
@@ -62,10 +63,15 @@ export class ReplicaBook {
     }
   }
 
+  /** Until the next list nothing is known: of those that died meanwhile nor of those that came. */
+  cutOff(): void {
+    this.#isCutOff = true;
+  }
+
   /** Reports by Lease and version; undefined while it is the watch that says nothing: nobody is dead for that. */
   alive(): ReadonlyMap<string, ReplicaReport> | undefined {
     const now = this.#parts.monotonic();
-    if (now - this.#heardAt > LIFETIME_MS) return undefined;
+    if (this.#hearsNothing(now)) return undefined;
     const alive = [...this.#others].filter(([, { seenAt }]) => now - seenAt <= LIFETIME_MS);
     return new Map(alive.map(([name, { version, report }]) => [`${name} ${version}`, report]));
   }
@@ -73,7 +79,7 @@ export class ReplicaBook {
   /** Leases of replicas that are long gone, each handed out once, with the version to remove. */
   takeDead(): { readonly name: string; readonly version: string }[] {
     const now = this.#parts.monotonic();
-    if (now - this.#heardAt > LIFETIME_MS) return [];
+    if (this.#hearsNothing(now)) return [];
     const dead = [...this.#others].filter(([, { since }]) => now - since > BURIAL_MS);
     for (const [name] of dead) this.#others.delete(name);
     return dead.map(([name, { version }]) => ({ name, version }));
@@ -96,12 +102,17 @@ export class ReplicaBook {
     this.#others.set(name, { report, version, seenAt: isOld ? Number.NEGATIVE_INFINITY : since, since });
   }
 
+  #hearsNothing(now: number): boolean {
+    return this.#isCutOff || now - this.#heardAt > LIFETIME_MS;
+  }
+
   /** After a silence the others were as cut off from us as we from them. */
   #heard(): void {
     const now = this.#parts.monotonic();
     if (now - this.#heardAt > this.#parts.silenceMs)
       for (const [name, known] of this.#others) this.#others.set(name, { ...known, seenAt: now, since: now });
     this.#heardAt = now;
+    this.#isCutOff = false;
   }
 }
 

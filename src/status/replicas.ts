@@ -27,8 +27,8 @@ export interface ReplicasParts {
   readonly isReady: () => boolean;
   /** Which listeners of its table this replica serves. */
   readonly listeners: () => ListenerReport;
-  /** The reports of all other replicas that are alive, whenever they change. */
-  readonly reported: (others: readonly ReplicaReport[]) => void;
+  /** The reports of all other replicas that are alive, whenever they change; undefined while nothing is heard of them. */
+  readonly reported: (others: readonly ReplicaReport[] | undefined) => void;
 }
 
 /**
@@ -87,7 +87,11 @@ export class Replicas {
           this.#report();
         },
         synced: () => undefined,
-        failed: () => undefined,
+        failed: (error) => {
+          if (error === undefined) return;
+          this.#book.cutOff();
+          this.#report();
+        },
         restarted: () => undefined,
       },
     });
@@ -107,9 +111,8 @@ export class Replicas {
 
   #report(): void {
     const alive = this.#book.alive();
-    if (alive === undefined) return;
-    const versions = [...alive.keys()].join();
-    if (versions !== this.#reported) this.#parts.reported([...alive.values()]);
+    const versions = alive && [...alive.keys()].join();
+    if (versions !== this.#reported) this.#parts.reported(alive && [...alive.values()]);
     this.#reported = versions;
     this.#bury();
   }

@@ -365,8 +365,8 @@ describe("faults", () => {
       );
     } finally {
       second.program.child.kill("SIGCONT");
+      await Promise.all([controller.stop(), second.stop()]);
       controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
-      await second.stop();
     }
   });
 
@@ -392,8 +392,8 @@ describe("faults", () => {
       // A lease of 15 s, of which the follower knows within 1.2 s of its last renewal, and the write.
       expect(gapSeconds).toBeLessThan(15 + 2);
     } finally {
+      await Promise.all([controller.stop(), follower.stop()]);
       controller = await new ControllerProcess(cluster, [...FLAGS, "--replica-name", "r1"]).ready();
-      await follower.stop();
     }
   });
 

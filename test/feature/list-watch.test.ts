@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { ApiClient } from "../../src/kube/api-client.ts";
 import { type Feed, ListWatch, type RawObject } from "../../src/kube/list-watch.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { until } from "../support/data-plane.ts";
@@ -8,6 +9,7 @@ const nameOf = (raw: RawObject): string => raw.metadata?.name ?? "";
 
 describe("list and watch", () => {
   let api: FakeApi;
+  let client: ApiClient;
   let stop: AbortController;
   let running: Promise<void>;
   const seen = {
@@ -41,7 +43,7 @@ describe("list and watch", () => {
     options: { absentWhen?: ("notFound" | "forbidden")[]; silenceMs?: number; feed?: Feed } = {},
   ): Promise<void> {
     api = new FakeApi(handler);
-    const client = await api.start();
+    client = await api.start();
     stop = new AbortController();
     running = new ListWatch({
       client,
@@ -162,6 +164,30 @@ describe("list and watch", () => {
     await new Promise((resolve) => setTimeout(resolve, 3000));
     expect(api.count(lists)).toBeLessThan(8);
     expect(api.count(isWatch)).toBeLessThan(8);
+  });
+
+  test("F1: what waits for an API server that was away is listed as soon as that has answered anybody", async () => {
+    let isAway = true;
+    await start((call, response, incoming) => {
+      if (isAway) incoming.socket.destroy();
+      else if (!isWatch(call)) reply(response, 200, list("9", []));
+    });
+    await until("a long wait", () => seen.failures.length === 5, 10_000);
+    expect(client.outage?.aborted).toBe(false);
+    isAway = false;
+    const asked = performance.now();
+    await client.json({ method: "GET", path: "/leases" });
+    await until("listed", () => seen.replaced === 1);
+    // The fifth wait is of 4 s at least.
+    expect(performance.now() - asked).toBeLessThan(1000);
+    expect(client.outage).toBeUndefined();
+  });
+
+  test("an API server that is too slow for us is not away", async () => {
+    await start(() => undefined);
+    const signal = AbortSignal.timeout(50);
+    await expect(client.json({ method: "GET", path: "/slow", signal })).rejects.toMatchObject({ code: "unreachable" });
+    expect(client.outage).toBeUndefined();
   });
 
   test("F8: a kind that is not there counts as empty at first, and is found when it comes", async () => {

@@ -35,7 +35,7 @@ async function rigWith(items: readonly object[], write: (call: Call) => number =
     ms: 0,
     said: [] as { msg: string; err?: string; lease?: string }[],
     listeners: { serving: new Set(["d1"]), failed: new Map() } as ListenerReport,
-    reports: [] as (readonly ReplicaReport[])[],
+    reports: [] as (readonly ReplicaReport[] | undefined)[],
     send: undefined as ((event: string) => void) | undefined,
   };
   const api = new FakeApi((call, response) => {
@@ -167,6 +167,18 @@ describe("a replica", () => {
     await until("gone", () => rig.reports.length > 2);
     expect(rig.reports[2]).toEqual([]);
     expect(rig.api.calls.find(isWatch)?.query.get("labelSelector")).toBe("serviceroute.dev/replica=true");
+  });
+
+  test("knows nothing of the others while they cannot be listed, and hears of them again in the same state too", async () => {
+    const rig = await rigWith([leaseOf("a", "3", "7")]);
+    await until("watching", () => rig.api.calls.some(isWatch));
+    const { handler } = rig.api;
+    rig.api.handler = (_call, response) => reply(response, 500, {});
+    rig.send?.(line("ERROR", { code: 410 }));
+    await until("told", () => rig.reports.length > 1);
+    rig.api.handler = handler;
+    await until("told again", () => rig.reports.length > 2);
+    expect(rig.reports).toMatchObject([[{ replica: "a" }], undefined, [{ replica: "a" }]]);
   });
 
   test("tells at once, but what comes at once together", async () => {

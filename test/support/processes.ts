@@ -17,6 +17,7 @@ export const SERVICEROUTE = [
 
 /** A program that runs beside the test. What it prints goes to a file. */
 export class Program {
+  static readonly #started = new Set<Program>();
   readonly name: string;
   readonly child: ChildProcess;
   readonly exited: Promise<number>;
@@ -41,7 +42,18 @@ export class Program {
         this.#output = (this.#output + chunk.toString()).slice(-200_000);
       });
     }
-    this.exited = new Promise((resolve) => this.child.once("exit", (code) => resolve(code ?? -1)));
+    Program.#started.add(this);
+    this.exited = new Promise((resolve) => {
+      this.child.once("exit", (code) => {
+        Program.#started.delete(this);
+        resolve(code ?? -1);
+      });
+    });
+  }
+
+  /** Ends whatever this process has started and not stopped. */
+  static async killAll(): Promise<void> {
+    await Promise.all([...Program.#started].map(async (program) => program.stop("SIGKILL")));
   }
 
   /** The end of what was printed. */

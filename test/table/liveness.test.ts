@@ -42,6 +42,17 @@ describe("counting who serves a route", () => {
     expect(said()).toBe("1/1");
   });
 
+  test("while nothing is known of the others nothing more is said, and nothing taken back", () => {
+    const { liveness, said } = counted();
+    liveness.published(ROUTE, version("10"));
+    liveness.reported(undefined);
+    expect(said()).toBe("1/1");
+    liveness.published(ROUTE, version("11", 2));
+    expect(said()).toBe("1/1");
+    liveness.reported([replica({ servedThrough: 10n })]);
+    expect(said()).toBe("1/2");
+  });
+
   test("a new generation, and a new object of the same name, count anew (F37)", () => {
     const { liveness, said } = counted();
     liveness.published(ROUTE, version("10"));
@@ -80,6 +91,17 @@ describe("counting who serves a listener", () => {
     expect([said, listeners.waiting()]).toEqual([undefined, []]);
     listeners.reported([]);
     expect(said).toEqual(SERVING);
+  });
+
+  test("while nothing is known of the other replicas what serves still does, and nothing new does", () => {
+    const { listeners, said } = served();
+    listeners.reported(undefined);
+    expect(said()).toEqual(SERVING);
+    listeners.published(new Map([[WEB, listener("d2")]]));
+    listeners.said(WEB, SERVING);
+    expect(said()).toBeUndefined();
+    listeners.reported([serving("d2")]);
+    expect(said()).toEqual(SERVING);
   });
 
   test("every replica must serve the same listener: one that does not have it, or has it otherwise, has not said so", () => {

@@ -59,6 +59,17 @@ describe("the book of replicas", () => {
     ]);
   });
 
+  test("knows nothing from the moment on that it cannot list, and buries nobody, until it hears again", () => {
+    const rig = rigWith(lease("a", "1"));
+    rig.wait(5);
+    rig.book.cutOff();
+    expect(rig.alive()).toBeUndefined();
+    rig.time += 60_000;
+    expect(rig.book.takeDead()).toEqual([]);
+    rig.book.replace([lease("a", "1"), lease("b", "2", "7", { renewTime: "2026-01-01T00:01:05.000000Z" })]);
+    expect(rig.alive()).toEqual(["a", "b"]);
+  });
+
   test("takes no notice of Leases that say nothing that it understands", () => {
     const odd = [
       lease("", "1"),
