@@ -175,7 +175,7 @@ describe("a replica", () => {
     const { handler } = rig.api;
     rig.api.handler = (_call, response) => reply(response, 500, {});
     rig.send?.(line("ERROR", { code: 410 }));
-    await until("told", () => rig.reports.length > 1);
+    await until("told", () => rig.reports.length > 1, 5000);
     rig.api.handler = handler;
     await until("told again", () => rig.reports.length > 2);
     expect(rig.reports).toMatchObject([[{ replica: "a" }], undefined, [{ replica: "a" }]]);
