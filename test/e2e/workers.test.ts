@@ -88,8 +88,13 @@ describe("a controller whose gateway runs in worker processes", () => {
 
   test("F40: many routes that go at once fail no request of another", async () => {
     const load = startLoad({ address: GATEWAY, port: PORT, host: "shop.example.com" }, 4);
-    const many = Array.from({ length: BURST }, (_, i) => `many-${i}`);
-    const { code, stderr } = await cluster.kubectl(["delete", "serviceroutes", "--wait=false", ...many]);
+    // By one list: kubectl asks for each name by itself, and holds itself back to 50 requests a second.
+    const { code, stderr } = await cluster.kubectl([
+      "delete",
+      "serviceroutes",
+      "--wait=false",
+      "--field-selector=metadata.name!=shop",
+    ]);
     expect(code, stderr).toBe(0);
     await until("the last one is gone", async () => (await asked(`many-${BURST - 1}.example.com`)) !== "one", 60_000);
     const report = await load.stop();
