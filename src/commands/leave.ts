@@ -1,5 +1,5 @@
 import { fstatSync } from "node:fs";
-import { isThreadWriting } from "../telemetry/outlet.ts";
+import { isThreadWriting, unblock } from "../telemetry/outlet.ts";
 
 const LAST_WAIT_MS = 500;
 /** For a thread to come back. */
@@ -12,6 +12,7 @@ const STDOUT = 1;
  */
 export function leaveNow(code?: number): void {
   if (!isThreadWriting() || !fstatSync(STDOUT).isSocket()) process.exit(code);
+  unblock(STDOUT);
   setTimeout(() => {
     if (isThreadWriting()) process.stdout.end();
     setTimeout(() => process.exit(code), WAKE_MS);

@@ -40,7 +40,7 @@ export class ListenerLiveness {
     this.#tell(id);
   }
 
-  /** The reports of all other replicas that are ready now; undefined while nothing is known of them: what has been said stays. */
+  /** The reports of all other replicas that are ready now; undefined while nothing is known of them: what was said of a listener that stays as it is stays, too. */
   reported(others: readonly ReplicaReport[] | undefined): void {
     this.#counting = others !== undefined;
     if (others === undefined) return;

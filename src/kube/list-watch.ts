@@ -10,7 +10,6 @@ const MIN_RESTART_MS = 1000;
 /** A watch that lasted this long worked, whether it brought anything or not. */
 const LONG_WATCH_MS = 10_000;
 const ABSENT_RETRY_MS = 5000;
-/** Over how long those who wait for an API server come back to it. */
 const RETURN_SPREAD_MS = 1000;
 
 export interface RawObject {
@@ -47,6 +46,8 @@ export interface ListWatchParts {
   /** What counts as an empty list at first, and is asked again: a resource that does not exist, or that nobody may see. */
   readonly absentWhen: readonly ("notFound" | "forbidden")[];
   readonly silenceMs?: number;
+  /** Over how long those who wait for an API server come back to it. */
+  readonly returnSpreadMs?: number;
 }
 
 const KNOWN_TYPES = ["ADDED", "MODIFIED", "DELETED", "BOOKMARK"];
@@ -69,6 +70,7 @@ export class ListWatch {
   #resourceVersion = "";
   #watchesWithoutProgress = 0;
   #hasListed = false;
+  #mayReturnEarly = true;
 
   constructor(parts: ListWatchParts) {
     this.#parts = parts;
@@ -105,6 +107,7 @@ export class ListWatch {
     feed.progress?.(this.#resourceVersion);
     feed.synced();
     this.#hasListed = true;
+    this.#mayReturnEarly = true;
     this.#watchesWithoutProgress = 0;
   }
 
@@ -224,7 +227,7 @@ export class ListWatch {
     if (error instanceof Relist) {
       log.info({ path, reason: error.message }, "listing again");
       feed.restarted(error.message === "expired" ? "expired" : "stalled");
-      return this.#waitOrOutage(signal);
+      return this.#backoff.wait(signal);
     }
     const failure = asKubeError(error);
     if (failure.code === "expired") return this.#backoff.wait(signal);
@@ -238,18 +241,22 @@ export class ListWatch {
       { path, code: failure.code, err: failure.message },
       absent ? "the resource is gone; its last objects stay" : "listing failed; trying again",
     );
-    if (failure.code === "unreachable") return this.#waitOrOutage(signal);
+    if (failure.code === "unreachable") return this.#waitForReturn(signal);
     return this.#backoff.wait(signal, failure.retryAfterMs);
   }
 
-  /** Until the next try is due or the API server is back, whichever is first; not all kinds are listed at once then. */
-  async #waitOrOutage(signal: AbortSignal): Promise<void> {
-    const { client, random } = this.#parts;
-    const { outage } = client;
+  /**
+   * Until the next try is due or the API server has answered somebody, whichever is first. That counts once for each
+   * list: a server that answers some and refuses others is asked ever more slowly all the same.
+   */
+  async #waitForReturn(signal: AbortSignal): Promise<void> {
+    const { client, random, returnSpreadMs = RETURN_SPREAD_MS } = this.#parts;
+    const outage = this.#mayReturnEarly ? client.outage : undefined;
     await this.#backoff.wait(outage === undefined ? signal : AbortSignal.any([signal, outage]));
     if (outage?.aborted !== true) return;
+    this.#mayReturnEarly = false;
     this.#backoff.reset();
-    await pause(RETURN_SPREAD_MS * random(), signal);
+    await pause(returnSpreadMs * random(), signal);
   }
 }
 

@@ -70,9 +70,8 @@ export class ReplicaBook {
 
   /** Reports by Lease and version; undefined while it is the watch that says nothing: nobody is dead for that. */
   alive(): ReadonlyMap<string, ReplicaReport> | undefined {
-    const now = this.#parts.monotonic();
-    if (this.#hearsNothing(now)) return undefined;
-    const alive = [...this.#others].filter(([, { seenAt }]) => now - seenAt <= LIFETIME_MS);
+    if (this.#hearsNothing(this.#parts.monotonic())) return undefined;
+    const alive = [...this.#others].filter(([, known]) => this.#isAlive(known));
     return new Map(alive.map(([name, { version, report }]) => [`${name} ${version}`, report]));
   }
 
@@ -102,15 +101,22 @@ export class ReplicaBook {
     this.#others.set(name, { report, version, seenAt: isOld ? Number.NEGATIVE_INFINITY : since, since });
   }
 
+  /** Dead is who is silent while the watch is not. */
+  #isAlive({ seenAt }: Known): boolean {
+    return this.#heardAt - seenAt <= LIFETIME_MS;
+  }
+
   #hearsNothing(now: number): boolean {
     return this.#isCutOff || now - this.#heardAt > LIFETIME_MS;
   }
 
-  /** After a silence the others were as cut off from us as we from them. */
+  /** After a silence those who were alive before it get a lifetime: they were as cut off from us as we from them. */
   #heard(): void {
     const now = this.#parts.monotonic();
-    if (now - this.#heardAt > this.#parts.silenceMs)
-      for (const [name, known] of this.#others) this.#others.set(name, { ...known, seenAt: now, since: now });
+    if (this.#isCutOff || now - this.#heardAt > this.#parts.silenceMs) {
+      for (const [name, known] of this.#others)
+        if (this.#isAlive(known)) this.#others.set(name, { ...known, seenAt: now, since: now });
+    }
     this.#heardAt = now;
     this.#isCutOff = false;
   }

@@ -14,6 +14,8 @@ const RETRY_MS = 1000;
 const REQUEST_MS = 4000;
 /** Our own heartbeat comes back on the watch: when nothing does, it is the watch that is dead, not the others. */
 const SILENCE_MS = 2.4 * HEARTBEAT_MS;
+/** After so long nobody is dead for what was not heard meanwhile. Between it and a lifetime there is another heartbeat. */
+const GAP_MS = 1.5 * HEARTBEAT_MS;
 const WITHDRAW_MS = 2000;
 
 export interface ReplicasParts {
@@ -47,7 +49,7 @@ export class Replicas {
   constructor(parts: ReplicasParts) {
     this.#parts = parts;
     const { identity, monotonic } = parts;
-    this.#book = new ReplicaBook({ identity, monotonic, silenceMs: SILENCE_MS, now: Date.now });
+    this.#book = new ReplicaBook({ identity, monotonic, silenceMs: GAP_MS, now: Date.now });
   }
 
   /** The live table has every ServiceRoute up to here. */
@@ -87,12 +89,12 @@ export class Replicas {
           this.#report();
         },
         synced: () => undefined,
-        failed: (error) => {
-          if (error === undefined) return;
-          this.#book.cutOff();
-          this.#report();
+        failed: (error) => error !== undefined && this.#cutOff(),
+        // Others may come while it is closed. Our own heartbeat is the first to be heard when it is open again.
+        restarted: () => {
+          this.#cutOff();
+          this.publish();
         },
-        restarted: () => undefined,
       },
     });
     const expiry = setInterval(() => this.#report(), HEARTBEAT_MS);
@@ -115,6 +117,11 @@ export class Replicas {
     if (versions !== this.#reported) this.#parts.reported(alive && [...alive.values()]);
     this.#reported = versions;
     this.#bury();
+  }
+
+  #cutOff(): void {
+    this.#book.cutOff();
+    this.#report();
   }
 
   /** Removes what replicas that crashed have left behind. */

@@ -1,4 +1,5 @@
 import { type Stats, constants, fstatSync, openSync, write, writeSync } from "node:fs";
+import { Socket } from "node:net";
 
 /** Bytes that were taken, or why none were. */
 export type Outcome = number | NodeJS.ErrnoException;
@@ -13,7 +14,7 @@ export interface Outlet {
   readonly isWhole: boolean;
   /** @returns undefined: `later` is told. */
   take(bytes: Buffer, later: (outcome: Outcome) => void): Outcome | undefined;
-  /** When the process ends and nothing can come later. It may block where the descriptor does. */
+  /** When the process ends and nothing can come later. */
   takeNow(bytes: Buffer): Outcome;
 }
 
@@ -43,6 +44,14 @@ let writing = 0;
 /** A process does not end while one of its threads stands in a write. */
 export const isThreadWriting = (): boolean => writing > 0;
 
+/** From now on no write into a socket or pipe stands, until another process that shares it starts or ends one of its own. */
+export function unblock(fd: number): void {
+  const stat = fstatSync(fd);
+  if (!stat.isSocket() && !stat.isFIFO()) return;
+  // Making a stream of it is what sets the mode; the descriptors up to 2 are never closed with one.
+  new Socket({ fd, readable: false, writable: true });
+}
+
 /** A thread comes back once in a turn of the event loop: best is that all which waits goes by one write. */
 const byThread = (fd: number, parts: Pick<Outlet, "page" | "joins" | "isWhole">): Outlet => ({
   ...parts,
@@ -54,7 +63,10 @@ const byThread = (fd: number, parts: Pick<Outlet, "page" | "joins" | "isWhole">)
     });
     return undefined;
   },
-  takeNow: (bytes) => writeNow(fd, bytes),
+  takeNow: (bytes) => {
+    unblock(fd);
+    return writeNow(fd, bytes);
+  },
 });
 
 /** A pipe or terminal, once more: it refuses what is too much, whatever others do with the descriptor that they share. */

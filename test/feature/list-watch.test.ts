@@ -183,6 +183,19 @@ describe("list and watch", () => {
     expect(client.outage).toBeUndefined();
   });
 
+  test("an API server that answers others and refuses us is asked ever more slowly", async () => {
+    await start((call, response, incoming) => {
+      if (call.path === "/things") incoming.socket.destroy();
+      else reply(response, 200, {});
+    });
+    for (const end = performance.now() + 6000; performance.now() < end;) {
+      await client.json({ method: "GET", path: "/leases" });
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    // At 0; woken at once; then after waits of 0.25, 0.5, 1 and 2 s: the next is due after 8 s.
+    expect(api.count(lists) - api.count(({ path }) => path === "/leases")).toBeLessThanOrEqual(7);
+  });
+
   test("an API server that is too slow for us is not away", async () => {
     await start(() => undefined);
     const signal = AbortSignal.timeout(50);

@@ -90,6 +90,18 @@ describe.for(STDOUTS)("into %s", (kind) => {
     },
   );
 
+  test.for([0, 2])("F54: nor from ending at once, when it is told to twice, with %d workers", async (workers) => {
+    const { args, get } = await gateway(workers);
+    const { child, told } = print(kind, args);
+    await serve(get);
+    child.kill("SIGTERM");
+    // What is said of the first signal has not been written yet.
+    await sleep(20);
+    child.kill("SIGTERM");
+    const [code] = (await once(child, "exit", { signal: AbortSignal.timeout(4000) })) as [number];
+    expect([code, told()]).toEqual([1, ""]);
+  });
+
   test("F54: a reader of the log that has stopped holds up nothing; lines that are lost are counted", async () => {
     const { told } = logging(
       kind,

@@ -37,12 +37,14 @@ async function rigWith(items: readonly object[], write: (call: Call) => number =
     listeners: { serving: new Set(["d1"]), failed: new Map() } as ListenerReport,
     reports: [] as (readonly ReplicaReport[] | undefined)[],
     send: undefined as ((event: string) => void) | undefined,
+    endWatch: undefined as (() => void) | undefined,
   };
   const api = new FakeApi((call, response) => {
     if (isWatch(call)) {
       response.writeHead(200, { "content-type": "application/json" });
       response.flushHeaders();
       rig.send = (event) => void response.write(event);
+      rig.endWatch = () => void response.end();
     } else if (call.method === "GET") reply(response, 200, list("10", items));
     else {
       const status = write(call);
@@ -181,6 +183,21 @@ describe("a replica", () => {
     expect(rig.reports).toMatchObject([[{ replica: "a" }], undefined, [{ replica: "a" }]]);
   });
 
+  test("knows nothing of the others from the end of a watch until the next one says something, and makes it speak", async () => {
+    const rig = await rigWith([leaseOf("a", "3", "7")]);
+    rig.replicas.synced();
+    await until("watching", () => rig.send !== undefined);
+    await until("published", () => rig.writes("PATCH").length === 1);
+    const { send } = rig;
+    rig.endWatch?.();
+    await until("told", () => rig.reports.length > 1, 1000);
+    await until("a heartbeat before its time", () => rig.writes("PATCH").length === 2, 2000);
+    await until("watching again", () => rig.send !== send, 4000);
+    rig.send?.(line("MODIFIED", leaseOf("me", "11", "1")));
+    await until("told again", () => rig.reports.length > 2, 1000);
+    expect(rig.reports).toMatchObject([[{ replica: "a" }], undefined, [{ replica: "a" }]]);
+  });
+
   test("tells at once, but what comes at once together", async () => {
     const rig = await rigWith([]);
     rig.replicas.synced();
@@ -214,15 +231,21 @@ describe("a replica", () => {
     ]);
   }, 20_000);
 
-  test("is told that another says nothing any more though nothing comes over the watch, and is told it once", async () => {
+  test("is told that another says nothing any more as soon as its own heartbeat comes, and is told it once", async () => {
     const rig = await rigWith([leaseOf("a", "3", "7")]);
     await until("watching", () => rig.send !== undefined);
-    rig.ms = 10_000;
-    rig.send?.(line("MODIFIED", leaseOf("me", "11", "1")));
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    for (const [version, ms] of [
+      ["11", 6000],
+      ["12", 12_000],
+    ] as const) {
+      rig.ms = ms;
+      rig.send?.(line("MODIFIED", leaseOf("me", version, "1")));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
     rig.ms = 15_100;
-    await until("told", () => rig.reports.length > 1, 6000);
-    rig.send?.(line("MODIFIED", leaseOf("me", "12", "1")));
+    rig.send?.(line("MODIFIED", leaseOf("me", "13", "1")));
+    await until("told", () => rig.reports.length > 1, 3000);
+    rig.send?.(line("MODIFIED", leaseOf("me", "14", "1")));
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(rig.reports).toMatchObject([[{ replica: "a" }], []]);
   });
@@ -233,8 +256,8 @@ describe("a replica", () => {
   ])("removes what one that has been gone for a minute left, in that version alone: %s", async ([status, said]) => {
     const rig = await rigWith([leaseOf("a", "3", "7")], () => status);
     await until("watching", () => rig.send !== undefined);
-    for (let version = 11; version < 18; version++) {
-      rig.ms += 10_000;
+    for (let version = 11; version < 22; version++) {
+      rig.ms += 6000;
       rig.send?.(line("MODIFIED", leaseOf("me", String(version), "1")));
       await new Promise((resolve) => setTimeout(resolve, 20));
     }

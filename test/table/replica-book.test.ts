@@ -24,7 +24,7 @@ class Rig {
   time = 0;
   readonly book = new ReplicaBook({
     identity: "me",
-    silenceMs: 12_000,
+    silenceMs: 7500,
     monotonic: () => this.time,
     now: () => START + this.time,
   });
@@ -70,6 +70,33 @@ describe("the book of replicas", () => {
     expect(rig.alive()).toEqual(["a", "b"]);
   });
 
+  test("holds nobody for dead for a list that comes late, unless it was dead before", () => {
+    const rig = rigWith(lease("a", "1"), lease("dead", "1"));
+    rig.wait(14);
+    rig.book.changed([added(lease("a", "2"))]);
+    rig.wait(5);
+    rig.book.cutOff();
+    rig.time += 11_400;
+    rig.book.replace([lease("a", "2"), lease("dead", "1")]);
+    expect(rig.alive()).toEqual(["a"]);
+    rig.wait(15);
+    expect(rig.alive()).toEqual(["a"]);
+    rig.wait(1);
+    expect(rig.alive()).toEqual([]);
+  });
+
+  test("holds nobody for dead because its last heartbeat is longer ago than our own when all falls silent", () => {
+    const rig = rigWith(lease("a", "1"));
+    rig.time = 4900;
+    rig.book.changed([]);
+    rig.time = 19_900;
+    expect(rig.alive()).toEqual(["a"]);
+    rig.time += 1;
+    expect(rig.alive()).toBeUndefined();
+    rig.book.changed([]);
+    expect(rig.alive()).toEqual(["a"]);
+  });
+
   test("takes no notice of Leases that say nothing that it understands", () => {
     const odd = [
       lease("", "1"),
@@ -99,7 +126,7 @@ describe("the book of replicas", () => {
     rig.book.changed([added(lease("a", "2")), added(lease("b", "1"))]);
     rig.wait(1);
     expect(rig.alive()).toEqual(["a", "b"]);
-    rig.time += 1;
+    rig.wait(0.001);
     expect(rig.alive()).toEqual(["a"]);
     rig.book.changed([added(lease("b", "2"))]);
     expect(rig.alive()).toEqual(["a", "b"]);
@@ -117,24 +144,24 @@ describe("the book of replicas", () => {
     expect(rig.alive()).toEqual(["a"]);
     rig.wait(15);
     expect(rig.alive()).toEqual(["a"]);
-    rig.time += 1;
+    rig.wait(0.001);
     expect(rig.alive()).toEqual([]);
   });
 
   test("is told nothing new by a list that has what was known", () => {
     const rig = rigWith(lease("a", "1"));
-    rig.time = 10_000;
+    rig.wait(10);
     rig.book.replace([lease("a", "1"), {}]);
-    rig.time = 15_001;
+    rig.wait(5.001);
     expect(rig.alive()).toEqual([]);
     rig.book.changed([deleted({})]);
   });
 
   test("gives no lifetime after what is no silence yet", () => {
     const rig = rigWith(lease("a", "1"));
-    rig.time = 12_000;
+    rig.time = 7500;
     rig.book.changed([]);
-    rig.time = 15_001;
+    rig.wait(7.501);
     expect(rig.alive()).toEqual([]);
   });
 

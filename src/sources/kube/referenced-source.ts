@@ -6,6 +6,9 @@ import type { Store } from "../../snapshot/store.ts";
 import type { Logger } from "../../telemetry/logger.ts";
 import { pathOf } from "./kube-source.ts";
 
+/** There may be hundreds of these: an API server that has just come back is not asked for all of them at once. */
+const RETURN_SPREAD_MS = 15_000;
+
 /** Kinds of which only those objects are read that somebody refers to. */
 export type Referenced = "Secret" | "ConfigMap";
 
@@ -80,6 +83,7 @@ export class ReferencedSource {
       log,
       random,
       absentWhen: ["notFound", "forbidden"],
+      returnSpreadMs: RETURN_SPREAD_MS,
     });
     void watch.start(AbortSignal.any([stop.signal, signal]));
   }
