@@ -7,16 +7,24 @@ const WAKE_MS = 50;
 const STDOUT = 1;
 
 /**
- * Ends the process, though nobody reads its log: one of its threads may stand in a write into a socket, and would keep
- * it until somebody does. If it does not come back it is woken by hanging up, for all who share the socket.
+ * Ends the process, though nobody reads its log: one of its threads may stand in a write, and would keep it until
+ * somebody does. If it does not come back from a socket it is woken by hanging up, for all who share the socket.
  */
 export function leaveNow(code?: number): void {
-  if (!isThreadWriting() || !fstatSync(STDOUT).isSocket()) process.exit(code);
+  const stdout = fstatSync(STDOUT);
+  const isSocket = stdout.isSocket();
+  if (!isThreadWriting() || !(isSocket || stdout.isFIFO())) process.exit(code);
   unblock(STDOUT);
   setTimeout(() => {
-    if (isThreadWriting()) process.stdout.end();
-    setTimeout(() => process.exit(code), WAKE_MS);
+    if (isThreadWriting() && isSocket) process.stdout.end();
+    setTimeout(() => exitNow(code), isSocket ? WAKE_MS : LAST_WAIT_MS);
   }, WAKE_MS);
+}
+
+/** Nothing wakes who stands in a write into a pipe that could not be opened again. */
+function exitNow(code: number | undefined): void {
+  if (isThreadWriting()) process.kill(process.pid, "SIGKILL");
+  process.exit(code);
 }
 
 /**

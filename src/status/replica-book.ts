@@ -27,8 +27,8 @@ interface Known {
 export interface ReplicaBookParts {
   /** Of this replica, whose own Lease says nothing new. */
   readonly identity: string;
-  /** A silence of the watch of this many milliseconds, and everybody gets a lifetime to be heard again. */
-  readonly silenceMs: number;
+  /** How often a replica speaks; a watch that brings nothing for half as long again is silent. */
+  readonly heartbeatMs: number;
   /** Milliseconds that never jump. */
   readonly monotonic: () => number;
   /** Milliseconds since 1970: only old Leases that were there before us are judged by it. */
@@ -110,12 +110,20 @@ export class ReplicaBook {
     return this.#isCutOff || now - this.#heardAt > LIFETIME_MS;
   }
 
-  /** After a silence those who were alive before it get a lifetime: they were as cut off from us as we from them. */
+  /**
+   * After a silence all are given its time back: they were as cut off from us as we from them. Not the whole of it, or short
+   * silences without end would keep the dead.
+   */
   #heard(): void {
-    const now = this.#parts.monotonic();
-    if (this.#isCutOff || now - this.#heardAt > this.#parts.silenceMs) {
-      for (const [name, known] of this.#others)
-        if (this.#isAlive(known)) this.#others.set(name, { ...known, seenAt: now, since: now });
+    const { monotonic, heartbeatMs } = this.#parts;
+    const now = monotonic();
+    const missed = now - this.#heardAt;
+    if (this.#isCutOff || missed > 1.5 * heartbeatMs) {
+      const back = Math.max(0, missed - heartbeatMs / 2);
+      for (const [name, known] of this.#others) {
+        const { seenAt, since } = known;
+        this.#others.set(name, { ...known, seenAt: seenAt + back, since: since + back });
+      }
     }
     this.#heardAt = now;
     this.#isCutOff = false;

@@ -14,8 +14,6 @@ const RETRY_MS = 1000;
 const REQUEST_MS = 4000;
 /** Our own heartbeat comes back on the watch: when nothing does, it is the watch that is dead, not the others. */
 const SILENCE_MS = 2.4 * HEARTBEAT_MS;
-/** After so long nobody is dead for what was not heard meanwhile. Between it and a lifetime there is another heartbeat. */
-const GAP_MS = 1.5 * HEARTBEAT_MS;
 const WITHDRAW_MS = 2000;
 
 export interface ReplicasParts {
@@ -44,12 +42,13 @@ export class Replicas {
   #reported: string | undefined;
   #isSynced = false;
   #isPublished = false;
+  #spokeAt = Number.NEGATIVE_INFINITY;
   #publishNow: () => void = () => undefined;
 
   constructor(parts: ReplicasParts) {
     this.#parts = parts;
     const { identity, monotonic } = parts;
-    this.#book = new ReplicaBook({ identity, monotonic, silenceMs: GAP_MS, now: Date.now });
+    this.#book = new ReplicaBook({ identity, monotonic, heartbeatMs: HEARTBEAT_MS, now: Date.now });
   }
 
   /** The live table has every ServiceRoute up to here. */
@@ -93,7 +92,7 @@ export class Replicas {
         // Others may come while it is closed. Our own heartbeat is the first to be heard when it is open again.
         restarted: () => {
           this.#cutOff();
-          this.publish();
+          this.#speak();
         },
       },
     });
@@ -122,6 +121,14 @@ export class Replicas {
   #cutOff(): void {
     this.#book.cutOff();
     this.#report();
+  }
+
+  /** A watch that always ends makes no storm of heartbeats. */
+  #speak(): void {
+    const now = this.#parts.monotonic();
+    if (now - this.#spokeAt < HEARTBEAT_MS) return;
+    this.#spokeAt = now;
+    this.publish();
   }
 
   /** Removes what replicas that crashed have left behind. */

@@ -44,12 +44,19 @@ let writing = 0;
 /** A process does not end while one of its threads stands in a write. */
 export const isThreadWriting = (): boolean => writing > 0;
 
-/** From now on no write into a socket or pipe stands, until another process that shares it starts or ends one of its own. */
+/**
+ * From now on no write into a socket or pipe stands, as far as that can be had, and until another process that shares it
+ * starts or ends.
+ */
 export function unblock(fd: number): void {
   const stat = fstatSync(fd);
   if (!stat.isSocket() && !stat.isFIFO()) return;
-  // Making a stream of it is what sets the mode; the descriptors up to 2 are never closed with one.
-  new Socket({ fd, readable: false, writable: true });
+  try {
+    // Making a stream of it is what sets the mode; the descriptors up to 2 are never closed with one.
+    new Socket({ fd, readable: false, writable: true });
+  } catch {
+    // No stream can be made of a socket of datagrams.
+  }
 }
 
 /** A thread comes back once in a turn of the event loop: best is that all which waits goes by one write. */

@@ -198,6 +198,17 @@ describe("a replica", () => {
     expect(rig.reports).toMatchObject([[{ replica: "a" }], undefined, [{ replica: "a" }]]);
   });
 
+  test("a watch that always ends makes no storm of heartbeats", async () => {
+    const rig = await rigWith([]);
+    rig.replicas.synced();
+    for (const end = performance.now() + 4500; performance.now() < end;) {
+      rig.endWatch?.();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    // The first, and one for the first watch that ended, unless that was before it.
+    expect([1, 2]).toContain(rig.writes("PATCH").length);
+  });
+
   test("tells at once, but what comes at once together", async () => {
     const rig = await rigWith([]);
     rig.replicas.synced();

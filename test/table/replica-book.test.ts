@@ -24,7 +24,7 @@ class Rig {
   time = 0;
   readonly book = new ReplicaBook({
     identity: "me",
-    silenceMs: 7500,
+    heartbeatMs: 5000,
     monotonic: () => this.time,
     now: () => START + this.time,
   });
@@ -79,9 +79,10 @@ describe("the book of replicas", () => {
     rig.time += 11_400;
     rig.book.replace([lease("a", "2"), lease("dead", "1")]);
     expect(rig.alive()).toEqual(["a"]);
-    rig.wait(15);
+    // It was 5 s old before the silence, and is given back all but 2.5 s of that.
+    rig.wait(7.5);
     expect(rig.alive()).toEqual(["a"]);
-    rig.wait(1);
+    rig.wait(0.001);
     expect(rig.alive()).toEqual([]);
   });
 
@@ -132,7 +133,7 @@ describe("the book of replicas", () => {
     expect(rig.alive()).toEqual(["a", "b"]);
   });
 
-  test("holds nobody for dead while the watch is silent, and gives everybody a lifetime after it", () => {
+  test("holds nobody for dead while the watch is silent, and gives the time of it back", () => {
     const rig = rigWith(lease("a", "1"));
     rig.time = 15_000;
     expect(rig.alive()).toEqual(["a"]);
@@ -142,10 +143,25 @@ describe("the book of replicas", () => {
     expect(rig.book.takeDead()).toEqual([]);
     rig.book.changed([]);
     expect(rig.alive()).toEqual(["a"]);
-    rig.wait(15);
+    rig.wait(12.5);
     expect(rig.alive()).toEqual(["a"]);
     rig.wait(0.001);
     expect(rig.alive()).toEqual([]);
+  });
+
+  test.for<[string, number, (rig: Rig) => void]>([
+    ["heartbeats that come late", 8000, (rig) => rig.book.changed([])],
+    ["a watch that ends again and again", 4000, (rig) => rig.book.changed([])],
+    ["lists alone, because nobody else speaks", 26_000, (rig) => rig.book.replace([lease("a", "1")])],
+  ])("%s do not keep the dead", ([, everyMs, hear]) => {
+    const rig = rigWith(lease("a", "1"));
+    let rounds = 0;
+    for (; rig.alive()?.length !== 0 && rounds < 100; rounds++) {
+      rig.book.cutOff();
+      rig.time += everyMs;
+      hear(rig);
+    }
+    expect(rounds).toBeLessThanOrEqual(11);
   });
 
   test("is told nothing new by a list that has what was known", () => {
