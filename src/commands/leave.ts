@@ -16,12 +16,13 @@ export function leaveNow(code?: number): void {
   if (!isThreadWriting() || !(isSocket || stdout.isFIFO())) process.exit(code);
   unblock(STDOUT);
   setTimeout(() => {
-    if (isThreadWriting() && isSocket) process.stdout.end();
-    setTimeout(() => exitNow(code), isSocket ? WAKE_MS : LAST_WAIT_MS);
+    if (!isThreadWriting()) process.exit(code);
+    if (isSocket) process.stdout.end();
+    setTimeout(() => exitNow(code), LAST_WAIT_MS);
   }, WAKE_MS);
 }
 
-/** Nothing wakes who stands in a write into a pipe that could not be opened again. */
+/** Nothing wakes a thread that stands in a write into a pipe that could not be opened again. */
 function exitNow(code: number | undefined): void {
   if (isThreadWriting()) process.kill(process.pid, "SIGKILL");
   process.exit(code);
