@@ -1,7 +1,7 @@
 /** Go programs that tests need: built once from the modules that a folder here pins, kept in a cache outside of the checkout. */
 import { execFileSync, spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { accessSync, constants, mkdirSync, readFileSync, renameSync } from "node:fs";
+import { accessSync, constants, mkdirSync, readFileSync, readdirSync, renameSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -74,7 +74,7 @@ export interface Program {
  * The folder that holds these programs. What is there already is used; a build that was broken off goes on where it
  * stopped.
  *
- * @param module  The folder with go.mod and go.sum; what is in them decides about the cache.
+ * @param module  The folder with go.mod, go.sum and programs of our own; what is in them decides about the cache.
  * @param cost    What a build costs, for people who wait for it.
  */
 export async function goPrograms(
@@ -85,7 +85,8 @@ export async function goPrograms(
   say: Say,
 ): Promise<string> {
   const hash = createHash("sha256");
-  for (const file of ["go.sum", "go.mod"]) hash.update(readFileSync(join(module, file)));
+  const sources = readdirSync(module).filter((file) => /^go\.(sum|mod)$|\.go$/.test(file));
+  for (const file of sources.sort()) hash.update(readFileSync(join(module, file)));
   const folder = join(cacheRoot(), `${name}-${hash.digest("hex").slice(0, 12)}`);
   const missing = Object.entries(programs).filter(([program]) => !isExecutable(join(folder, program)));
   if (missing.length === 0) return folder;

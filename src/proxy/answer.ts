@@ -1,33 +1,7 @@
+import { REASON_HEADER, STATUS_OF } from "../routing/reasons.ts";
 import type { ReasonWord } from "../routing/rule.ts";
 import type { Downstream } from "./downstream/downstream.ts";
 import { grpcStatusOf } from "./grpc-status.ts";
-
-export const REASON_HEADER = "x-serviceroute-reason";
-
-/** The one table of failure → status. Each word is also a metric label and a log field. */
-export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
-  NoRoute: 404,
-  InvalidRule: 500,
-  PatternLimit: 500,
-  InvalidBackend: 500,
-  NoBackends: 500,
-  NoEndpoints: 503,
-  NoHealthyEndpoints: 503,
-  CircuitOpen: 503,
-  Overloaded: 503,
-  LoopDetected: 508,
-  ConnectFailure: 503,
-  Reset: 503,
-  BadResponse: 502,
-  RequestTimeout: 504,
-  BackendTimeout: 504,
-  IdleTimeout: 504,
-  BodyTooLarge: 413,
-  BadRequest: 400,
-  MisdirectedRequest: 421,
-  NotImplemented: 501,
-  InternalError: 500,
-};
 
 /** After these nobody knows, or wants to know, where the next request begins. */
 const ENDS_CONNECTION: ReadonlySet<ReasonWord> = new Set(["BadRequest", "NotImplemented", "BodyTooLarge"]);

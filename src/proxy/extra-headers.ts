@@ -1,9 +1,9 @@
+import { ROUTE_HEADER } from "../routing/reasons.ts";
 import type { RouteRule } from "../routing/rule.ts";
 import { displayName } from "../api/keys.ts";
 import { corsHeaders } from "./cors.ts";
 import type { GatewayOptions } from "./gateway-context.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
-import { ROUTE_HEADER } from "./headers.ts";
 
 /** What the gateway adds to every answer to a request that a rule takes, whoever made the answer. */
 export function extraHeaders(

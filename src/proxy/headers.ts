@@ -3,10 +3,7 @@ import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import type { TryTrace } from "./request-record.ts";
 import type { ClientOrigin } from "./downstream/client-origin.ts";
-import { REASON_HEADER } from "./answer.ts";
-
-/** Names the route and rule of an answer, where the operator wants that. */
-export const ROUTE_HEADER = "x-serviceroute-route";
+import { REASON_HEADER, ROUTE_HEADER } from "../routing/reasons.ts";
 
 type Values = Map<string, readonly string[]>;
 

@@ -3,6 +3,11 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { type GatewayFactory, type WorkerFlags, gatewayHere, gatewayInWorkers } from "../../src/commands/data-plane.ts";
+import { BUILTIN_GATEWAY } from "../../src/routing/listener.ts";
+import { bootstrap } from "../../src/xds/bootstrap.ts";
+import { EnvoyDataPlane } from "../../src/xds/envoy-data-plane.ts";
+import type { ProxyOptions } from "../../src/xds/options.ts";
+import { Envoy } from "./envoy.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
 import { type Logger, createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -122,12 +127,54 @@ export async function startWorkers(flags: Partial<WorkerFlags> = {}): Promise<Da
   return startRig((log, metrics) => gatewayInWorkers(all, log, metrics));
 }
 
+/** Envoy, programmed by us. */
+export async function startEnvoy(options: Partial<ProxyOptions> = {}): Promise<DataPlaneRig> {
+  const made = Promise.withResolvers<EnvoyDataPlane>();
+  const all: ProxyOptions = {
+    showReason: true,
+    showRoute: false,
+    underscores: "reject",
+    trustedHops: 0,
+    http2: true,
+    ...options,
+  };
+  const started = startRig((log) => (table, onListenerState) => {
+    const plane = new EnvoyDataPlane({ table, options: all, log, onListenerState });
+    made.resolve(plane);
+    return plane;
+  });
+  const port = await (await made.promise).listen("127.0.0.1:0");
+  const envoy = new Envoy(
+    bootstrap({
+      gateway: BUILTIN_GATEWAY,
+      proxy: "test",
+      controller: { address: "127.0.0.1", port },
+      admin: { address: "127.0.0.1", port: await freePort() },
+      maxConnections: 10_000,
+    }),
+  );
+  try {
+    const rig = await started;
+    return {
+      ...rig,
+      close: async () => {
+        await envoy.stop();
+        await rig.close();
+      },
+    };
+  } catch (error) {
+    console.log(envoy.output);
+    await envoy.stop();
+    throw error;
+  }
+}
+
 /** News between processes takes a millisecond or two. */
 const SETTLE_MS = 50;
 
 async function startRig(gatewayOf: (log: Logger, metrics: Metrics) => GatewayFactory): Promise<DataPlaneRig> {
   const port = await freePort();
-  const [log, metrics] = [createLogger("silent"), new Metrics()];
+  const [log, metrics] = [createLogger((process.env["RIG_LOG"] ?? "silent") as "silent"), new Metrics()];
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
     gateway: gatewayOf(log, metrics),

@@ -1,4 +1,4 @@
-import { STATUS_OF } from "../../src/proxy/answer.ts";
+import { STATUS_OF } from "../../src/routing/reasons.ts";
 import { grpcStatusOf } from "../../src/proxy/grpc-status.ts";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";

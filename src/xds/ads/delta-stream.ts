@@ -1,0 +1,212 @@
+import { type Resource, type ResourceId, type ResourceType, TYPES, idOf } from "../resources/resource.ts";
+import { Subscription } from "./subscription.ts";
+
+/** What a proxy says. @source xDS protocol, DeltaDiscoveryRequest. */
+export interface DeltaRequest {
+  readonly type: ResourceType;
+  readonly subscribe: readonly string[];
+  readonly unsubscribe: readonly string[];
+  /** Versions that it has from a stream before, by name. */
+  readonly initialVersions: Readonly<Record<string, string>>;
+  /** Of the response that it answers; empty: none. */
+  readonly nonce: string;
+  /** Why it does not take that response; undefined: it does. */
+  readonly error?: string | undefined;
+}
+
+export interface DeltaResponse {
+  readonly type: ResourceType;
+  readonly nonce: string;
+  readonly resources: readonly Resource[];
+  readonly removed: readonly string[];
+}
+
+export interface StreamEvents {
+  /** The proxy has taken all of a response. */
+  readonly acked: (response: DeltaResponse) => void;
+  /** It has refused it, and taken of it nobody knows what. */
+  readonly nacked: (response: DeltaResponse, message: string) => void;
+}
+
+export type ResourceView = () => ReadonlyMap<ResourceId, Resource> | undefined;
+
+/** So long routes wait for their clusters. */
+const PATIENCE_MS = 5000;
+const WAITS_FOR_CLUSTERS: ReadonlySet<ResourceType> = new Set(["Listener", "RouteConfiguration"]);
+
+/**
+ * One proxy's delta stream, as a function of what it says and of what there is: no I/O and no clock. Of each type one
+ * response is on its way; what changes meanwhile is part of the next one, so that a proxy that is slow, or gone, costs
+ * no more memory than the names of what has changed. What is used comes before what uses it, and goes after it.
+ */
+export class DeltaStream {
+  readonly #view: ResourceView;
+  readonly #events: StreamEvents;
+  readonly #subscriptions = new Map<ResourceType, Subscription>();
+  readonly #unanswered = new Map<ResourceType, DeltaResponse>();
+  /** Since when something waits for its clusters. */
+  readonly #waiting = new Map<ResourceId, number>();
+  #nonces = 0;
+
+  /** @param view  What the proxy is to have; undefined: that is not known yet, and it is told nothing. */
+  constructor(view: ResourceView, events: StreamEvents) {
+    this.#view = view;
+    this.#events = events;
+  }
+
+  /** Whether anything is on its way to the proxy, or waits to be. */
+  get isSettled(): boolean {
+    return this.#unanswered.size === 0 && [...this.#subscriptions.values()].every(({ dirty, owesAnswer }) => dirty.size === 0 && !owesAnswer);
+  }
+
+  /** What the proxy has said that it serves. */
+  has({ type, name, version }: Resource): boolean {
+    return this.#subscriptions.get(type)?.taken.get(name)?.version === version;
+  }
+
+  request(request: DeltaRequest): void {
+    this.#answered(request);
+    const { type, subscribe, unsubscribe, initialVersions } = request;
+    let subscription = this.#subscriptions.get(type);
+    const isFirst = subscription === undefined;
+    if (subscription === undefined) this.#subscriptions.set(type, (subscription = new Subscription(type)));
+    const { everything } = subscription.subscribe(subscribe, isFirst);
+    subscription.unsubscribe(unsubscribe);
+    for (const [name, version] of Object.entries(initialVersions)) subscription.brought.set(name, version);
+    for (const name of [...Object.keys(initialVersions), ...subscribe]) subscription.dirty.add(name);
+    subscription.dirty.delete("*");
+    if (everything) this.#touchAll(subscription);
+  }
+
+  changed(ids: Iterable<ResourceId>): void {
+    for (const id of ids) {
+      const slash = id.indexOf("/");
+      const [type, name] = [id.slice(0, slash) as ResourceType, id.slice(slash + 1)];
+      const subscription = this.#subscriptions.get(type);
+      if (subscription?.wants(name) === true) subscription.dirty.add(name);
+    }
+  }
+
+  /** Whether something waits for its clusters: then {@link take} has to be asked again later. */
+  get isWaiting(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Everything may be another. */
+  changedAll(): void {
+    for (const subscription of this.#subscriptions.values()) this.#touchAll(subscription);
+  }
+
+  /** What is to be sent now, in this order. */
+  take(now: number): DeltaResponse[] {
+    const view = this.#view();
+    if (view === undefined) return [];
+    return TYPES.flatMap((type) => {
+      const subscription = this.#subscriptions.get(type);
+      if (subscription === undefined || this.#unanswered.has(type)) return [];
+      if (subscription.dirty.size === 0 && !subscription.owesAnswer) return [];
+      return this.#next(subscription, view, now);
+    });
+  }
+
+  #next(subscription: Subscription, view: ReadonlyMap<ResourceId, Resource>, now: number): DeltaResponse[] {
+    const { type, dirty } = subscription;
+    const resources: Resource[] = [];
+    const removed: string[] = [];
+    const used = lazily(() => this.#used());
+    for (const name of dirty) {
+      const id = idOf(type, name);
+      const resource = view.get(id);
+      if (resource === undefined ? type === "Cluster" && used().has(id) : !this.#mayCome(resource, now)) continue;
+      dirty.delete(name);
+      this.#waiting.delete(id);
+      if (resource === undefined) this.#remove(subscription, name, removed);
+      else this.#send(subscription, resource, resources);
+    }
+    if (resources.length + removed.length === 0 && !subscription.owesAnswer) return [];
+    subscription.owesAnswer = false;
+    const response = { type, nonce: String(++this.#nonces), resources, removed };
+    this.#unanswered.set(type, response);
+    if (type === "Cluster") this.#oweEndpoints(resources);
+    return [response];
+  }
+
+  #remove({ sent }: Subscription, name: string, removed: string[]): void {
+    if (sent.has(name) && sent.get(name) === undefined) return;
+    sent.set(name, undefined);
+    removed.push(name);
+  }
+
+  #send(subscription: Subscription, resource: Resource, resources: Resource[]): void {
+    if (!subscription.recognises(resource)) resources.push(resource);
+    else if (!subscription.sent.has(resource.name)) subscription.taken.set(resource.name, resource);
+    subscription.sending(resource);
+  }
+
+  /** A cluster that is another waits for its endpoints anew, though these be the same: Envoy keeps it for 15 s. */
+  #oweEndpoints(clusters: readonly Resource[]): void {
+    const assignments = this.#subscriptions.get("ClusterLoadAssignment");
+    for (const { uses } of clusters)
+      for (const id of uses) {
+        const name = id.slice("ClusterLoadAssignment/".length);
+        if (assignments?.wants(name) !== true) continue;
+        assignments.forget(name);
+        assignments.dirty.add(name);
+      }
+  }
+
+  #mayCome({ id, type, uses }: Resource, now: number): boolean {
+    if (!WAITS_FOR_CLUSTERS.has(type) || uses.every((used) => this.#isReady(used))) return true;
+    const since = this.#waiting.get(id) ?? now;
+    this.#waiting.set(id, since);
+    return now - since >= PATIENCE_MS;
+  }
+
+  /** Whether the proxy has a cluster, with its endpoints. One that it is not to have is not waited for. */
+  #isReady(id: ResourceId): boolean {
+    const name = id.slice("Cluster/".length);
+    const clusters = this.#subscriptions.get("Cluster");
+    if (this.#view()?.has(id) !== true || clusters?.refused.has(name) === true) return true;
+    const cluster = clusters?.taken.get(name);
+    const assignments = this.#subscriptions.get("ClusterLoadAssignment");
+    return (
+      cluster !== undefined &&
+      cluster.uses.every((used) => assignments?.taken.has(used.slice("ClusterLoadAssignment/".length)) === true)
+    );
+  }
+
+  /** Clusters that something names which the proxy has, or may have. */
+  #used(): ReadonlySet<ResourceId> {
+    const all = [...WAITS_FOR_CLUSTERS].flatMap((type) => {
+      const { taken, sent } = this.#subscriptions.get(type) ?? {};
+      return [...(taken?.values() ?? []), ...(sent?.values() ?? [])];
+    });
+    return new Set(all.flatMap((resource) => resource?.uses ?? []));
+  }
+
+  #answered({ type, nonce, error }: DeltaRequest): void {
+    const response = this.#unanswered.get(type);
+    if (response === undefined || response.nonce !== nonce) return;
+    this.#unanswered.delete(type);
+    const subscription = this.#subscriptions.get(type);
+    if (error !== undefined) {
+      for (const { name } of response.resources) subscription?.refused.add(name);
+      return this.#events.nacked(response, error);
+    }
+    for (const resource of response.resources)
+      if (subscription?.wants(resource.name) === true) subscription.taken.set(resource.name, resource);
+    for (const name of response.removed) subscription?.taken.delete(name);
+    this.#events.acked(response);
+  }
+
+  #touchAll(subscription: Subscription): void {
+    for (const { type, name } of this.#view()?.values() ?? [])
+      if (type === subscription.type && subscription.wants(name)) subscription.dirty.add(name);
+    for (const name of subscription.sent.keys()) subscription.dirty.add(name);
+  }
+}
+
+function lazily<T>(make: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => (made ??= { value: make() }).value;
+}

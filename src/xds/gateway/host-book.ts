@@ -1,0 +1,90 @@
+import type { EndpointsKey } from "../../routing/endpoints.ts";
+import type { Listener, ListenerId } from "../../routing/listener.ts";
+import type { RoutingTableView } from "../../routing/routing-table.ts";
+import type { ProxyOptions } from "../options.ts";
+import { type HostCell, type RouteCache, hostCell } from "../resources/host-cell.ts";
+
+const NONE: ReadonlyMap<string, HostCell> = new Map();
+
+/** The hostnames of a Gateway's listeners, each encoded once and again only when what it says has changed. */
+export class HostBook {
+  readonly #table: RoutingTableView;
+  readonly #options: ProxyOptions;
+  readonly #cache: RouteCache;
+  readonly #cells = new Map<ListenerId, Map<string, HostCell>>();
+  readonly #dirty = new Map<ListenerId, Set<string>>();
+  /** Hostnames whose routes depend on whether a backend has endpoints. */
+  readonly #followers = new Map<EndpointsKey, Map<HostCell, ListenerId>>();
+
+  constructor(table: RoutingTableView, options: ProxyOptions, cache: RouteCache) {
+    this.#table = table;
+    this.#options = options;
+    this.#cache = cache;
+  }
+
+  cells(id: ListenerId): Iterable<HostCell> {
+    return (this.#cells.get(id) ?? NONE).values();
+  }
+
+  /** Its port or scheme is another, or it is gone. */
+  listener(id: ListenerId): void {
+    for (const { hostname } of this.cells(id)) this.touch(id, hostname);
+  }
+
+  touch(id: ListenerId, hostname: string): void {
+    const hosts = this.#dirty.get(id);
+    if (hosts === undefined) this.#dirty.set(id, new Set([hostname]));
+    else hosts.add(hostname);
+  }
+
+  endpoints(key: EndpointsKey): void {
+    for (const [{ hostname }, id] of this.#followers.get(key) ?? []) this.touch(id, hostname);
+  }
+
+  /** Makes what has been touched. @returns The listeners of which something is different now. */
+  make(): ReadonlySet<ListenerId> {
+    const changed = new Set<ListenerId>();
+    for (const [id, hosts] of this.#dirty) for (const hostname of hosts) if (this.#makeHost(id, hostname)) changed.add(id);
+    this.#dirty.clear();
+    return changed;
+  }
+
+  #makeHost(id: ListenerId, hostname: string): boolean {
+    const listener = this.#table.listeners.get(id);
+    const old = this.#cells.get(id)?.get(hostname);
+    const cell = listener === undefined ? undefined : this.#cellOf(listener, hostname);
+    if (old !== undefined && cell !== undefined && Buffer.compare(old.bytes, cell.bytes) === 0) return false;
+    for (const key of old?.follows ?? []) if (old !== undefined) this.#unfollow(key, old);
+    for (const key of cell?.follows ?? []) if (cell !== undefined) this.#follow(key, cell, id);
+    this.#keep(id, hostname, cell);
+    return old !== cell;
+  }
+
+  #keep(id: ListenerId, hostname: string, cell: HostCell | undefined): void {
+    let cells = this.#cells.get(id);
+    if (cells === undefined) this.#cells.set(id, (cells = new Map<string, HostCell>()));
+    if (cell === undefined) cells.delete(hostname);
+    else cells.set(hostname, cell);
+    if (cells.size === 0) this.#cells.delete(id);
+  }
+
+  #cellOf({ id, protocol, port }: Listener, hostname: string): HostCell | undefined {
+    const found = this.#table.virtualHost(id, hostname);
+    if (found?.hostname !== hostname) return undefined;
+    const place = { scheme: protocol === "HTTPS" ? "https" : "http", hostname, port } as const;
+    const lookup = (key: EndpointsKey) => this.#table.endpoints.get(key);
+    return hostCell(found.host.entries(), { place, options: this.#options, lookup }, this.#cache);
+  }
+
+  #follow(key: EndpointsKey, cell: HostCell, id: ListenerId): void {
+    const followers = this.#followers.get(key);
+    if (followers === undefined) this.#followers.set(key, new Map([[cell, id]]));
+    else followers.set(cell, id);
+  }
+
+  #unfollow(key: EndpointsKey, cell: HostCell): void {
+    const followers = this.#followers.get(key);
+    followers?.delete(cell);
+    if (followers?.size === 0) this.#followers.delete(key);
+  }
+}

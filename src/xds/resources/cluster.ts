@@ -1,0 +1,171 @@
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { Any } from "@bufbuild/protobuf/wkt";
+import {
+  ClusterSchema,
+  Cluster_DiscoveryType,
+  type LoadBalancingPolicy_PolicySchema,
+} from "../generated/envoy/config/cluster/v3/cluster_pb.js";
+import type { OutlierDetectionSchema } from "../generated/envoy/config/cluster/v3/outlier_detection_pb.js";
+import { ApiVersion } from "../generated/envoy/config/core/v3/config_source_pb.js";
+import type { HealthCheckSchema } from "../generated/envoy/config/core/v3/health_check_pb.js";
+import { LeastRequestSchema } from "../generated/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js";
+import { RandomSchema } from "../generated/envoy/extensions/load_balancing_policies/random/v3/random_pb.js";
+import { RoundRobinSchema } from "../generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js";
+import {
+  HttpProtocolOptionsSchema,
+  type HttpProtocolOptions_ExplicitHttpConfigSchema,
+} from "../generated/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js";
+import { CodecClientType } from "../generated/envoy/type/v3/http_pb.js";
+import type { ActiveHealth, CircuitBreaker, PassiveHealth } from "../../routing/cluster-policy.ts";
+import type { Algorithm, BackendHttp, ClusterRef } from "../../routing/rule.ts";
+import { backendTlsSocket } from "./backend-tls.ts";
+import { type BackendPolicy, clusterName } from "./cluster-name.ts";
+import { type Resource, encoded, idOf, resourceOf } from "./resource.ts";
+import { durationOf, packed } from "./typed.ts";
+
+/** Envoy's own limits are 1,024 of everything; a backend that nobody limits has none. */
+const NO_LIMIT = 2 ** 32 - 1;
+const BUFFER_BYTES = 32 * 1024;
+/** Over HTTP/1.1 below what backends commonly have, so that we rarely send on a connection that is being closed. */
+const IDLE_MS = { "1.1": 4000, "2": 60_000 } as const;
+const MOST_STREAMS = 100;
+const STREAM_WINDOW = 64 * 1024;
+const CONNECTION_WINDOW = 1024 * 1024;
+const HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions";
+
+type Init = MessageInitShape<typeof ClusterSchema>;
+
+type LbPolicy = MessageInitShape<typeof LoadBalancingPolicy_PolicySchema>;
+
+function lbPolicy(algorithm: Algorithm): LbPolicy {
+  const name = "envoy.load_balancing_policies";
+  switch (algorithm) {
+    case "LeastRequest":
+      return lbExtension(`${name}.least_request`, packed(LeastRequestSchema, { choiceCount: 2 }));
+    case "RoundRobin":
+      return lbExtension(`${name}.round_robin`, packed(RoundRobinSchema, {}));
+    case "Random":
+      return lbExtension(`${name}.random`, packed(RandomSchema, {}));
+    default:
+      return algorithm satisfies never;
+  }
+}
+
+const lbExtension = (name: string, typedConfig: Any): LbPolicy => ({ typedExtensionConfig: { name, typedConfig } });
+
+function limits(breaker: CircuitBreaker | undefined, { retry }: BackendPolicy): Init["circuitBreakers"] {
+  const limit = (count: number | undefined): number => Math.min(count ?? NO_LIMIT, NO_LIMIT);
+  const budget = retry.connectFailureOnly
+    ? { maxRetries: NO_LIMIT }
+    : {
+        retryBudget: {
+          budgetPercent: { value: retry.budgetPercent },
+          minRetryConcurrency: retry.budgetMinConcurrent,
+        },
+      };
+  const threshold = {
+    maxConnections: limit(breaker?.maxConnections),
+    maxPendingRequests: limit(breaker?.maxPendingRequests),
+    maxRequests: limit(breaker?.maxRequests),
+    maxConnectionPools: NO_LIMIT,
+    ...budget,
+  };
+  return { thresholds: [threshold] };
+}
+
+/** What is not asked for is switched off by name. */
+function outliers(passive: PassiveHealth | undefined): MessageInitShape<typeof OutlierDetectionSchema> | undefined {
+  if (passive === undefined) return undefined;
+  return {
+    consecutive5xx: passive.consecutive5xx,
+    enforcingConsecutive5xx: 100,
+    interval: durationOf(passive.intervalMs),
+    baseEjectionTime: durationOf(passive.ejectionTimeMs),
+    maxEjectionPercent: passive.maxEjectionPercent,
+    alwaysEjectOneHost: true,
+    enforcingSuccessRate: 0,
+    enforcingConsecutiveGatewayFailure: 0,
+    enforcingFailurePercentage: 0,
+    splitExternalLocalOriginErrors: false,
+  };
+}
+
+function checks(active: ActiveHealth | undefined, http: BackendHttp): MessageInitShape<typeof HealthCheckSchema>[] {
+  if (active === undefined) return [];
+  const interval = durationOf(active.intervalMs);
+  const common = {
+    timeout: interval,
+    interval,
+    noTrafficInterval: interval,
+    noTrafficHealthyInterval: interval,
+    unhealthyThreshold: 1,
+    healthyThreshold: 1,
+  };
+  switch (active.type) {
+    case "HTTP": {
+      const codecClientType = http === "2" ? CodecClientType.HTTP2 : CodecClientType.HTTP1;
+      const value = { path: active.path, codecClientType };
+      return [{ ...common, healthChecker: { case: "httpHealthCheck", value } }];
+    }
+    case "GRPC":
+      return [{ ...common, healthChecker: { case: "grpcHealthCheck", value: {} } }];
+    case "TCP":
+      return [{ ...common, healthChecker: { case: "tcpHealthCheck", value: {} } }];
+    default:
+      return active.type satisfies never;
+  }
+}
+
+function httpOptions(http: BackendHttp): Any {
+  const protocolConfig: MessageInitShape<typeof HttpProtocolOptions_ExplicitHttpConfigSchema>["protocolConfig"] =
+    http === "2"
+      ? {
+          case: "http2ProtocolOptions",
+          value: {
+            maxConcurrentStreams: MOST_STREAMS,
+            initialStreamWindowSize: STREAM_WINDOW,
+            initialConnectionWindowSize: CONNECTION_WINDOW,
+            allowConnect: true,
+          },
+        }
+      : { case: "httpProtocolOptions", value: {} };
+  return packed(HttpProtocolOptionsSchema, {
+    commonHttpProtocolOptions: { idleTimeout: durationOf(IDLE_MS[http]) },
+    upstreamProtocolOptions: { case: "explicitHttpConfig", value: { protocolConfig } },
+  });
+}
+
+/**
+ * The backend of an HTTP rule, or of a connection. Where its endpoints are is said elsewhere, so that they change
+ * without it.
+ */
+export function clusterOf(ref: ClusterRef, policy: BackendPolicy, isConnection = false): Resource {
+  const name = clusterName(ref, policy, isConnection);
+  const { endpoints, http, tls, algorithm, policy: own } = ref;
+  // A port that says it speaks TLS is no reason to wrap what a client sends: that may be TLS already.
+  const secured = tls !== undefined && (!isConnection || tls.source === "policy");
+  const bytes = encoded(ClusterSchema, {
+    name,
+    clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.EDS },
+    edsClusterConfig: {
+      serviceName: endpoints,
+      edsConfig: {
+        configSourceSpecifier: { case: "ads", value: {} },
+        resourceApiVersion: ApiVersion.V3,
+        initialFetchTimeout: durationOf(0),
+      },
+    },
+    connectTimeout: durationOf(policy.connectTimeoutMs),
+    perConnectionBufferLimitBytes: BUFFER_BYTES,
+    loadBalancingPolicy: { policies: [lbPolicy(algorithm)] },
+    // Health chooses among endpoints and never moves weight.
+    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
+    circuitBreakers: limits(own.breaker, policy),
+    outlierDetection: outliers(own.passive),
+    healthChecks: checks(own.active, http),
+    typedExtensionProtocolOptions: isConnection ? {} : { [HTTP_OPTIONS]: httpOptions(http) },
+    transportSocket: secured ? backendTlsSocket(tls, isConnection ? undefined : http) : undefined,
+    ignoreHealthOnHostRemoval: true,
+  });
+  return resourceOf("Cluster", name, bytes, [idOf("ClusterLoadAssignment", endpoints)]);
+}
