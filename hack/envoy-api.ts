@@ -34,10 +34,14 @@ export function generateEnvoyApi(): ReadonlyMap<string, string> {
     protoFile: file,
     parameter: "target=js+dts,import_extension=js",
   });
-  const output = execFileSync(process.execPath, [join(root, "node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es")], {
-    input: toBinary(CodeGeneratorRequestSchema, request),
-    maxBuffer: 256 * 1024 * 1024,
-  });
+  const output = execFileSync(
+    process.execPath,
+    [join(root, "node_modules/@bufbuild/protoc-gen-es/bin/protoc-gen-es")],
+    {
+      input: toBinary(CodeGeneratorRequestSchema, request),
+      maxBuffer: 256 * 1024 * 1024,
+    },
+  );
   const response = fromBinary(CodeGeneratorResponseSchema, output);
   if (response.error !== "") throw new Error(`protoc-gen-es: ${response.error}`);
   return new Map(response.file.map(({ name, content }) => [`${GENERATED_FOLDER}/${name}`, content]));

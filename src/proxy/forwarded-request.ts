@@ -1,9 +1,10 @@
 import { randomUUID } from "node:crypto";
+import { HOPS_HEADER } from "../routing/reasons.ts";
 import { originOf } from "./downstream/client-origin.ts";
 import type { Via } from "./downstream/downstream.ts";
 import type { GatewayOptions } from "./gateway-context.ts";
 import { GatewayRequest } from "./gateway-request.ts";
-import { type ForwardingFacts, HOPS_HEADER, endToEnd, setFacts } from "./headers.ts";
+import { type ForwardingFacts, endToEnd, setFacts } from "./headers.ts";
 
 const REQUEST_ID = /^[A-Za-z0-9._:-]{1,128}$/;
 

@@ -3,7 +3,7 @@ import type { HeaderChanges } from "../routing/rule.ts";
 import type { GatewayRequest } from "./gateway-request.ts";
 import type { TryTrace } from "./request-record.ts";
 import type { ClientOrigin } from "./downstream/client-origin.ts";
-import { REASON_HEADER, ROUTE_HEADER } from "../routing/reasons.ts";
+import { HOPS_HEADER, MIRRORED_BY, REASON_HEADER, ROUTE_HEADER } from "../routing/reasons.ts";
 
 type Values = Map<string, readonly string[]>;
 
@@ -112,11 +112,6 @@ function flat(values: Values): string[] {
   for (const [name, list] of values) for (const value of list) out.push(name, value);
   return out;
 }
-
-/** How often a request has passed a gateway of ours. A route may lead back to it, which nobody notices but by this. */
-export const HOPS_HEADER = "x-serviceroute-hops";
-/** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
-export const MIRRORED_BY = "x-serviceroute-mirrored-by";
 
 export interface ForwardingFacts extends ClientOrigin {
   readonly requestId: string;

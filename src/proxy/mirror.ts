@@ -1,9 +1,10 @@
 import { createHmac } from "node:crypto";
+import { MIRRORED_BY } from "../routing/reasons.ts";
 import type { Mirror } from "../routing/rule.ts";
 import type { AnswerSink, Attempt } from "./upstream/attempt.ts";
 import type { Forwarding } from "./forwarding.ts";
 import type { GatewayContext } from "./gateway-context.ts";
-import { MIRRORED_BY, backendHeaders } from "./headers.ts";
+import { backendHeaders } from "./headers.ts";
 import type { RequestBody } from "./request-body.ts";
 
 const makersOf = ({ request }: Forwarding): readonly string[] => request.header(MIRRORED_BY)?.split(",") ?? [];

@@ -1,6 +1,7 @@
 import { type Decision, decide } from "../routing/decide.ts";
 import { PatternLimit } from "../routing/pattern-budget.ts";
 import { isPreflight } from "../routing/preflight.ts";
+import { MOST_HOPS } from "../routing/reasons.ts";
 import { redirectLocation } from "../routing/rewrite.ts";
 import type { ReasonWord, RouteRule } from "../routing/rule.ts";
 import { type Decorate, type Failure, sendFailure } from "./answer.ts";
@@ -16,8 +17,6 @@ import { clientHeaders } from "./headers.ts";
 import { extraHeaders, routeHeader } from "./extra-headers.ts";
 import { type RequestRecord, recordOf } from "./request-record.ts";
 
-/** Gateways in a row are rarely more than three; a loop ends here. */
-const MOST_HOPS = 10;
 type Fail = (failure: Failure, decorate?: Decorate) => void;
 
 /** One request, from its arrival to its answer, in the order of work that docs/api.md lays down. */

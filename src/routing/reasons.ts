@@ -30,3 +30,11 @@ export const STATUS_OF: Readonly<Record<ReasonWord, number>> = {
 
 /** Names the route and rule of an answer, where the operator wants that. */
 export const ROUTE_HEADER = "x-serviceroute-route";
+
+/** Who has made copies of a request. A copy that comes back, because a mirror leads to the gateway, is not copied again. */
+export const MIRRORED_BY = "x-serviceroute-mirrored-by";
+
+/** How often a request has passed a gateway of ours. A route may lead back to it, which nobody notices but by this. */
+export const HOPS_HEADER = "x-serviceroute-hops";
+/** Gateways in a row are rarely more than three; a loop ends here. */
+export const MOST_HOPS = 10;

@@ -55,9 +55,7 @@ export function bootstrap({ gateway, proxy, controller, admin, maxConnections }:
           },
           load_assignment: {
             cluster_name: XDS,
-            endpoints: [
-              { lb_endpoints: [{ endpoint: { address: socket(controller.address, controller.port) } }] },
-            ],
+            endpoints: [{ lb_endpoints: [{ endpoint: { address: socket(controller.address, controller.port) } }] }],
           },
         },
       ],

@@ -81,7 +81,10 @@ export class EnvoyDataPlane {
 
   #nacked(proxy: Proxy, { type, resources }: DeltaResponse, message: string): void {
     const names = resources.map(({ name }) => name);
-    this.#log.error({ proxy: proxy.id, type, names, problem: message.slice(0, 1000) }, "a proxy refuses what it was sent");
+    this.#log.error(
+      { proxy: proxy.id, type, names, problem: message.slice(0, 1000) },
+      "a proxy refuses what it was sent",
+    );
     setImmediate(() => this.#settle());
   }
 

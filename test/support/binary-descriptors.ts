@@ -22,7 +22,7 @@ function startOf(binary: Buffer, end: number): number | undefined {
 function descriptorAt(binary: Buffer, start: number): FileDescriptorProto | undefined {
   const reader = new BinaryReader(binary.subarray(start));
   try {
-    for (let last = 0; last !== SYNTAX; ) {
+    for (let last = 0; last !== SYNTAX;) {
       const [field, wireType] = reader.tag();
       if (field < last || field > SYNTAX) return undefined;
       if (wireType !== WireType.LengthDelimited && wireType !== WireType.Varint) return undefined;

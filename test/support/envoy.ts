@@ -17,7 +17,16 @@ export class Envoy {
     this.#folder = mkdtempSync(join(tmpdir(), "serviceroute-envoy-"));
     const file = join(this.#folder, "envoy.json");
     writeFileSync(file, JSON.stringify(config));
-    const all = ["-c", file, "--use-dynamic-base-id", "--concurrency", "1", "-l", process.env["ENVOY_LOG"] ?? "warn", ...args];
+    const all = [
+      "-c",
+      file,
+      "--use-dynamic-base-id",
+      "--concurrency",
+      "1",
+      "-l",
+      process.env["ENVOY_LOG"] ?? "warn",
+      ...args,
+    ];
     this.#child = spawn(binary, all, { stdio: ["ignore", "ignore", "pipe"] });
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.output += text));
   }

@@ -122,7 +122,10 @@ export class AdsServer {
   #join(call: Call, node: ReadRequest["node"]): Connected | undefined {
     const gateway = node === undefined ? undefined : gatewayNamed(node.cluster);
     if (node === undefined || gateway === undefined) {
-      call.emit("error", { code: status.INVALID_ARGUMENT, details: "node.cluster must be NAMESPACE/NAME of a Gateway" });
+      call.emit("error", {
+        code: status.INVALID_ARGUMENT,
+        details: "node.cluster must be NAMESPACE/NAME of a Gateway",
+      });
       return undefined;
     }
     const stream: DeltaStream = new DeltaStream(() => this.#viewOf(gateway), {

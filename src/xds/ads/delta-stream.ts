@@ -56,7 +56,10 @@ export class DeltaStream {
 
   /** Whether anything is on its way to the proxy, or waits to be. */
   get isSettled(): boolean {
-    return this.#unanswered.size === 0 && [...this.#subscriptions.values()].every(({ dirty, owesAnswer }) => dirty.size === 0 && !owesAnswer);
+    return (
+      this.#unanswered.size === 0 &&
+      [...this.#subscriptions.values()].every(({ dirty, owesAnswer }) => dirty.size === 0 && !owesAnswer)
+    );
   }
 
   /** What the proxy has said that it serves. */
@@ -148,6 +151,7 @@ export class DeltaStream {
     const assignments = this.#subscriptions.get("ClusterLoadAssignment");
     for (const { uses } of clusters)
       for (const id of uses) {
+        if (!id.startsWith("ClusterLoadAssignment/")) continue;
         const name = id.slice("ClusterLoadAssignment/".length);
         if (assignments?.wants(name) !== true) continue;
         assignments.forget(name);
@@ -168,10 +172,12 @@ export class DeltaStream {
     const clusters = this.#subscriptions.get("Cluster");
     if (this.#view()?.has(id) !== true || clusters?.refused.has(name) === true) return true;
     const cluster = clusters?.taken.get(name);
+    if (cluster === undefined) return false;
     const assignments = this.#subscriptions.get("ClusterLoadAssignment");
-    return (
-      cluster !== undefined &&
-      cluster.uses.every((used) => assignments?.taken.has(used.slice("ClusterLoadAssignment/".length)) === true)
+    return cluster.uses.every((used) =>
+      used.startsWith("Cluster/")
+        ? this.#isReady(used)
+        : assignments?.taken.has(used.slice("ClusterLoadAssignment/".length)),
     );
   }
 
@@ -181,7 +187,10 @@ export class DeltaStream {
       const { taken, sent } = this.#subscriptions.get(type) ?? {};
       return [...(taken?.values() ?? []), ...(sent?.values() ?? [])];
     });
-    return new Set(all.flatMap((resource) => resource?.uses ?? []));
+    const direct = new Set(all.flatMap((resource) => resource?.uses ?? []));
+    const clusters = this.#subscriptions.get("Cluster")?.taken;
+    const behind = [...direct].flatMap((id) => clusters?.get(id.slice("Cluster/".length))?.uses ?? []);
+    return new Set([...direct, ...behind]);
   }
 
   #answered({ type, nonce, error }: DeltaRequest): void {

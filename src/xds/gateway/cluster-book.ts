@@ -38,19 +38,20 @@ export class ClusterBook {
     if (this.#clusters.has(key)) this.#changes.set(loadAssignment(key, set));
   }
 
-  #begin({ name, ref: { endpoints } }: ClusterUse): void {
+  #begin({ kind, name, ref: { endpoints } }: ClusterUse): void {
     const users = this.#users.get(name) ?? 0;
     this.#users.set(name, users + 1);
-    if (users > 0) return;
+    if (users > 0 || kind === "fallback") return;
     this.#clusters.set(endpoints, (this.#clusters.get(endpoints) ?? 0) + 1);
     this.endpoints(endpoints, this.#lookup(endpoints));
   }
 
-  #end({ name, ref: { endpoints } }: ClusterUse): void {
+  #end({ kind, name, ref: { endpoints } }: ClusterUse): void {
     const users = (this.#users.get(name) ?? 0) - 1;
     if (users > 0) return void this.#users.set(name, users);
     this.#users.delete(name);
     this.#changes.drop(idOf("Cluster", name));
+    if (kind === "fallback") return;
     const clusters = (this.#clusters.get(endpoints) ?? 0) - 1;
     if (clusters > 0) return void this.#clusters.set(endpoints, clusters);
     this.#clusters.delete(endpoints);

@@ -1,8 +1,13 @@
+import { createHash } from "node:crypto";
 import type { EndpointsKey } from "../../routing/endpoints.ts";
 import type { Listener, ListenerId } from "../../routing/listener.ts";
 import type { RoutingTableView } from "../../routing/routing-table.ts";
 import type { ProxyOptions } from "../options.ts";
 import { type HostCell, type RouteCache, hostCell } from "../resources/host-cell.ts";
+
+/** The same in every controller, and different for every hostname: whoever reads it on a copy passes no other's mirrors by it. */
+const markOf = (id: ListenerId, hostname: string): string =>
+  createHash("sha256").update(`${id} ${hostname}`).digest("base64url");
 
 const NONE: ReadonlyMap<string, HostCell> = new Map();
 
@@ -44,7 +49,8 @@ export class HostBook {
   /** Makes what has been touched. @returns The listeners of which something is different now. */
   make(): ReadonlySet<ListenerId> {
     const changed = new Set<ListenerId>();
-    for (const [id, hosts] of this.#dirty) for (const hostname of hosts) if (this.#makeHost(id, hostname)) changed.add(id);
+    for (const [id, hosts] of this.#dirty)
+      for (const hostname of hosts) if (this.#makeHost(id, hostname)) changed.add(id);
     this.#dirty.clear();
     return changed;
   }
@@ -71,7 +77,8 @@ export class HostBook {
   #cellOf({ id, protocol, port }: Listener, hostname: string): HostCell | undefined {
     const found = this.#table.virtualHost(id, hostname);
     if (found?.hostname !== hostname) return undefined;
-    const place = { scheme: protocol === "HTTPS" ? "https" : "http", hostname, port } as const;
+    const mark = markOf(id, hostname);
+    const place = { scheme: protocol === "HTTPS" ? "https" : "http", hostname, port, mark } as const;
     const lookup = (key: EndpointsKey) => this.#table.endpoints.get(key);
     return hostCell(found.host.entries(), { place, options: this.#options, lookup }, this.#cache);
   }

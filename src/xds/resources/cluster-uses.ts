@@ -1,27 +1,38 @@
 import type { RouteTable } from "../../routing/routing-table.ts";
-import { type ClusterRef, type RouteRule, receiversOf } from "../../routing/rule.ts";
-import { clusterOf } from "./cluster.ts";
-import { type BackendPolicy, clusterName } from "./cluster-name.ts";
+import type { ClusterRef, InvalidRef, RouteRule } from "../../routing/rule.ts";
+import { clusterOf, fallbackCluster } from "./cluster.ts";
+import { type ClusterVariant, clusterName, fallbackName, mirrorVariant, variantOf } from "./cluster-variant.ts";
 import type { Resource } from "./resource.ts";
 
-export interface ClusterUse {
-  readonly name: string;
-  readonly ref: ClusterRef;
-  readonly policy: BackendPolicy;
-}
+export type ClusterUse = { readonly name: string } & (
+  | { readonly kind: "service"; readonly ref: ClusterRef; readonly variant: ClusterVariant }
+  /** One cluster, and another where that one has nobody. */
+  | { readonly kind: "fallback"; readonly ref: ClusterRef; readonly first: string; readonly second: string }
+);
 
-function refsOf({ action, filters }: RouteRule): readonly ClusterRef[] {
-  if (action.kind !== "forward") return [];
-  const receivers = receiversOf(action);
-  const mirrors = [filters, ...receivers.map((receiver) => receiver.filters)].flatMap((one) => one.mirrors);
-  return [...receivers.map(({ target }) => target), ...mirrors.map(({ backend }) => backend)].filter(
-    (target) => target.kind === "cluster",
-  );
+function serviceUse(target: ClusterRef | InvalidRef, variant: ClusterVariant): ClusterUse[] {
+  return target.kind === "invalid"
+    ? []
+    : [{ kind: "service", name: clusterName(target, variant), ref: target, variant }];
 }
 
 /** The clusters that a rule's requests may go to. */
-export const usesOfRule = (rule: RouteRule): readonly ClusterUse[] =>
-  refsOf(rule).map((ref) => ({ name: clusterName(ref, rule.policy), ref, policy: rule.policy }));
+export function usesOfRule(rule: RouteRule): readonly ClusterUse[] {
+  const { action, filters } = rule;
+  if (action.kind !== "forward") return [];
+  const variant = variantOf(rule);
+  const { backends, fallback } = action;
+  const uses = backends.flatMap(({ target }) => serviceUse(target, variant));
+  const last = fallback === undefined ? [] : serviceUse(fallback.target, variant);
+  const pairs = last.flatMap(({ name: second }) =>
+    uses.map(({ name: first, ref }): ClusterUse => {
+      return { kind: "fallback", name: fallbackName(first, second), ref, first, second };
+    }),
+  );
+  const mirrors = [filters, ...backends.map((backend) => backend.filters)].flatMap((one) => one.mirrors);
+  const copies = mirrors.flatMap(({ backend }) => serviceUse(backend, mirrorVariant(variant)));
+  return [...uses, ...last, ...pairs, ...copies];
+}
 
 /** By name. */
 export function usesOfRoute(route: RouteTable | undefined): ReadonlyMap<string, ClusterUse> {
@@ -33,11 +44,15 @@ export function usesOfRoute(route: RouteTable | undefined): ReadonlyMap<string, 
 export class ClusterCache {
   readonly #made = new WeakMap<ClusterRef, Map<string, Resource>>();
 
-  resource({ ref, name, policy }: ClusterUse): Resource {
+  resource(use: ClusterUse): Resource {
+    const { ref, name } = use;
     let byName = this.#made.get(ref);
     if (byName === undefined) this.#made.set(ref, (byName = new Map<string, Resource>()));
     let resource = byName.get(name);
-    if (resource === undefined) byName.set(name, (resource = clusterOf(ref, policy)));
+    if (resource === undefined) {
+      resource = use.kind === "service" ? clusterOf(ref, use.variant) : fallbackCluster(name, [use.first, use.second]);
+      byName.set(name, resource);
+    }
     return resource;
   }
 }

@@ -3,11 +3,12 @@ import type { Any } from "@bufbuild/protobuf/wkt";
 import {
   ClusterSchema,
   Cluster_DiscoveryType,
+  Cluster_LbPolicy,
   type LoadBalancingPolicy_PolicySchema,
 } from "../generated/envoy/config/cluster/v3/cluster_pb.js";
 import type { OutlierDetectionSchema } from "../generated/envoy/config/cluster/v3/outlier_detection_pb.js";
-import { ApiVersion } from "../generated/envoy/config/core/v3/config_source_pb.js";
 import type { HealthCheckSchema } from "../generated/envoy/config/core/v3/health_check_pb.js";
+import { ClusterConfigSchema as AggregateClusterSchema } from "../generated/envoy/extensions/clusters/aggregate/v3/cluster_pb.js";
 import { LeastRequestSchema } from "../generated/envoy/extensions/load_balancing_policies/least_request/v3/least_request_pb.js";
 import { RandomSchema } from "../generated/envoy/extensions/load_balancing_policies/random/v3/random_pb.js";
 import { RoundRobinSchema } from "../generated/envoy/extensions/load_balancing_policies/round_robin/v3/round_robin_pb.js";
@@ -18,10 +19,12 @@ import {
 import { CodecClientType } from "../generated/envoy/type/v3/http_pb.js";
 import type { ActiveHealth, CircuitBreaker, PassiveHealth } from "../../routing/cluster-policy.ts";
 import type { Algorithm, BackendHttp, ClusterRef } from "../../routing/rule.ts";
+import { ADS } from "./ads-source.ts";
 import { backendTlsSocket } from "./backend-tls.ts";
-import { type BackendPolicy, clusterName } from "./cluster-name.ts";
+import { type ClusterVariant, clusterName } from "./cluster-variant.ts";
 import { type Resource, encoded, idOf, resourceOf } from "./resource.ts";
 import { durationOf, packed } from "./typed.ts";
+import { upstreamFilters } from "./upstream-filters.ts";
 
 /** Envoy's own limits are 1,024 of everything; a backend that nobody limits has none. */
 const NO_LIMIT = 2 ** 32 - 1;
@@ -53,22 +56,18 @@ function lbPolicy(algorithm: Algorithm): LbPolicy {
 
 const lbExtension = (name: string, typedConfig: Any): LbPolicy => ({ typedExtensionConfig: { name, typedConfig } });
 
-function limits(breaker: CircuitBreaker | undefined, { retry }: BackendPolicy): Init["circuitBreakers"] {
+function limits(breaker: CircuitBreaker | undefined, { budget }: ClusterVariant): Init["circuitBreakers"] {
   const limit = (count: number | undefined): number => Math.min(count ?? NO_LIMIT, NO_LIMIT);
-  const budget = retry.connectFailureOnly
-    ? { maxRetries: NO_LIMIT }
-    : {
-        retryBudget: {
-          budgetPercent: { value: retry.budgetPercent },
-          minRetryConcurrency: retry.budgetMinConcurrent,
-        },
-      };
+  const retries =
+    budget === undefined
+      ? { maxRetries: NO_LIMIT }
+      : { retryBudget: { budgetPercent: { value: budget.percent }, minRetryConcurrency: budget.minConcurrent } };
   const threshold = {
     maxConnections: limit(breaker?.maxConnections),
     maxPendingRequests: limit(breaker?.maxPendingRequests),
     maxRequests: limit(breaker?.maxRequests),
     maxConnectionPools: NO_LIMIT,
-    ...budget,
+    ...retries,
   };
   return { thresholds: [threshold] };
 }
@@ -116,7 +115,7 @@ function checks(active: ActiveHealth | undefined, http: BackendHttp): MessageIni
   }
 }
 
-function httpOptions(http: BackendHttp): Any {
+function httpOptions(http: BackendHttp, variant: ClusterVariant): Any {
   const protocolConfig: MessageInitShape<typeof HttpProtocolOptions_ExplicitHttpConfigSchema>["protocolConfig"] =
     http === "2"
       ? {
@@ -132,40 +131,51 @@ function httpOptions(http: BackendHttp): Any {
   return packed(HttpProtocolOptionsSchema, {
     commonHttpProtocolOptions: { idleTimeout: durationOf(IDLE_MS[http]) },
     upstreamProtocolOptions: { case: "explicitHttpConfig", value: { protocolConfig } },
+    httpFilters: upstreamFilters(variant),
   });
 }
 
-/**
- * The backend of an HTTP rule, or of a connection. Where its endpoints are is said elsewhere, so that they change
- * without it.
- */
-export function clusterOf(ref: ClusterRef, policy: BackendPolicy, isConnection = false): Resource {
-  const name = clusterName(ref, policy, isConnection);
-  const { endpoints, http, tls, algorithm, policy: own } = ref;
-  // A port that says it speaks TLS is no reason to wrap what a client sends: that may be TLS already.
-  const secured = tls !== undefined && (!isConnection || tls.source === "policy");
+/** The backend of a rule. Where its endpoints are is said elsewhere, so that they change without it. */
+export function clusterOf(ref: ClusterRef, variant: ClusterVariant): Resource {
+  const name = clusterName(ref, variant);
+  const { endpoints, http, tls, algorithm, policy } = ref;
   const bytes = encoded(ClusterSchema, {
     name,
     clusterDiscoveryType: { case: "type", value: Cluster_DiscoveryType.EDS },
-    edsClusterConfig: {
-      serviceName: endpoints,
-      edsConfig: {
-        configSourceSpecifier: { case: "ads", value: {} },
-        resourceApiVersion: ApiVersion.V3,
-        initialFetchTimeout: durationOf(0),
-      },
-    },
-    connectTimeout: durationOf(policy.connectTimeoutMs),
+    edsClusterConfig: { serviceName: endpoints, edsConfig: ADS },
+    connectTimeout: durationOf(variant.connectTimeoutMs),
     perConnectionBufferLimitBytes: BUFFER_BYTES,
     loadBalancingPolicy: { policies: [lbPolicy(algorithm)] },
     // Health chooses among endpoints and never moves weight.
     commonLbConfig: { healthyPanicThreshold: { value: 0 } },
-    circuitBreakers: limits(own.breaker, policy),
-    outlierDetection: outliers(own.passive),
-    healthChecks: checks(own.active, http),
-    typedExtensionProtocolOptions: isConnection ? {} : { [HTTP_OPTIONS]: httpOptions(http) },
-    transportSocket: secured ? backendTlsSocket(tls, isConnection ? undefined : http) : undefined,
+    circuitBreakers: limits(policy.breaker, variant),
+    outlierDetection: outliers(policy.passive),
+    healthChecks: checks(policy.active, http),
+    typedExtensionProtocolOptions: { [HTTP_OPTIONS]: httpOptions(http, variant) },
+    transportSocket: tls === undefined ? undefined : backendTlsSocket(tls, http),
     ignoreHealthOnHostRemoval: true,
   });
   return resourceOf("Cluster", name, bytes, [idOf("ClusterLoadAssignment", endpoints)]);
+}
+
+/** Requests go to the first of these that has anybody. */
+export function fallbackCluster(name: string, clusters: readonly string[]): Resource {
+  const bytes = encoded(ClusterSchema, {
+    name,
+    clusterDiscoveryType: {
+      case: "clusterType",
+      value: {
+        name: "envoy.clusters.aggregate",
+        typedConfig: packed(AggregateClusterSchema, { clusters: [...clusters] }),
+      },
+    },
+    lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
+    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
+  });
+  return resourceOf(
+    "Cluster",
+    name,
+    bytes,
+    clusters.map((one) => idOf("Cluster", one)),
+  );
 }

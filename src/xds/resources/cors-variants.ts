@@ -15,15 +15,17 @@ const present = (name: string): HeaderMatchInit => ({
   headerMatchSpecifier: { case: "presentMatch", value: true },
 });
 const PREFLIGHT: readonly HeaderMatchInit[] = [
-  { name: ":method", headerMatchSpecifier: { case: "stringMatch", value: { matchPattern: { case: "exact", value: "OPTIONS" } } } },
+  {
+    name: ":method",
+    headerMatchSpecifier: { case: "stringMatch", value: { matchPattern: { case: "exact", value: "OPTIONS" } } },
+  },
   present("origin"),
   present("access-control-request-method"),
 ];
 const VARY = addHeader("vary", "origin");
 
 /** A `*` in an origin stands for one character or more, none of them a slash. */
-const originPattern = (origin: string): string =>
-  origin === "*" ? ".*" : origin.split("*").map(quoted).join("[^/]+");
+const originPattern = (origin: string): string => (origin === "*" ? ".*" : origin.split("*").map(quoted).join("[^/]+"));
 
 const allowed = ({ allowOrigins }: Cors): HeaderMatchInit => ({
   name: "origin",
@@ -52,7 +54,8 @@ export function corsVariants(cors: Cors): readonly CorsVariant[] {
     ...(allowCredentials ? [setHeader("access-control-allow-credentials", "true")] : []),
     ...vary,
   ];
-  const exposed = exposeHeaders.length === 0 ? [] : [setHeader("access-control-expose-headers", literal(exposeHeaders.join(", ")))];
+  const exposed =
+    exposeHeaders.length === 0 ? [] : [setHeader("access-control-expose-headers", literal(exposeHeaders.join(", ")))];
   const preflight = [
     ...common,
     ...listed("access-control-allow-methods", allowMethods, "access-control-request-method", allowCredentials),

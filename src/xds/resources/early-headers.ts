@@ -1,15 +1,17 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { TypedExtensionConfigSchema } from "../generated/envoy/config/core/v3/extension_pb.js";
+import { HeaderValueOption_HeaderAppendAction } from "../generated/envoy/config/core/v3/base_pb.js";
 import type { HeaderMutationSchema as Change } from "../generated/envoy/config/common/mutation_rules/v3/mutation_rules_pb.js";
 import { HeaderMutationSchema } from "../generated/envoy/extensions/http/early_header_mutation/header_mutation/v3/header_mutation_pb.js";
-import { REASON_HEADER, ROUTE_HEADER } from "../../routing/reasons.ts";
+import { HOPS_HEADER, REASON_HEADER, ROUTE_HEADER } from "../../routing/reasons.ts";
 import type { ProxyOptions } from "../options.ts";
+import { setHeader } from "./header-changes.ts";
 import { packed } from "./typed.ts";
 
 type ChangeInit = MessageInitShape<typeof Change>;
 
 /** Said by the gateway, or by nobody (B54). */
-const OWN = ["forwarded", "x-real-ip", "x-forwarded-host", "x-forwarded-port", REASON_HEADER, ROUTE_HEADER];
+const OWN = ["forwarded", "x-real-ip", "x-forwarded-port", "proxy-authorization", REASON_HEADER, ROUTE_HEADER];
 /** What backends take for the word of a proxy; a client that is none is not believed in any of it. */
 const OF_PROXIES = [
   "x-client-ip",
@@ -25,11 +27,33 @@ const withoutPrefix = (value: string): ChangeInit => ({
   action: { case: "removeOnMatch", value: { keyMatcher: { matchPattern: { case: "prefix", value } } } },
 });
 
-/** What a request says that it may not say is gone before any rule is asked. */
+const set = (key: string, value: string): ChangeInit => ({ action: { case: "append", value: setHeader(key, value) } });
+const setIfAbsent = (key: string, value: string): ChangeInit => ({
+  action: {
+    case: "append",
+    value: { header: { key, value }, appendAction: HeaderValueOption_HeaderAppendAction.ADD_IF_ABSENT },
+  },
+});
+
+const PEER = "%DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT%";
+const HOST = "%REQ(:AUTHORITY)%";
+/** One more than the request says; what is no number says nothing. */
+const HOPS = `%CEL('${HOPS_HEADER}' in request.headers && request.headers['${HOPS_HEADER}'].matches('^[0-9]{1,3}$') ? int(request.headers['${HOPS_HEADER}']) + 1 : 1)%`;
+
+/** What a request says that it may not say is gone before any rule is asked, and what we say of it is there. */
 export function earlyHeaders({ trustedHops }: ProxyOptions): MessageInitShape<typeof TypedExtensionConfigSchema> {
-  const untrusted = trustedHops === 0 ? [...OF_PROXIES.map(without), withoutPrefix("x-forwarded-")] : [];
+  const ofProxies =
+    trustedHops > 0
+      ? [setIfAbsent("x-forwarded-host", HOST)]
+      : [
+          ...OF_PROXIES.map(without),
+          withoutPrefix("x-forwarded-"),
+          set("x-forwarded-for", PEER),
+          set("x-forwarded-host", HOST),
+        ];
+  const mutations = [...OWN.map(without), withoutPrefix("x-envoy-"), ...ofProxies, set(HOPS_HEADER, HOPS)];
   return {
     name: "envoy.http.early_header_mutation.header_mutation",
-    typedConfig: packed(HeaderMutationSchema, { mutations: [...OWN.map(without), withoutPrefix("x-envoy-"), ...untrusted] }),
+    typedConfig: packed(HeaderMutationSchema, { mutations }),
   };
 }

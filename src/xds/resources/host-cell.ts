@@ -4,6 +4,7 @@ import { receiversOf } from "../../routing/rule.ts";
 import { usesOfRule } from "./cluster-uses.ts";
 import { type ResourceId, idOf } from "./resource.ts";
 import { type RouteContext, routesOf } from "./route.ts";
+import { hasMirrors } from "./route-variants.ts";
 import { followsEndpoints } from "./shares.ts";
 import { virtualHost } from "./virtual-host.ts";
 
@@ -27,7 +28,7 @@ export class RouteCache {
 
   routes(entry: MatchEntry, context: RouteContext): readonly Uint8Array[] {
     const { action } = entry.rule;
-    if (action.kind === "redirect" || (action.kind === "forward" && followsEndpoints(action)))
+    if (action.kind === "redirect" || hasMirrors(entry.rule) || (action.kind === "forward" && followsEndpoints(action)))
       return routesOf(entry, context);
     let routes = this.#made.get(entry);
     if (routes === undefined) this.#made.set(entry, (routes = routesOf(entry, context)));

@@ -1,7 +1,6 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { FilterSchema } from "../generated/envoy/config/listener/v3/listener_components_pb.js";
 import { HttpProtocolOptions_HeadersWithUnderscoresAction as Underscores } from "../generated/envoy/config/core/v3/protocol_pb.js";
-import { BodySizeLimitSchema } from "../generated/envoy/extensions/filters/http/body_size_limit/v3/body_size_limit_pb.js";
 import { GrpcWebSchema } from "../generated/envoy/extensions/filters/http/grpc_web/v3/grpc_web_pb.js";
 import { RouterSchema } from "../generated/envoy/extensions/filters/http/router/v3/router_pb.js";
 import {
@@ -14,8 +13,8 @@ import { UuidRequestIdConfigSchema } from "../generated/envoy/extensions/request
 import type { ProxyOptions } from "../options.ts";
 import { ADS } from "./ads-source.ts";
 import { earlyHeaders } from "./early-headers.ts";
-import { BODY_SIZE_LIMIT, GRPC_WEB, ROUTER } from "./filter-names.ts";
 import { localReplies } from "./local-replies.ts";
+import { requestPolicy } from "./request-policy.ts";
 import { durationOf, extension, packed } from "./typed.ts";
 
 const UNDERSCORES = {
@@ -50,9 +49,9 @@ export function httpConnectionManager(
     codecType: options.http2 ? HttpConnectionManager_CodecType.AUTO : HttpConnectionManager_CodecType.HTTP1,
     routeSpecifier: { case: "rds", value: { routeConfigName: table, configSource: ADS } },
     httpFilters: [
-      extension(GRPC_WEB, GrpcWebSchema, {}),
-      { ...extension(BODY_SIZE_LIMIT, BodySizeLimitSchema, {}), disabled: true },
-      extension(ROUTER, RouterSchema, { suppressEnvoyHeaders: true }),
+      requestPolicy,
+      extension("envoy.filters.http.grpc_web", GrpcWebSchema, {}),
+      extension("envoy.filters.http.router", RouterSchema, { suppressEnvoyHeaders: true }),
     ],
     commonHttpProtocolOptions: {
       idleTimeout: durationOf(IDLE_CONNECTION_MS),
@@ -77,6 +76,8 @@ export function httpConnectionManager(
     delayedCloseTimeout: durationOf(CLOSING_MS),
     useRemoteAddress: true,
     xffNumTrustedHops: options.trustedHops,
+    // Where nobody is believed, the header has been made already.
+    skipXffAppend: options.trustedHops === 0,
     internalAddressConfig: {},
     earlyHeaderMutationExtensions: [earlyHeaders(options)],
     generateRequestId: true,

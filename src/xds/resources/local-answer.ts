@@ -19,9 +19,6 @@ export function failure(
 ): { directResponse: MessageInitShape<typeof DirectResponseActionSchema>; headers: HeaderOptionInit[] } {
   return {
     directResponse: textBody(STATUS_OF[reason], `${reason}\n`),
-    headers: [
-      setHeader("content-type", PLAIN_TEXT),
-      ...(showReason ? [setHeader(REASON_HEADER, reason)] : []),
-    ],
+    headers: [setHeader("content-type", PLAIN_TEXT), ...(showReason ? [setHeader(REASON_HEADER, reason)] : [])],
   };
 }

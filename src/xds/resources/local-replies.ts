@@ -1,9 +1,6 @@
 import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import { ExpressionFilterSchema } from "../generated/envoy/extensions/access_loggers/filters/cel/v3/cel_pb.js";
-import {
-  type AccessLogFilter,
-  AccessLogFilterSchema,
-} from "../generated/envoy/config/accesslog/v3/accesslog_pb.js";
+import { type AccessLogFilter, AccessLogFilterSchema } from "../generated/envoy/config/accesslog/v3/accesslog_pb.js";
 import type {
   LocalReplyConfigSchema,
   ResponseMapperSchema,
@@ -11,6 +8,7 @@ import type {
 import { REASON_HEADER, STATUS_OF } from "../../routing/reasons.ts";
 import type { ReasonWord } from "../../routing/rule.ts";
 import type { ProxyOptions } from "../options.ts";
+import { REFUSALS, detailsOf } from "./request-policy.ts";
 import { setHeader } from "./header-changes.ts";
 import { packed } from "./typed.ts";
 
@@ -30,20 +28,27 @@ const withDetails = (expression: string): AccessLogFilter =>
     },
   });
 
+interface Word {
+  readonly filter: AccessLogFilter;
+  readonly reason: ReasonWord;
+  /** Where the word allows several. */
+  readonly status?: number;
+}
+
 /** Which word stands for what Envoy says of its own answers; the first that fits. @source Envoy, response flags and code details. */
-const WORDS: readonly (readonly [AccessLogFilter, ReasonWord])[] = [
-  [withDetails("response.code_details == 'upstream_per_try_timeout'"), "BackendTimeout"],
-  [withDetails("response.code_details == 'request_payload_too_large'"), "BodyTooLarge"],
-  [withFlags("UT"), "RequestTimeout"],
-  [withFlags("SI"), "IdleTimeout"],
-  [withFlags("UH"), "NoEndpoints"],
-  [withFlags("NC"), "InvalidBackend"],
-  [withFlags("UO"), "CircuitOpen"],
-  [withFlags("UF"), "ConnectFailure"],
-  [withFlags("UPE"), "BadResponse"],
-  [withFlags("UC", "UR", "LR"), "Reset"],
-  [withFlags("OM"), "Overloaded"],
-  [withFlags("NR"), "NoRoute"],
+const WORDS: readonly Word[] = [
+  { filter: withDetails("response.code_details == 'upstream_per_try_timeout'"), reason: "BackendTimeout" },
+  { filter: withDetails("response.code_details == 'request_payload_too_large'"), reason: "BodyTooLarge" },
+  { filter: withFlags("UT"), reason: "RequestTimeout" },
+  { filter: withFlags("SI"), reason: "IdleTimeout" },
+  { filter: withFlags("UH"), reason: "NoEndpoints" },
+  { filter: withFlags("NC"), reason: "InvalidBackend" },
+  { filter: withFlags("UO"), reason: "CircuitOpen" },
+  { filter: withFlags("UF"), reason: "ConnectFailure" },
+  { filter: withFlags("UPE"), reason: "BadResponse" },
+  { filter: withFlags("UC", "UR", "LR"), reason: "Reset" },
+  { filter: withFlags("OM"), reason: "Overloaded" },
+  { filter: withFlags("NR"), reason: "NoRoute" },
 ];
 
 const GRPC = create(AccessLogFilterSchema, {
@@ -64,10 +69,16 @@ const GRPC = create(AccessLogFilterSchema, {
 const both = (one: AccessLogFilter, other: AccessLogFilter): AccessLogFilter =>
   create(AccessLogFilterSchema, { filterSpecifier: { case: "andFilter", value: { filters: [one, other] } } });
 
-function mapper(filter: AccessLogFilter, reason: ReasonWord, body: string, { showReason }: ProxyOptions): Mapper {
+const REFUSED: readonly Word[] = REFUSALS.map((refusal) => ({
+  filter: withDetails(`response.code_details == '${detailsOf(refusal)}'`),
+  reason: refusal.reason,
+  status: refusal.status,
+}));
+
+function mapper(filter: AccessLogFilter, { reason, status }: Word, body: string, { showReason }: ProxyOptions): Mapper {
   return {
     filter,
-    statusCode: STATUS_OF[reason],
+    statusCode: status ?? STATUS_OF[reason],
     body: { specifier: { case: "inlineString", value: body } },
     headersToAdd: showReason ? [setHeader(REASON_HEADER, reason)] : [],
   };
@@ -76,9 +87,9 @@ function mapper(filter: AccessLogFilter, reason: ReasonWord, body: string, { sho
 /** Answers that Envoy makes itself look like ours. To a gRPC client the text is the message of its status. */
 export function localReplies(options: ProxyOptions): MessageInitShape<typeof LocalReplyConfigSchema> {
   return {
-    mappers: WORDS.flatMap(([filter, reason]) => [
-      mapper(both(filter, GRPC), reason, reason, options),
-      mapper(filter, reason, `${reason}\n`, options),
+    mappers: [...REFUSED, ...WORDS].flatMap((word) => [
+      mapper(both(word.filter, GRPC), word, word.reason, options),
+      mapper(word.filter, word, `${word.reason}\n`, options),
     ]),
     bodyFormat: {
       format: { case: "textFormatSource", value: { specifier: { case: "inlineString", value: "%LOCAL_REPLY_BODY%" } } },

@@ -1,5 +1,7 @@
 import { RouteConfigurationSchema } from "../generated/envoy/config/route/v3/route_pb.js";
-import { setHeader } from "./header-changes.ts";
+import { HOPS_HEADER, MIRRORED_BY, REASON_HEADER, ROUTE_HEADER } from "../../routing/reasons.ts";
+import type { ProxyOptions } from "../options.ts";
+import { REASON_METADATA } from "./path-check.ts";
 import { type Resource, type ResourceId, encoded, resourceOf } from "./resource.ts";
 import { joined } from "./virtual-host.ts";
 
@@ -7,13 +9,23 @@ import { joined } from "./virtual-host.ts";
 const VIRTUAL_HOSTS_TAG = 0x12;
 const MOST_BODY_BYTES = 4096;
 
+/** Said by Envoy to backends, where nobody asked. */
+const OF_ENVOY = ["te", "x-envoy-external-address", "x-envoy-internal"];
+/** Nothing is added where no script has answered. */
+const REASON_OF_SCRIPT = `%DYNAMIC_METADATA(${REASON_METADATA}:reason)%`;
+
 /**
  * All hostnames of a table.
  *
  * @param hosts  Encoded virtual hosts.
  * @param uses   The clusters that any of them names.
  */
-export function routeConfiguration(name: string, hosts: readonly Uint8Array[], uses: readonly ResourceId[]): Resource {
+export function routeConfiguration(
+  name: string,
+  hosts: readonly Uint8Array[],
+  uses: readonly ResourceId[],
+  { showReason }: ProxyOptions,
+): Resource {
   const head = encoded(RouteConfigurationSchema, {
     name,
     // The rule's changes come before those of a backendRef.
@@ -22,7 +34,10 @@ export function routeConfiguration(name: string, hosts: readonly Uint8Array[], u
     validateClusters: false,
     ignorePortInHostMatching: true,
     maxDirectResponseBodySizeBytes: MOST_BODY_BYTES,
-    requestHeadersToAdd: [setHeader("x-forwarded-host", "%REQ(:AUTHORITY)%")],
+    requestHeadersToRemove: OF_ENVOY,
+    // A backend does not speak for the gateway.
+    responseHeadersToRemove: [REASON_HEADER, ROUTE_HEADER, HOPS_HEADER, MIRRORED_BY],
+    responseHeadersToAdd: showReason ? [{ header: { key: REASON_HEADER, value: REASON_OF_SCRIPT } }] : [],
   });
   return resourceOf("RouteConfiguration", name, joined(head, VIRTUAL_HOSTS_TAG, hosts), uses);
 }

@@ -6,7 +6,7 @@ import {
   RouteMatchSchema,
 } from "../generated/envoy/config/route/v3/route_components_pb.js";
 import type { PathMatch, RequestMatch } from "../../routing/rule.ts";
-import { exactly, stringMatch } from "./strings.ts";
+import { type StringMatcherInit, exactly, fully, stringMatch } from "./strings.ts";
 
 type PathSpecifier = NonNullable<MessageInitShape<typeof RouteMatchSchema>["pathSpecifier"]>;
 export type FractionInit = MessageInitShape<typeof RuntimeFractionalPercentSchema>;
@@ -17,9 +17,7 @@ function pathSpecifier(path: PathMatch): PathSpecifier {
     case "exact":
       return { case: "path", value: path.value };
     case "prefix":
-      return path.value === ""
-        ? { case: "prefix", value: "/" }
-        : { case: "pathSeparatedPrefix", value: path.value };
+      return path.value === "" ? { case: "prefix", value: "/" } : { case: "pathSeparatedPrefix", value: path.value };
     case "regex":
       return { case: "safeRegex", value: { regex: path.regex.source } };
     default:
@@ -27,13 +25,28 @@ function pathSpecifier(path: PathMatch): PathSpecifier {
   }
 }
 
-const header = (name: string, value: ReturnType<typeof exactly>): HeaderMatchInit => ({
+const LARGEST = 2n ** 63n - 1n;
+
+const header = (name: string, value: StringMatcherInit): HeaderMatchInit => ({
   name,
   headerMatchSpecifier: { case: "stringMatch", value },
 });
 
 /** What a header must be. */
 export const headerIs = (name: string, value: string): HeaderMatchInit => header(name, exactly(value));
+
+/** What all of a header must fit. */
+export const headerFits = (name: string, pattern: string): HeaderMatchInit => header(name, fully(pattern));
+
+/** What a header must hold somewhere. */
+export const headerContains = (name: string, value: string): HeaderMatchInit =>
+  header(name, { matchPattern: { case: "contains", value } });
+
+/** A number that is larger than this. */
+export const headerOver = (name: string, limit: number): HeaderMatchInit => ({
+  name,
+  headerMatchSpecifier: { case: "rangeMatch", value: { start: BigInt(limit) + 1n, end: LARGEST } },
+});
 
 /**
  * @param more      Of headers, besides those of the match.

@@ -33,10 +33,11 @@ function tableFor(
   const answer = (hostname: string, reason: ReasonWord): void => {
     if (!hosts.has(hostname)) hosts.set(hostname, virtualHost(hostname, [], reason, options));
   };
-  for (const listener of all) answer(listener.hostname, listeners.includes(listener) ? "NoRoute" : "MisdirectedRequest");
+  for (const listener of all)
+    answer(listener.hostname, listeners.includes(listener) ? "NoRoute" : "MisdirectedRequest");
   answer(ANY_HOST, "NoRoute");
   const sorted = [...hosts].sort(([a], [b]) => compareText(a, b)).map(([, bytes]) => bytes);
-  return routeConfiguration(name, sorted, [...new Set(cells.flatMap(({ uses }) => uses))]);
+  return routeConfiguration(name, sorted, [...new Set(cells.flatMap(({ uses }) => uses))], options);
 }
 
 /**

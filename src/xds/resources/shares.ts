@@ -1,5 +1,5 @@
 import { effectiveWeights } from "../../routing/backend-choice.ts";
-import { type ClusterRef, type Filters, type RuleAction, type WeightedBackend } from "../../routing/rule.ts";
+import type { ClusterRef, Filters, RuleAction } from "../../routing/rule.ts";
 import type { EndpointLookup } from "../options.ts";
 
 /** A part of a rule's requests. */
@@ -12,21 +12,14 @@ export interface Share {
 
 type Forward = Extract<RuleAction, { kind: "forward" }>;
 
-const hasNone = ({ target }: WeightedBackend, lookup: EndpointLookup): boolean =>
-  target.kind === "cluster" && (lookup(target.endpoints)?.usable.length ?? 0) === 0;
-
 /** Whether its shares depend on who has endpoints at the moment. */
-export const followsEndpoints = ({ redistribute, fallback }: Forward): boolean =>
-  redistribute || fallback !== undefined;
+export const followsEndpoints = ({ redistribute }: Forward): boolean => redistribute;
 
-/** Who gets how much now. A share that nobody could serve goes to the fallback, if there is one. */
-export function sharesOf({ backends, redistribute, fallback }: Forward, lookup: EndpointLookup): readonly Share[] {
+/** Who gets how much now. */
+export function sharesOf({ backends, redistribute }: Forward, lookup: EndpointLookup): readonly Share[] {
   const weights = effectiveWeights(backends, redistribute, lookup);
-  return backends.flatMap((backend, i) => {
+  return backends.flatMap(({ target, filters }, i) => {
     const weight = weights[i] ?? 0;
-    if (weight === 0) return [];
-    const given = fallback !== undefined && hasNone(backend, lookup) && !hasNone(fallback, lookup) ? fallback : backend;
-    const { target, filters } = given;
-    return [{ weight, filters, cluster: target.kind === "cluster" ? target : undefined }];
+    return weight === 0 ? [] : [{ weight, filters, cluster: target.kind === "cluster" ? target : undefined }];
   });
 }

@@ -14,4 +14,3 @@ export declare const file_udpa_annotations_sensitive: GenFile;
  * @generated from extension: bool sensitive = 76569463;
  */
 export declare const sensitive: GenExtension<FieldOptions, boolean>;
-

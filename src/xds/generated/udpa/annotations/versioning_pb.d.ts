@@ -31,4 +31,3 @@ export declare const VersioningAnnotationSchema: GenMessage<VersioningAnnotation
  * @generated from extension: udpa.annotations.VersioningAnnotation versioning = 7881811;
  */
 export declare const versioning: GenExtension<MessageOptions, VersioningAnnotation>;
-

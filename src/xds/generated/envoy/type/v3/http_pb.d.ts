@@ -33,4 +33,3 @@ export enum CodecClientType {
  * Describes the enum envoy.type.v3.CodecClientType.
  */
 export declare const CodecClientTypeSchema: GenEnum<CodecClientType>;
-

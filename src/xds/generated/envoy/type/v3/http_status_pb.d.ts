@@ -320,4 +320,3 @@ export enum StatusCode {
  * Describes the enum envoy.type.v3.StatusCode.
  */
 export declare const StatusCodeSchema: GenEnum<StatusCode>;
-

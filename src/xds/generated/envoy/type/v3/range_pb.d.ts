@@ -72,4 +72,3 @@ export declare type DoubleRange = Message<"envoy.type.v3.DoubleRange"> & {
  * Use `create(DoubleRangeSchema)` to create a new message.
  */
 export declare const DoubleRangeSchema: GenMessage<DoubleRange>;
-

@@ -53,4 +53,3 @@ export enum RateLimitUnit {
  * Describes the enum envoy.type.v3.RateLimitUnit.
  */
 export declare const RateLimitUnitSchema: GenEnum<RateLimitUnit>;
-

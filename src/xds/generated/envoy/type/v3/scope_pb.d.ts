@@ -50,4 +50,3 @@ export declare type Scope = Message<"envoy.type.v3.Scope"> & {
  * Use `create(ScopeSchema)` to create a new message.
  */
 export declare const ScopeSchema: GenMessage<Scope>;
-

@@ -30,4 +30,3 @@ export declare type CidrRange = Message<"xds.core.v3.CidrRange"> & {
  * Use `create(CidrRangeSchema)` to create a new message.
  */
 export declare const CidrRangeSchema: GenMessage<CidrRange>;
-

@@ -25,4 +25,3 @@ export declare type ContextParams = Message<"xds.core.v3.ContextParams"> & {
  * Use `create(ContextParamsSchema)` to create a new message.
  */
 export declare const ContextParamsSchema: GenMessage<ContextParams>;
-

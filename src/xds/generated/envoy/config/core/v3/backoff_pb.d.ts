@@ -31,4 +31,3 @@ export declare type BackoffStrategy = Message<"envoy.config.core.v3.BackoffStrat
  * Use `create(BackoffStrategySchema)` to create a new message.
  */
 export declare const BackoffStrategySchema: GenMessage<BackoffStrategy>;
-

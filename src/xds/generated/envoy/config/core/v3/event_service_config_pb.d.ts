@@ -18,13 +18,15 @@ export declare type EventServiceConfig = Message<"envoy.config.core.v3.EventServ
   /**
    * @generated from oneof envoy.config.core.v3.EventServiceConfig.config_source_specifier
    */
-  configSourceSpecifier: {
-    /**
-     * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1;
-     */
-    value: GrpcService;
-    case: "grpcService";
-  } | { case: undefined; value?: undefined };
+  configSourceSpecifier:
+    | {
+        /**
+         * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1;
+         */
+        value: GrpcService;
+        case: "grpcService";
+      }
+    | { case: undefined; value?: undefined };
 };
 
 /**
@@ -32,4 +34,3 @@ export declare type EventServiceConfig = Message<"envoy.config.core.v3.EventServ
  * Use `create(EventServiceConfigSchema)` to create a new message.
  */
 export declare const EventServiceConfigSchema: GenMessage<EventServiceConfig>;
-

@@ -57,4 +57,3 @@ export declare type DatadogConfig = Message<"envoy.config.trace.v3.DatadogConfig
  * Use `create(DatadogConfigSchema)` to create a new message.
  */
 export declare const DatadogConfigSchema: GenMessage<DatadogConfig>;
-

@@ -72,4 +72,3 @@ export enum LightstepConfig_PropagationMode {
  * Describes the enum envoy.config.trace.v3.LightstepConfig.PropagationMode.
  */
 export declare const LightstepConfig_PropagationModeSchema: GenEnum<LightstepConfig_PropagationMode>;
-

@@ -26,4 +26,3 @@ export declare type TraceServiceConfig = Message<"envoy.config.trace.v3.TraceSer
  * Use `create(TraceServiceConfigSchema)` to create a new message.
  */
 export declare const TraceServiceConfigSchema: GenMessage<TraceServiceConfig>;
-

@@ -4,7 +4,12 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema, DiscoveryRequestSchema, DiscoveryResponseSchema } from "./discovery_pb.js";
+import type {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+  DiscoveryRequestSchema,
+  DiscoveryResponseSchema,
+} from "./discovery_pb.js";
 
 /**
  * Describes the file envoy/service/discovery/v3/ads.proto.
@@ -14,8 +19,7 @@ export declare const file_envoy_service_discovery_v3_ads: GenFile;
 /**
  * @generated from message envoy.service.discovery.v3.AdsDummy
  */
-export declare type AdsDummy = Message<"envoy.service.discovery.v3.AdsDummy"> & {
-};
+export declare type AdsDummy = Message<"envoy.service.discovery.v3.AdsDummy"> & {};
 
 /**
  * Describes the message envoy.service.discovery.v3.AdsDummy.
@@ -34,7 +38,7 @@ export declare const AggregatedDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  },
+  };
   /**
    * @generated from rpc envoy.service.discovery.v3.AggregatedDiscoveryService.DeltaAggregatedResources
    */
@@ -42,6 +46,5 @@ export declare const AggregatedDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DeltaDiscoveryRequestSchema;
     output: typeof DeltaDiscoveryResponseSchema;
-  },
+  };
 }>;
-

@@ -4,7 +4,12 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type { DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema, DiscoveryRequestSchema, DiscoveryResponseSchema } from "../../discovery/v3/discovery_pb.js";
+import type {
+  DeltaDiscoveryRequestSchema,
+  DeltaDiscoveryResponseSchema,
+  DiscoveryRequestSchema,
+  DiscoveryResponseSchema,
+} from "../../discovery/v3/discovery_pb.js";
 
 /**
  * Describes the file envoy/service/secret/v3/sds.proto.
@@ -14,8 +19,7 @@ export declare const file_envoy_service_secret_v3_sds: GenFile;
 /**
  * @generated from message envoy.service.secret.v3.SdsDummy
  */
-export declare type SdsDummy = Message<"envoy.service.secret.v3.SdsDummy"> & {
-};
+export declare type SdsDummy = Message<"envoy.service.secret.v3.SdsDummy"> & {};
 
 /**
  * Describes the message envoy.service.secret.v3.SdsDummy.
@@ -34,7 +38,7 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DeltaDiscoveryRequestSchema;
     output: typeof DeltaDiscoveryResponseSchema;
-  },
+  };
   /**
    * @generated from rpc envoy.service.secret.v3.SecretDiscoveryService.StreamSecrets
    */
@@ -42,7 +46,7 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  },
+  };
   /**
    * @generated from rpc envoy.service.secret.v3.SecretDiscoveryService.FetchSecrets
    */
@@ -50,6 +54,5 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "unary";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  },
+  };
 }>;
-

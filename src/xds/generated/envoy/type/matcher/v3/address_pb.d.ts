@@ -31,4 +31,3 @@ export declare type AddressMatcher = Message<"envoy.type.matcher.v3.AddressMatch
  * Use `create(AddressMatcherSchema)` to create a new message.
  */
 export declare const AddressMatcherSchema: GenMessage<AddressMatcher>;
-

@@ -26,4 +26,3 @@ export declare type Random = Message<"envoy.extensions.load_balancing_policies.r
  * Use `create(RandomSchema)` to create a new message.
  */
 export declare const RandomSchema: GenMessage<Random>;
-

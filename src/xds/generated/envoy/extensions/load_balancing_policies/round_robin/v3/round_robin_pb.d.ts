@@ -31,4 +31,3 @@ export declare type RoundRobin = Message<"envoy.extensions.load_balancing_polici
  * Use `create(RoundRobinSchema)` to create a new message.
  */
 export declare const RoundRobinSchema: GenMessage<RoundRobin>;
-

@@ -52,4 +52,3 @@ export declare type XffTrustedCidrs = Message<"envoy.extensions.http.original_ip
  * Use `create(XffTrustedCidrsSchema)` to create a new message.
  */
 export declare const XffTrustedCidrsSchema: GenMessage<XffTrustedCidrs>;
-
