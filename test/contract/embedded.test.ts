@@ -1,3 +1,4 @@
+import { describeCounts } from "./counts-suite.ts";
 import { describeAnswerFuzz } from "./answer-fuzz-suite.ts";
 import { describeRouting } from "./routing-suite.ts";
 import { describeForwarding } from "./forwarding-suite.ts";
@@ -28,3 +29,4 @@ describeUdp("embedded gateway", async () => startEmbedded());
 describeWire("embedded gateway", async () => startEmbedded());
 describeWireFuzz("embedded gateway", async () => startEmbedded());
 describeAnswerFuzz("embedded gateway", async () => startEmbedded());
+describeCounts("embedded gateway", async () => startEmbedded());

@@ -1,5 +1,6 @@
 import { type Socket, connect } from "node:net";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { Backend, closedPort, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
@@ -240,27 +241,6 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
       expect(await told()).toEqual([500, ...both, "InvalidBackend", "15"]);
     });
 
-    test("a client that goes away is no failure, no retry and no answer", async () => {
-      web.answer = () => undefined;
-      await serve(`retry: {attempts: 3, codes: [503]}, ${WEB}`);
-      const count = async (name: string): Promise<number> =>
-        Number(new RegExp(`^serviceroute_${name} ([0-9]+)$`, "m").exec(await rig.metrics())?.[1] ?? 0);
-      const counts = async (): Promise<number[]> =>
-        Promise.all(
-          ["retries_total", 'gateway_answers_total{reason="Reset"}', 'http_requests_total{code="2xx"}'].map(count),
-        );
-      const [before, none] = [await counts(), await count('http_requests_total{code="none"}')];
-      const socket = connect(rig.port, "127.0.0.1", () =>
-        socket.write("GET / HTTP/1.1\r\nhost: a.example.com\r\n\r\n"),
-      );
-      await until("the backend has it", () => web.seen.length === 1);
-      socket.destroy();
-      await until("it is over", async () => (await count('http_requests_total{code="none"}')) === none + 1);
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      expect(await counts()).toEqual(before);
-      expect(web.seen.length).toBe(1);
-    });
-
     test("a client that goes away takes its request along", async () => {
       let closed = 0;
       web.answer = (_request, response) => response.on("close", () => closed++);
@@ -342,9 +322,8 @@ export function describeFailure(name: string, start: () => Promise<DataPlaneRig>
     test("a Vary of the backend is kept beside that of CORS", async () => {
       web.answer = (_request, response) => response.writeHead(200, { vary: "accept" }).end();
       await serve(`filters: [{type: CORS, cors: {allowOrigins: ["https://app.example.com"]}}], ${WEB}`);
-      expect((await rig.ask("/", { headers: { origin: "https://app.example.com" } })).headers["vary"]).toBe(
-        "accept, origin",
-      );
+      const { headers } = await rig.ask("/", { headers: { origin: "https://app.example.com" } });
+      expect(headers["vary"]?.split(/, ?/)).toEqual(["accept", "origin"]);
     });
 
     test.for([

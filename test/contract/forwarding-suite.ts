@@ -1,5 +1,6 @@
 import { connect } from "node:net";
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, beforeEach, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { WebSocket, WebSocketServer } from "ws";
 import { Backend, headersOf, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
@@ -376,19 +377,6 @@ export function describeForwarding(name: string, start: () => Promise<DataPlaneR
       socket.destroy();
       expect([size, end]).toEqual([SIZE, "end"]);
       await raw.stop();
-    });
-
-    test("an upgrade that is refused counts as one request", async () => {
-      await serve(`filters: [{type: DirectResponse, directResponse: {statusCode: 418}}]`);
-      const count = async (): Promise<number> =>
-        Number(/requests_total\{code="4xx"\} (\d+)/.exec(await rig.metrics())?.[1] ?? 0);
-      const before = await count();
-      const socket = connect(rig.port, "127.0.0.1");
-      socket.write("GET / HTTP/1.1\r\nhost: a.example.com\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n");
-      socket.once("data", () => socket.end());
-      await new Promise((resolve) => socket.once("close", resolve));
-      await until("it is counted", async () => (await count()) > before);
-      expect(await count()).toBe(before + 1);
     });
 
     test("an upgrade that the backend refuses is passed on as an answer", async () => {

@@ -8,7 +8,8 @@ import {
   type sendUnaryData,
   status,
 } from "@grpc/grpc-js";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { Backend, closedPort } from "../support/backend.ts";
 import type { DataPlaneRig } from "../support/data-plane.ts";
 import { ECHO, GrpcBackend, callUnary, grpcClient } from "../support/grpc.ts";

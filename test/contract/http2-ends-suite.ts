@@ -1,7 +1,8 @@
 import { once } from "node:events";
 import { createServer } from "node:http2";
 import { type AddressInfo, connect } from "node:net";
-import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { Backend, startRaw } from "../support/backend.ts";
 import { type DataPlaneRig, until } from "../support/data-plane.ts";
 import { Http2Backend, askHttp2, openHttp2, replyOf, valuesOf } from "../support/http2.ts";

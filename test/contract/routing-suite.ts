@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { Backend } from "../support/backend.ts";
 import type { Ask, DataPlaneRig } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";

@@ -1,7 +1,8 @@
 import { type RemoteInfo, type Socket, createSocket } from "node:dgram";
 import { Resolver } from "node:dns/promises";
 import { once } from "node:events";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { type DataPlaneRig, freePort, until } from "../support/data-plane.ts";
 import { datagramServiceYaml, routeYaml, serviceYaml } from "../support/objects.ts";
 

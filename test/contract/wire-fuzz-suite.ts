@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import { hostOf } from "../../src/routing/hostname.ts";
 import { normalisePath } from "../../src/routing/request-path.ts";
 import type { DataPlaneRig } from "../support/data-plane.ts";

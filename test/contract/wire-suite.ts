@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect } from "vitest";
+import { test } from "../support/contract.ts";
 import type { DataPlaneRig } from "../support/data-plane.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 import { type WireAnswer, type WireCase, wireCases } from "../support/wire-case.ts";
@@ -82,28 +83,25 @@ export function describeWire(name: string, start: () => Promise<DataPlaneRig>): 
       published = rules;
     };
 
-    test.each(wireCases().map((one): [string, WireCase] => [`${one.row}: ${one.name}`, one]))(
-      "%s",
-      async (_title, one) => {
-        await serve(one.rules ?? USUAL);
-        web.expect(one.reply, one.then);
-        const heads = one.send[0]?.startsWith("HEAD ") === true;
-        const got = await converse(rig.port, one.send.map(bytesOf), {
-          count: one.answer.length,
-          heads,
-          waitForEnd: one.closed === true,
-        });
-        expect(got.problem).toBeUndefined();
-        expect(
-          got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i]))),
-        ).toEqual(one.answer);
-        expect(unnamed(got.answers, one)).toEqual([]);
-        expect(web.dirt).toEqual([]);
-        expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(
-          one.backend.map((text) => sorted(bytesOf(text).toString("latin1").replaceAll("\r\n", "\n"))),
-        );
-        if (one.closed !== undefined) expect(got.closed).toBe(one.closed);
-      },
-    );
+    test.for(wireCases().map((one): [string, WireCase] => [`${one.row}: ${one.name}`, one]))("%s", async ([, one]) => {
+      await serve(one.rules ?? USUAL);
+      web.expect(one.reply, one.then);
+      const heads = one.send[0]?.startsWith("HEAD ") === true;
+      const got = await converse(rig.port, one.send.map(bytesOf), {
+        count: one.answer.length,
+        heads,
+        waitForEnd: one.closed === true,
+      });
+      expect(got.problem).toBeUndefined();
+      expect(
+        got.answers.map((answer, i) => (one.answer[i] === undefined ? answer : seenOf(answer, one.answer[i]))),
+      ).toEqual(one.answer);
+      expect(unnamed(got.answers, one)).toEqual([]);
+      expect(web.dirt).toEqual([]);
+      expect(web.seen.map((message) => asText(message, ALWAYS))).toEqual(
+        one.backend.map((text) => sorted(bytesOf(text).toString("latin1").replaceAll("\r\n", "\n"))),
+      );
+      if (one.closed !== undefined) expect(got.closed).toBe(one.closed);
+    });
   });
 }

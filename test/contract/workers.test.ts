@@ -1,3 +1,4 @@
+import { describeCounts } from "./counts-suite.ts";
 import { describeFailure } from "./failure-suite.ts";
 import { describeForwarding } from "./forwarding-suite.ts";
 import { describeGrpc } from "./grpc-suite.ts";
@@ -18,3 +19,4 @@ describeHealth("workers", async () => startWorkers());
 describeParity("workers", async () => startWorkers());
 describeTcp("workers", async () => startWorkers());
 describeUdp("workers", async () => startWorkers());
+describeCounts("workers", async () => startWorkers());

@@ -149,7 +149,7 @@ export async function startEnvoy(options: Partial<ProxyOptions> = {}): Promise<D
       gateway: BUILTIN_GATEWAY,
       proxy: "test",
       controller: { address: "127.0.0.1", port },
-      admin: { address: "127.0.0.1", port: await freePort() },
+      admin: { address: "127.0.0.1", port: (process.env["ADMIN"] = String(await freePort())) as unknown as number },
       maxConnections: 10_000,
     }),
   );

@@ -17,11 +17,14 @@ import {
   type HttpProtocolOptions_ExplicitHttpConfigSchema,
 } from "../generated/envoy/extensions/upstreams/http/v3/http_protocol_options_pb.js";
 import { CodecClientType } from "../generated/envoy/type/v3/http_pb.js";
-import type { ActiveHealth, CircuitBreaker, PassiveHealth } from "../../routing/cluster-policy.ts";
+import type { CircuitBreaker, PassiveHealth } from "../../routing/cluster-policy.ts";
+import { partsOfEndpointsKey } from "../../routing/endpoints.ts";
 import type { Algorithm, BackendHttp, ClusterRef } from "../../routing/rule.ts";
 import { ADS } from "./ads-source.ts";
 import { backendTlsSocket } from "./backend-tls.ts";
 import { type ClusterVariant, clusterName } from "./cluster-variant.ts";
+import { setHeader } from "./header-changes.ts";
+import { METADATA } from "./metadata.ts";
 import { type Resource, encoded, idOf, resourceOf } from "./resource.ts";
 import { durationOf, packed } from "./typed.ts";
 import { upstreamFilters } from "./upstream-filters.ts";
@@ -72,42 +75,77 @@ function limits(breaker: CircuitBreaker | undefined, { budget }: ClusterVariant)
   return { thresholds: [threshold] };
 }
 
+const AVOIDED_MS = 1000;
+/** The last endpoint is never avoided. */
+const NOT_ALL_PERCENT = 99;
+const NOTHING_ELSE = {
+  enforcingSuccessRate: 0,
+  enforcingConsecutiveGatewayFailure: 0,
+  enforcingFailurePercentage: 0,
+  enforcingFailurePercentageLocalOrigin: 0,
+  enforcingLocalOriginSuccessRate: 0,
+} as const;
+
+/** An endpoint that refuses connections is the least busy one, and would draw all tries: others are preferred for a second. */
+const AVOIDANCE: MessageInitShape<typeof OutlierDetectionSchema> = {
+  ...NOTHING_ELSE,
+  splitExternalLocalOriginErrors: true,
+  consecutiveLocalOriginFailure: 1,
+  enforcingConsecutiveLocalOriginFailure: 100,
+  enforcingConsecutive5xx: 0,
+  interval: durationOf(AVOIDED_MS / 2),
+  baseEjectionTime: durationOf(AVOIDED_MS),
+  maxEjectionTime: durationOf(AVOIDED_MS),
+  maxEjectionPercent: NOT_ALL_PERCENT,
+};
+
 /** What is not asked for is switched off by name. */
-function outliers(passive: PassiveHealth | undefined): MessageInitShape<typeof OutlierDetectionSchema> | undefined {
-  if (passive === undefined) return undefined;
+function outliers(passive: PassiveHealth | undefined): MessageInitShape<typeof OutlierDetectionSchema> {
+  if (passive === undefined) return AVOIDANCE;
   return {
+    ...NOTHING_ELSE,
     consecutive5xx: passive.consecutive5xx,
     enforcingConsecutive5xx: 100,
     interval: durationOf(passive.intervalMs),
     baseEjectionTime: durationOf(passive.ejectionTimeMs),
     maxEjectionPercent: passive.maxEjectionPercent,
     alwaysEjectOneHost: true,
-    enforcingSuccessRate: 0,
-    enforcingConsecutiveGatewayFailure: 0,
-    enforcingFailurePercentage: 0,
     splitExternalLocalOriginErrors: false,
   };
 }
 
-function checks(active: ActiveHealth | undefined, http: BackendHttp): MessageInitShape<typeof HealthCheckSchema>[] {
+/** So many times in a row an endpoint must be out of reach; a wrong answer is its own word, and counts at once. */
+const UNREACHABLE_LIMIT = 3;
+const CHECK_MS = 1000;
+const CHECKER = "serviceroute-health-check";
+
+function checks({ policy: { active }, http, endpoints }: ClusterRef): MessageInitShape<typeof HealthCheckSchema>[] {
   if (active === undefined) return [];
+  const { namespace, service } = partsOfEndpointsKey(endpoints);
   const interval = durationOf(active.intervalMs);
   const common = {
-    timeout: interval,
+    timeout: durationOf(CHECK_MS),
     interval,
     noTrafficInterval: interval,
     noTrafficHealthyInterval: interval,
-    unhealthyThreshold: 1,
+    unhealthyThreshold: UNREACHABLE_LIMIT,
     healthyThreshold: 1,
   };
   switch (active.type) {
     case "HTTP": {
-      const codecClientType = http === "2" ? CodecClientType.HTTP2 : CodecClientType.HTTP1;
-      const value = { path: active.path, codecClientType };
+      const value = {
+        host: `${service}.${namespace}`,
+        path: active.path,
+        codecClientType: http === "2" ? CodecClientType.HTTP2 : CodecClientType.HTTP1,
+        expectedStatuses: [{ start: 200n, end: 300n }],
+        requestHeadersToAdd: [setHeader("user-agent", CHECKER)],
+      };
       return [{ ...common, healthChecker: { case: "httpHealthCheck", value } }];
     }
     case "GRPC":
-      return [{ ...common, healthChecker: { case: "grpcHealthCheck", value: {} } }];
+      return [
+        { ...common, healthChecker: { case: "grpcHealthCheck", value: { authority: `${service}.${namespace}` } } },
+      ];
     case "TCP":
       return [{ ...common, healthChecker: { case: "tcpHealthCheck", value: {} } }];
     default:
@@ -135,6 +173,15 @@ function httpOptions(http: BackendHttp, variant: ClusterVariant): Any {
   });
 }
 
+/** Health chooses among endpoints and never moves weight, and what is learnt of one holds at once, not up to a second later. */
+const HEALTH_DECIDES: NonNullable<Init["commonLbConfig"]> = {
+  healthyPanicThreshold: { value: 0 },
+  updateMergeWindow: durationOf(0),
+};
+
+/** Marks a cluster whose endpoints may all be unwell, so that it can be told from one that has none. */
+const WATCHED: NonNullable<Init["metadata"]> = { filterMetadata: { [METADATA]: { watched: true } } };
+
 /** The backend of a rule. Where its endpoints are is said elsewhere, so that they change without it. */
 export function clusterOf(ref: ClusterRef, variant: ClusterVariant): Resource {
   const name = clusterName(ref, variant);
@@ -146,14 +193,14 @@ export function clusterOf(ref: ClusterRef, variant: ClusterVariant): Resource {
     connectTimeout: durationOf(variant.connectTimeoutMs),
     perConnectionBufferLimitBytes: BUFFER_BYTES,
     loadBalancingPolicy: { policies: [lbPolicy(algorithm)] },
-    // Health chooses among endpoints and never moves weight.
-    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
+    commonLbConfig: HEALTH_DECIDES,
     circuitBreakers: limits(policy.breaker, variant),
     outlierDetection: outliers(policy.passive),
-    healthChecks: checks(policy.active, http),
+    healthChecks: checks(ref),
     typedExtensionProtocolOptions: { [HTTP_OPTIONS]: httpOptions(http, variant) },
     transportSocket: tls === undefined ? undefined : backendTlsSocket(tls, http),
     ignoreHealthOnHostRemoval: true,
+    metadata: policy.active === undefined && policy.passive === undefined ? undefined : WATCHED,
   });
   return resourceOf("Cluster", name, bytes, [idOf("ClusterLoadAssignment", endpoints)]);
 }
@@ -170,7 +217,7 @@ export function fallbackCluster(name: string, clusters: readonly string[]): Reso
       },
     },
     lbPolicy: Cluster_LbPolicy.CLUSTER_PROVIDED,
-    commonLbConfig: { healthyPanicThreshold: { value: 0 } },
+    commonLbConfig: HEALTH_DECIDES,
   });
   return resourceOf(
     "Cluster",

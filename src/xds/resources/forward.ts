@@ -76,7 +76,11 @@ function mirrorPolicies(mirrors: readonly Mirror[], { rule, mark }: Sending): Mi
 
 function weighted({ cluster, weight, filters }: Share, rule: ForwardRule): WeightInit {
   const { requestHeaders, responseHeaders, rewrite } = filters;
-  const [request, response] = [headerChanges(requestHeaders), headerChanges(responseHeaders)];
+  // Envoy makes those of the cluster before those of the route, so that here they have both.
+  const request = changesByBackend(rule)
+    ? headerChanges(rule.filters.requestHeaders, requestHeaders)
+    : headerChanges(undefined);
+  const response = headerChanges(responseHeaders);
   return {
     name: nameOf(cluster, rule),
     weight,
@@ -93,9 +97,13 @@ function weighted({ cluster, weight, filters }: Share, rule: ForwardRule): Weigh
 const isPlain = ({ requestHeaders, responseHeaders, rewrite }: Filters): boolean =>
   requestHeaders === undefined && responseHeaders === undefined && rewrite === undefined;
 
+/** Whether the changes of the rule are made with those of the backend that is chosen. */
+export const changesByBackend = ({ action: { backends } }: ForwardRule): boolean =>
+  backends.some(({ filters }) => filters.requestHeaders !== undefined);
+
 function target(shares: readonly Share[], rule: ForwardRule): NonNullable<Action["clusterSpecifier"]> {
   const [only] = shares;
-  return shares.length === 1 && only !== undefined && isPlain(only.filters)
+  return shares.length === 1 && only !== undefined && isPlain(only.filters) && !changesByBackend(rule)
     ? { case: "cluster", value: nameOf(only.cluster, rule) }
     : { case: "weightedClusters", value: { clusters: shares.map((share) => weighted(share, rule)) } };
 }

@@ -26,16 +26,25 @@ interface EnvoyChanges {
   readonly toRemove: string[];
 }
 
-/** Envoy removes first and adds then; here what is removed is removed last, so that nothing of that name is added. */
-export function headerChanges(changes: HeaderChanges | undefined): EnvoyChanges {
-  if (changes === undefined) return { toAdd: [], toRemove: [] };
-  const gone = new Set(changes.remove);
-  const stays = ([name]: readonly [string, string]): boolean => !gone.has(name);
+function join(before: EnvoyChanges, { set, add, remove }: HeaderChanges): EnvoyChanges {
+  const gone = new Set(remove);
+  const own = [
+    ...set.map(([name, value]) => setHeader(name, literal(value))),
+    ...add.map(([name, value]) => addHeader(name, literal(value))),
+  ];
   return {
-    toAdd: [
-      ...changes.set.filter(stays).map(([name, value]) => setHeader(name, literal(value))),
-      ...changes.add.filter(stays).map(([name, value]) => addHeader(name, literal(value))),
-    ],
-    toRemove: [...gone],
+    toAdd: [...before.toAdd, ...own].filter(({ header }) => !gone.has(header?.key ?? "")),
+    toRemove: [...new Set([...before.toRemove, ...gone])],
   };
+}
+
+/**
+ * Changes one after the other. Envoy removes first and adds then; here what is removed is removed last, so that nothing
+ * of that name is added before.
+ */
+export function headerChanges(...all: readonly (HeaderChanges | undefined)[]): EnvoyChanges {
+  return all.reduce<EnvoyChanges>((before, changes) => (changes === undefined ? before : join(before, changes)), {
+    toAdd: [],
+    toRemove: [],
+  });
 }

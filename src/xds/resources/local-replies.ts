@@ -8,6 +8,7 @@ import type {
 import { REASON_HEADER, STATUS_OF } from "../../routing/reasons.ts";
 import type { ReasonWord } from "../../routing/rule.ts";
 import type { ProxyOptions } from "../options.ts";
+import { METADATA } from "./metadata.ts";
 import { REFUSALS, detailsOf } from "./request-policy.ts";
 import { setHeader } from "./header-changes.ts";
 import { packed } from "./typed.ts";
@@ -17,7 +18,7 @@ type Mapper = MessageInitShape<typeof ResponseMapperSchema>;
 const withFlags = (...flags: string[]): AccessLogFilter =>
   create(AccessLogFilterSchema, { filterSpecifier: { case: "responseFlagFilter", value: { flags } } });
 
-const withDetails = (expression: string): AccessLogFilter =>
+const whereTrue = (expression: string): AccessLogFilter =>
   create(AccessLogFilterSchema, {
     filterSpecifier: {
       case: "extensionFilter",
@@ -28,6 +29,11 @@ const withDetails = (expression: string): AccessLogFilter =>
     },
   });
 
+const both = (one: AccessLogFilter, other: AccessLogFilter): AccessLogFilter =>
+  create(AccessLogFilterSchema, { filterSpecifier: { case: "andFilter", value: { filters: [one, other] } } });
+
+const OF_WATCHED = whereTrue(`xds.cluster_metadata.filter_metadata['${METADATA}']['watched'] == true`);
+
 interface Word {
   readonly filter: AccessLogFilter;
   readonly reason: ReasonWord;
@@ -37,10 +43,11 @@ interface Word {
 
 /** Which word stands for what Envoy says of its own answers; the first that fits. @source Envoy, response flags and code details. */
 const WORDS: readonly Word[] = [
-  { filter: withDetails("response.code_details == 'upstream_per_try_timeout'"), reason: "BackendTimeout" },
-  { filter: withDetails("response.code_details == 'request_payload_too_large'"), reason: "BodyTooLarge" },
+  { filter: whereTrue("response.code_details == 'upstream_per_try_timeout'"), reason: "BackendTimeout" },
+  { filter: whereTrue("response.code_details == 'request_payload_too_large'"), reason: "BodyTooLarge" },
   { filter: withFlags("UT"), reason: "RequestTimeout" },
   { filter: withFlags("SI"), reason: "IdleTimeout" },
+  { filter: both(withFlags("UH"), OF_WATCHED), reason: "NoHealthyEndpoints" },
   { filter: withFlags("UH"), reason: "NoEndpoints" },
   { filter: withFlags("NC"), reason: "InvalidBackend" },
   { filter: withFlags("UO"), reason: "CircuitOpen" },
@@ -66,11 +73,8 @@ const GRPC = create(AccessLogFilterSchema, {
   },
 });
 
-const both = (one: AccessLogFilter, other: AccessLogFilter): AccessLogFilter =>
-  create(AccessLogFilterSchema, { filterSpecifier: { case: "andFilter", value: { filters: [one, other] } } });
-
 const REFUSED: readonly Word[] = REFUSALS.map((refusal) => ({
-  filter: withDetails(`response.code_details == '${detailsOf(refusal)}'`),
+  filter: whereTrue(`response.code_details == '${detailsOf(refusal)}'`),
   reason: refusal.reason,
   status: refusal.status,
 }));

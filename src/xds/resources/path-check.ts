@@ -1,5 +1,4 @@
-/** Where a script leaves the reason of its answer, for the headers of answers. */
-export const REASON_METADATA = "serviceroute";
+import { METADATA } from "./metadata.ts";
 
 /**
  * Runs in Envoy on a path that a pattern has changed: what is no path is answered 500, and what leads through dots or
@@ -38,7 +37,7 @@ function envoy_on_request(handle)
   local path, query = string.match(whole, "^([^?]*)(.*)$")
   local made = normal(path)
   if made == nil then
-    handle:streamInfo():dynamicMetadata():set("${REASON_METADATA}", "reason", "InvalidRule")
+    handle:streamInfo():dynamicMetadata():set("${METADATA}", "reason", "InvalidRule")
     handle:respond({[":status"] = "500", ["content-type"] = "text/plain; charset=utf-8"}, "InvalidRule\\n")
   elseif made ~= path then
     headers:replace(":path", made .. query)

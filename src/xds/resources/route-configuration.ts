@@ -1,7 +1,7 @@
 import { RouteConfigurationSchema } from "../generated/envoy/config/route/v3/route_pb.js";
 import { HOPS_HEADER, MIRRORED_BY, REASON_HEADER, ROUTE_HEADER } from "../../routing/reasons.ts";
 import type { ProxyOptions } from "../options.ts";
-import { REASON_METADATA } from "./path-check.ts";
+import { METADATA } from "./metadata.ts";
 import { type Resource, type ResourceId, encoded, resourceOf } from "./resource.ts";
 import { joined } from "./virtual-host.ts";
 
@@ -12,7 +12,7 @@ const MOST_BODY_BYTES = 4096;
 /** Said by Envoy to backends, where nobody asked. */
 const OF_ENVOY = ["te", "x-envoy-external-address", "x-envoy-internal"];
 /** Nothing is added where no script has answered. */
-const REASON_OF_SCRIPT = `%DYNAMIC_METADATA(${REASON_METADATA}:reason)%`;
+const REASON_OF_SCRIPT = `%DYNAMIC_METADATA(${METADATA}:reason)%`;
 
 /**
  * All hostnames of a table.

@@ -5,7 +5,7 @@ import type { MatchEntry } from "../../routing/precedence.ts";
 import { ROUTE_HEADER } from "../../routing/reasons.ts";
 import type { RouteRule } from "../../routing/rule.ts";
 import type { EndpointLookup, ProxyOptions } from "../options.ts";
-import { forwardParts } from "./forward.ts";
+import { changesByBackend, forwardParts } from "./forward.ts";
 import { type HeaderOptionInit, headerChanges, setHeader } from "./header-changes.ts";
 import { failure, textBody } from "./local-answer.ts";
 import { type RedirectPlace, redirectAction } from "./redirect.ts";
@@ -77,7 +77,10 @@ function speaksHttp2({ action }: RouteRule): boolean {
 
 function routeOf(entry: MatchEntry, variant: Variant, part: Part, { options }: RouteContext): RouteInit {
   const { rule, match } = entry;
-  const [request, response] = [headerChanges(rule.filters.requestHeaders), headerChanges(rule.filters.responseHeaders)];
+  const { action, filters } = rule;
+  const byBackend = action.kind === "forward" && changesByBackend({ ...rule, action });
+  const request = headerChanges(byBackend ? undefined : filters.requestHeaders);
+  const response = headerChanges(filters.responseHeaders);
   const named = options.showRoute ? [setHeader(ROUTE_HEADER, `${displayName(rule.route)}/${rule.name}`)] : [];
   const changes = variant.isPreflight === true ? { toAdd: [], toRemove: [] } : response;
   const te = speaksHttp2(rule) ? [setHeader("te", "trailers")] : [];
