@@ -1,11 +1,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
+import type { Key } from "../api/keys.ts";
 import type { DataPlane } from "../controller/controller.ts";
 import { EmbeddedGateway } from "../proxy/embedded-gateway.ts";
 import type { GatewayOptions } from "../proxy/gateway-context.ts";
 import type { Tracer } from "../proxy/request-record.ts";
 import type { ListenerId } from "../routing/listener.ts";
-import type { ListenerState } from "../routing/programmed.ts";
-import type { RoutingTableView } from "../routing/routing-table.ts";
+import type { ListenerState, Served } from "../routing/programmed.ts";
+import type { RouteKey, RoutingTableView } from "../routing/routing-table.ts";
 import type { AccessLog } from "../telemetry/access-log.ts";
 import type { DestinationStream, Logger } from "../telemetry/logger.ts";
 import { MergedRequests } from "../telemetry/merged-requests.ts";
@@ -32,8 +33,12 @@ const TICKET_KEYS = 48;
 /** Connections of a worker, below which what is left over with one cannot be given to another in time. */
 const FEWEST = 8;
 
-type Told = (id: ListenerId, state: ListenerState | undefined) => void;
-export type GatewayFactory = (table: RoutingTableView, onListenerState: Told) => Gateway;
+export interface GatewayEvents {
+  readonly listenerState: (id: ListenerId, state: ListenerState | undefined) => void;
+  /** Of a data plane that counts proxies: how many of each Gateway's serve a route as it was published last. */
+  readonly routeServed: (key: RouteKey, byGateway: ReadonlyMap<Key<"Gateway">, Served>) => void;
+}
+export type GatewayFactory = (table: RoutingTableView, events: GatewayEvents) => Gateway;
 
 interface HereParts {
   readonly serving: GatewayOptions;
@@ -48,7 +53,7 @@ interface HereParts {
 /** Serves in this process. */
 export const gatewayHere =
   ({ serving, log, metrics, accessLog, tracer }: HereParts): GatewayFactory =>
-  (table, onListenerState) => {
+  (table, { listenerState: onListenerState }) => {
     const observe = gatewayObserver(metrics.requests, table, log, accessLog);
     const gateway = new EmbeddedGateway(table, { ...serving, observe, random: Math.random, tracer, onListenerState });
     metrics.requests.countClients(gateway);
@@ -60,7 +65,7 @@ export type WorkerFlags = ServingFlags & Pick<GatewayFlags, "logLevel" | "drainT
 /** Serves in worker processes. */
 export const gatewayInWorkers =
   (flags: WorkerFlags, log: Logger, metrics: Metrics): GatewayFactory =>
-  (table, onListenerState) => {
+  (table, { listenerState: onListenerState }) => {
     const requests = new MergedRequests();
     const identity = randomUUID();
     const ticketKeys = randomBytes(TICKET_KEYS);

@@ -1,6 +1,7 @@
 import { Controller, type StatusSink } from "../controller/controller.ts";
 import { ListenerLiveness } from "../controller/listener-liveness.ts";
-import { Liveness } from "../controller/liveness.ts";
+import { Liveness, type LivenessCount } from "../controller/liveness.ts";
+import { ProxyLiveness } from "../controller/proxy-liveness.ts";
 import { Store } from "../snapshot/store.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import type { Metrics } from "../telemetry/metrics.ts";
@@ -16,6 +17,8 @@ export interface EngineParts {
   readonly metrics: Metrics;
   /** Whether other replicas count for Programmed. */
   readonly replicas: boolean;
+  /** Whether proxies count for Programmed, and not replicas. */
+  readonly proxies?: boolean;
   readonly sink: StatusSink;
   /** Told when the gateway here has said something of one of its listeners. */
   readonly onListenerState?: () => void;
@@ -27,7 +30,7 @@ export interface Engine {
   readonly translator: Translator;
   readonly controller: Controller;
   readonly gateway: Gateway;
-  readonly liveness: Liveness;
+  readonly liveness: LivenessCount;
   readonly listeners: ListenerLiveness;
 }
 
@@ -44,16 +47,24 @@ export function followTime({ translator, controller }: Engine, signal: AbortSign
 }
 
 export function createEngine(parts: EngineParts): Engine {
-  const { options, log, metrics, replicas, sink, onListenerState } = parts;
+  const { options, log, metrics, replicas, proxies = false, sink, onListenerState } = parts;
   const store = new Store();
   const translator = new Translator(store, options);
-  const liveness = new Liveness((key, live) => translator.setLiveness(key, live), !replicas);
+  const setLiveness: Translator["setLiveness"] = (key, live) => translator.setLiveness(key, live);
+  const ofProxies = proxies ? new ProxyLiveness(setLiveness) : undefined;
+  const liveness = ofProxies ?? new Liveness(setLiveness, !replicas);
   const listeners = new ListenerLiveness((id, state) => translator.setListenerState(id, state), !replicas);
-  const gateway = parts.gateway(translator.table, (id, state) => {
-    if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
-    listeners.said(id, state);
-    controller.changed();
-    onListenerState?.();
+  const gateway = parts.gateway(translator.table, {
+    listenerState: (id, state) => {
+      if (state?.kind === "failed") log.error({ listener: id, reason: state.reason }, state.message);
+      listeners.said(id, state);
+      controller.changed();
+      onListenerState?.();
+    },
+    routeServed: (key, byGateway) => {
+      ofProxies?.said(key, byGateway);
+      controller.changed();
+    },
   });
   const controller: Controller = new Controller({
     translator,

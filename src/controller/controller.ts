@@ -6,7 +6,7 @@ import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { Output } from "../translate/output.ts";
 import type { Translator } from "../translate/translator.ts";
 import type { ListenerLiveness } from "./listener-liveness.ts";
-import type { Liveness, Version } from "./liveness.ts";
+import type { LivenessCount, Version } from "./liveness.ts";
 import { ServedBatches } from "./served-batches.ts";
 
 /** Serves a table; declared here because data planes and the controller do not know each other. */
@@ -46,7 +46,7 @@ export class Controller {
   readonly gatewayStatuses = new Map<Key<"Gateway">, DesiredGatewayStatus>();
   readonly #translator: Translator;
   readonly #dataPlane: DataPlane;
-  readonly #liveness: Liveness;
+  readonly #liveness: LivenessCount;
   readonly #listeners: ListenerLiveness;
   readonly #sink: StatusSink;
   readonly #observe: ControllerObserver;
@@ -58,7 +58,7 @@ export class Controller {
   constructor(parts: {
     translator: Translator;
     dataPlane: DataPlane;
-    liveness: Liveness;
+    liveness: LivenessCount;
     listeners: ListenerLiveness;
     sink: StatusSink;
     observe: ControllerObserver;

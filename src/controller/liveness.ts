@@ -8,6 +8,13 @@ export interface Version {
   readonly resourceVersion: string;
 }
 
+/** Knows which routes are served, once they have been published. */
+export interface LivenessCount {
+  published(key: RouteKey, version: Version): void;
+  forget(key: RouteKey): void;
+  reported(others: readonly ReplicaReport[] | undefined): void;
+}
+
 interface Waiting {
   readonly version: string;
   readonly generation: number;
@@ -21,7 +28,7 @@ interface Waiting {
  * Counts the replicas that serve each route's generation. Once all do, that is latched: a replica that joins later
  * takes nothing back. Only routes that still wait cost anything when a report comes in.
  */
-export class Liveness {
+export class Liveness implements LivenessCount {
   readonly #set: (key: RouteKey, liveness: RouteLiveness) => void;
   readonly #waiting = new Map<RouteKey, Waiting>();
   readonly #settled = new Map<RouteKey, string>();

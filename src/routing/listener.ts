@@ -9,6 +9,10 @@ export function listenerId(gateway: Key<"Gateway">, name: string): ListenerId {
   return `${gateway.slice("Gateway/".length)}/${name}` as ListenerId;
 }
 
+/** A listener's name comes last in its id, and has no slash. */
+export const gatewayOfListener = (id: ListenerId): Key<"Gateway"> =>
+  `Gateway/${id.slice(0, id.lastIndexOf("/"))}` as Key<"Gateway">;
+
 /** The key that stands for the built-in gateway; no object can have it, because a Gateway always has a namespace. */
 export const BUILTIN_GATEWAY = "Gateway//builtin" as Key<"Gateway">;
 

@@ -1,8 +1,30 @@
-/** How far a route's generation has come: a count of the replicas or proxies that serve it. */
-export interface Liveness {
-  readonly generation: number;
+import type { Key } from "../api/keys.ts";
+
+/** How many of those that are to serve a route do. */
+export interface Served {
   readonly live: number;
   readonly total: number;
+  /** Why some proxy does not take it. */
+  readonly rejected?: string;
+}
+
+/** How far a route's generation has come: a count of the replicas that serve it, or of each Gateway's proxies. */
+export interface Liveness extends Served {
+  readonly generation: number;
+  /** Absent where every replica serves every Gateway. */
+  readonly byGateway?: ReadonlyMap<Key<"Gateway">, Served>;
+}
+
+/** Of several Gateways together. */
+export function servedBy(all: Iterable<Served>): Served {
+  let [live, total] = [0, 0];
+  let rejected: string | undefined;
+  for (const one of all) {
+    live += one.live;
+    total += one.total;
+    rejected ??= one.rejected;
+  }
+  return { live, total, ...(rejected === undefined ? {} : { rejected }) };
 }
 
 /** What a data plane says of one listener. */

@@ -7,7 +7,8 @@ import type { ListenerId } from "../routing/listener.ts";
 import { type MatchEntry, decidingStep } from "../routing/precedence.ts";
 import type { RouteKey } from "../routing/routing-table.ts";
 import type { RouteRule, WeightedBackend } from "../routing/rule.ts";
-import type { ListenerState, Liveness } from "../routing/programmed.ts";
+import { gatewayOfListener } from "../routing/listener.ts";
+import { type ListenerState, type Liveness, type Served, servedBy } from "../routing/programmed.ts";
 import type { DesiredRouteStatus } from "../routing/status-report.ts";
 import type { ParentOutcome } from "./attach.ts";
 import { type Verdict, condition, listErrors, resolvedRefs, verdict, worst } from "./conditions.ts";
@@ -37,6 +38,16 @@ function accepted(translation: RouteTranslation, parent: ParentOutcome): Verdict
   return verdict(parent.accepted ? "True" : "False", parent.reason, parent.message);
 }
 
+/** Who serves the route where this parent has it; undefined: that is not known of this generation. */
+function servedAt(parent: ParentOutcome, generation: number, liveness: Liveness | undefined): Served | undefined {
+  if (liveness?.generation !== generation) return undefined;
+  const { byGateway } = liveness;
+  if (byGateway === undefined) return liveness;
+  const gateways = new Set(parent.placements.map(({ listener }) => gatewayOfListener(listener)));
+  const known = [...gateways].map((gateway) => byGateway.get(gateway));
+  return known.some((one) => one === undefined) ? undefined : servedBy(known.filter((one) => one !== undefined));
+}
+
 function programmed(
   { generation }: RouteTranslation,
   parent: ParentOutcome,
@@ -45,6 +56,9 @@ function programmed(
 ): Verdict {
   const { liveness, listenerState } = context;
   if (accept.status !== "True") return verdict("False", "Invalid", "The route is not accepted.");
+  const served = servedAt(parent, generation, liveness);
+  if (served?.rejected !== undefined) return verdict("False", "RejectedByProxy", served.rejected);
+  if (served?.total === 0) return verdict("Unknown", "NoProxies", "No proxy serves the Gateway's traffic.");
   const states = parent.placements.map(({ listener }) => ({ listener, state: listenerState(listener) }));
   const failed = states.find(({ state }) => state?.kind === "failed");
   if (failed?.state?.kind === "failed") return verdict("False", "ListenerNotProgrammed", failed.state.message);
@@ -57,9 +71,8 @@ function programmed(
       `Listener ${silent.listener} ${why}; the status of its Gateway says more.`,
     );
   if (silent !== undefined) return verdict("Unknown", "Pending", `Listener ${silent.listener} does not serve.`);
-  if (liveness?.generation !== generation) return verdict("Unknown", "Pending", "Waiting for the data plane.");
-  const { live, total } = liveness;
-  if (total === 0) return verdict("Unknown", "NoProxies", "No replica serves traffic.");
+  if (served === undefined) return verdict("Unknown", "Pending", "Waiting for the data plane.");
+  const { live, total } = served;
   if (live < total) return verdict("Unknown", "Pending", `live on ${live} of ${total}`);
   return verdict("True", "Programmed", `live on ${live} of ${total}`);
 }

@@ -1,41 +1,67 @@
 import { ServerCredentials } from "@grpc/grpc-js";
 import type { ListenerId } from "../routing/listener.ts";
-import type { ListenerState } from "../routing/programmed.ts";
-import type { RoutingTableView, TableDiff } from "../routing/routing-table.ts";
+import type { ListenerState, Served } from "../routing/programmed.ts";
+import type { RouteKey, RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { AdsServer, type Proxy } from "./ads/ads-server.ts";
 import type { DeltaResponse } from "./ads/delta-stream.ts";
+import { ListenerStates } from "./listener-states.ts";
 import type { ProxyOptions } from "./options.ts";
+import type { ResourceId } from "./resources/resource.ts";
+import { ServedRoutes } from "./served-routes.ts";
 import { type GatewayKey, XdsTable } from "./xds-table.ts";
+
+export interface ProxyEvents {
+  readonly listenerState: (id: ListenerId, state: ListenerState | undefined) => void;
+  /** How many of each Gateway's proxies serve a route as it was published last. */
+  readonly routeServed: (key: RouteKey, byGateway: ReadonlyMap<GatewayKey, Served>) => void;
+}
 
 interface Parts {
   readonly table: RoutingTableView;
   readonly options: ProxyOptions;
   readonly log: Logger;
-  readonly onListenerState: (id: ListenerId, state: ListenerState | undefined) => void;
+  readonly events: ProxyEvents;
 }
+
+/** Of what a proxy says about what it refuses; the rest is a dump of the resource. */
+const LONGEST_MESSAGE = 500;
 
 /** Envoys that serve the table: any number for each Gateway, which come by themselves and ask. */
 export class EnvoyDataPlane {
-  readonly #table: RoutingTableView;
   readonly #log: Logger;
   readonly #xds: XdsTable;
   readonly #server: AdsServer;
-  readonly #onListenerState: Parts["onListenerState"];
+  readonly #served: ServedRoutes;
+  readonly #listeners: ListenerStates;
   readonly #waiting: (() => void)[] = [];
   #isOpen = false;
 
-  constructor({ table, options, log, onListenerState }: Parts) {
-    this.#table = table;
+  constructor({ table, options, log, events }: Parts) {
     this.#log = log;
-    this.#onListenerState = onListenerState;
     this.#xds = new XdsTable(table, options);
+    const proxiesOf = (gateway: GatewayKey): Proxy[] => this.proxies.filter((proxy) => proxy.gateway === gateway);
+    this.#served = new ServedRoutes({
+      proxiesOf,
+      serves: (proxy, id, since) => this.#serves(proxy, id, since),
+      said: (key, byGateway) => events.routeServed(key, byGateway),
+    });
+    this.#listeners = new ListenerStates({
+      listeners: table.listeners,
+      proxiesOf,
+      resourceOf: (gateway, id) => this.#xds.resources(gateway)?.get(id),
+      told: (id, state) => events.listenerState(id, state),
+    });
     this.#server = new AdsServer((gateway) => this.#view(gateway), {
-      joined: (proxy) => log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has come"),
-      left: (proxy) => log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has gone"),
+      joined: (proxy) => this.#joined(proxy),
+      left: (proxy) => this.#left(proxy),
       acked: (proxy, response) => this.#acked(proxy, response),
       nacked: (proxy, response, message) => this.#nacked(proxy, response, message),
     });
+  }
+
+  get proxies(): readonly Proxy[] {
+    return [...this.#server.proxies];
   }
 
   /** @returns The port that proxies find us at. */
@@ -49,13 +75,21 @@ export class EnvoyDataPlane {
       this.#isOpen = true;
       this.#server.opened();
     } else for (const [gateway, change] of changes) this.#server.changed(gateway, change.keys());
-    for (const [id, listener] of diff.listeners) if (listener === undefined) this.#onListenerState(id, undefined);
-    this.#settle();
+    for (const [key, route] of diff.routes)
+      if (route === undefined) this.#served.forget(key);
+      else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
+    this.#listeners.published(diff.listeners.keys());
   }
 
+  /** The table is in the resources at once; when proxies have them is said of each route. */
   whenServed(served: () => void): void {
-    this.#waiting.push(served);
-    this.#settle();
+    served();
+  }
+
+  /** Resolves when every proxy has taken everything. */
+  async settled(): Promise<void> {
+    if (this.#isSettled()) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
   problem(): string {
@@ -72,25 +106,49 @@ export class EnvoyDataPlane {
     return this.#xds.resources(gateway) ?? new Map();
   }
 
-  #acked({ gateway }: Proxy, { type }: DeltaResponse): void {
-    if (type === "Listener")
-      for (const listener of this.#table.listeners.values())
-        if (listener.gateway === gateway) this.#onListenerState(listener.id, { kind: "serving" });
-    setImmediate(() => this.#settle());
+  #serves({ gateway, stream }: Proxy, id: ResourceId, since: number): boolean {
+    const current = this.#xds.resources(gateway)?.get(id);
+    const taken = stream.taken(id);
+    if (current === undefined) return true;
+    return taken !== undefined && (taken.version === current.version || this.#xds.madeAt(taken) >= since);
+  }
+
+  #joined(proxy: Proxy): void {
+    this.#log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has come");
+    this.#served.joined(proxy);
+    this.#listeners.heard(proxy.gateway);
+  }
+
+  #left(proxy: Proxy): void {
+    this.#log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has gone");
+    this.#served.left(proxy);
+    this.#listeners.heard(proxy.gateway);
+    this.#settle();
+  }
+
+  #acked(proxy: Proxy, { type, resources }: DeltaResponse): void {
+    this.#served.taken(proxy, resources);
+    if (type === "Listener") this.#listeners.heard(proxy.gateway);
+    this.#settle();
   }
 
   #nacked(proxy: Proxy, { type, resources }: DeltaResponse, message: string): void {
+    const problem = message.slice(0, LONGEST_MESSAGE);
     const names = resources.map(({ name }) => name);
-    this.#log.error(
-      { proxy: proxy.id, type, names, problem: message.slice(0, 1000) },
-      "a proxy refuses what it was sent",
-    );
-    setImmediate(() => this.#settle());
+    this.#log.error({ proxy: proxy.id, type, names, problem }, "a proxy refuses what it was sent");
+    this.#served.refused(proxy, resources, `${proxy.id}: ${problem}`);
+    if (type === "Listener") this.#listeners.refused(proxy.gateway, resources, problem);
+    this.#settle();
   }
 
+  #isSettled(): boolean {
+    return this.proxies.length > 0 && this.proxies.every(({ stream }) => stream.isSettled);
+  }
+
+  /** Later: what has just been answered may lead to more being sent. */
   #settle(): void {
-    const proxies = [...this.#server.proxies];
-    if (proxies.length === 0 || !proxies.every(({ stream }) => stream.isSettled)) return;
-    for (const served of this.#waiting.splice(0)) served();
+    setImmediate(() => {
+      if (this.#isSettled()) for (const resolve of this.#waiting.splice(0)) resolve();
+    });
   }
 }

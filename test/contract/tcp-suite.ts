@@ -9,7 +9,8 @@ import { connectAsync } from "mqtt";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { test } from "../support/contract.ts";
 import { closedPort, startRaw } from "../support/backend.ts";
-import { type DataPlaneRig, freePort, until } from "../support/data-plane.ts";
+import { type DataPlaneRig, until } from "../support/data-plane.ts";
+import { freePort } from "../support/ports.ts";
 import { routeYaml, secretYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";
 

@@ -3,7 +3,8 @@ import { Resolver } from "node:dns/promises";
 import { once } from "node:events";
 import { afterAll, beforeAll, describe, expect } from "vitest";
 import { test } from "../support/contract.ts";
-import { type DataPlaneRig, freePort, until } from "../support/data-plane.ts";
+import { type DataPlaneRig, until } from "../support/data-plane.ts";
+import { freePort } from "../support/ports.ts";
 import { datagramServiceYaml, routeYaml, serviceYaml } from "../support/objects.ts";
 
 type Answer = (bytes: Buffer, from: RemoteInfo) => Buffer | undefined;

@@ -13,7 +13,8 @@ import { TcpServer } from "../../src/proxy/tcp/tcp-server.ts";
 import { UdpServer } from "../../src/proxy/udp/udp-server.ts";
 import type { Listener, ListenerId } from "../../src/routing/listener.ts";
 import { clientHello } from "../support/client-hello.ts";
-import { freePort, until } from "../support/data-plane.ts";
+import { until } from "../support/data-plane.ts";
+import { freePort } from "../support/ports.ts";
 import { cleanups } from "../support/gateway-rig.ts";
 
 const DEFECT = new Error("a defect");

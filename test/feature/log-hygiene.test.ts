@@ -4,7 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { Backend, startRaw } from "../support/backend.ts";
-import { freePort, send } from "../support/data-plane.ts";
+import { send } from "../support/data-plane.ts";
+import { freePort } from "../support/ports.ts";
 import { runGateway } from "../support/gateway-process.ts";
 import { routeYaml, serviceYaml } from "../support/objects.ts";
 

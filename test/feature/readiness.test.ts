@@ -6,9 +6,10 @@ import { createEngine } from "../../src/commands/engine.ts";
 import { Readiness } from "../../src/commands/readiness.ts";
 import { createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
-import { freePort, until } from "../support/data-plane.ts";
+import { until } from "../support/data-plane.ts";
 import { cleanups } from "../support/gateway-rig.ts";
 import { OPTIONS } from "../support/objects.ts";
+import { freePort } from "../support/ports.ts";
 
 test("F52: a process that can bind none of its ports is not ready until it can", async () => {
   const port = await freePort();

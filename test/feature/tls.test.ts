@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { keyOf } from "../../src/api/keys.ts";
 import { followTime } from "../../src/commands/engine.ts";
 import { clientHello } from "../support/client-hello.ts";
-import { freePort } from "../support/data-plane.ts";
+import { freePort } from "../support/ports.ts";
 import { GATEWAY, WEB, cleanups, rigWith } from "../support/gateway-rig.ts";
 import { routeYaml, secretYaml, serviceYaml } from "../support/objects.ts";
 import { Pki } from "../support/pki.ts";

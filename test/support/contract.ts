@@ -14,9 +14,9 @@ export function differsIn(all: Differences): void {
 type Work = () => unknown;
 
 function register(title: string, work: Work, timeout?: number): void {
-  if (!differences.has(title)) return base(title, work as () => void, timeout);
+  if (!differences.has(title)) return base(title, work, timeout);
   console.log(`# differs: ${title} (${differences.get(title) ?? ""})`);
-  base.fails(title, work as () => void, timeout);
+  base.fails(title, work, timeout);
 }
 
 /** As vitest's own, for promises that every data plane makes unless it is said that it does not. */

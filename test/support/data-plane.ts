@@ -1,13 +1,10 @@
 import { type IncomingHttpHeaders, request } from "node:http";
-import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../../src/proxy/gateway-context.ts";
 import { type GatewayFactory, type WorkerFlags, gatewayHere, gatewayInWorkers } from "../../src/commands/data-plane.ts";
-import { BUILTIN_GATEWAY } from "../../src/routing/listener.ts";
-import { bootstrap } from "../../src/xds/bootstrap.ts";
-import { EnvoyDataPlane } from "../../src/xds/envoy-data-plane.ts";
 import type { ProxyOptions } from "../../src/xds/options.ts";
-import { Envoy } from "./envoy.ts";
+import { EnvoyRig } from "./envoy-rig.ts";
+import { freePort } from "./ports.ts";
 import { createEngine, type Engine } from "../../src/commands/engine.ts";
 import { type Logger, createLogger } from "../../src/telemetry/logger.ts";
 import { Metrics } from "../../src/telemetry/metrics.ts";
@@ -37,27 +34,6 @@ export interface DataPlaneRig {
   /** Gives what was asked last the time to be known to every process of the data plane. */
   settle(): Promise<void>;
   close(): Promise<void>;
-}
-
-/** Below what the kernel gives to connections that go out: any of those, of any test beside, could take a port between here and its bind. */
-const PORTS = { first: 10_000, count: 10_000 };
-const handedOut = new Set<number>();
-
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = PORTS.first + Math.floor(Math.random() * PORTS.count);
-    if (handedOut.has(port) || !(await canListen(port))) continue;
-    handedOut.add(port);
-    return port;
-  }
-}
-
-async function canListen(port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
-  });
 }
 
 export async function send(
@@ -129,44 +105,24 @@ export async function startWorkers(flags: Partial<WorkerFlags> = {}): Promise<Da
 
 /** Envoy, programmed by us. */
 export async function startEnvoy(options: Partial<ProxyOptions> = {}): Promise<DataPlaneRig> {
-  const made = Promise.withResolvers<EnvoyDataPlane>();
-  const all: ProxyOptions = {
-    showReason: true,
-    showRoute: false,
-    underscores: "reject",
-    trustedHops: 0,
-    http2: true,
-    ...options,
+  const rig = await EnvoyRig.start(options);
+  const { engine, port, plane } = rig;
+  await rig.startEnvoy();
+  const isBound = (): boolean => engine.listeners.waiting().length === 0 && engine.listeners.report().failed.size === 0;
+  await until("the port is bound", isBound);
+  return {
+    port,
+    engine,
+    metrics: async () => Promise.reject(new Error("Envoy has counters of its own")),
+    publish: async (yaml) => {
+      rig.apply(yaml);
+      await plane.settled();
+      await until("every listener is bound", isBound);
+    },
+    ask: async (path, ask) => send(port, path, ask),
+    settle: async () => sleep(SETTLE_MS),
+    close: async () => rig.close(),
   };
-  const started = startRig((log) => (table, onListenerState) => {
-    const plane = new EnvoyDataPlane({ table, options: all, log, onListenerState });
-    made.resolve(plane);
-    return plane;
-  });
-  const port = await (await made.promise).listen("127.0.0.1:0");
-  const envoy = new Envoy(
-    bootstrap({
-      gateway: BUILTIN_GATEWAY,
-      proxy: "test",
-      controller: { address: "127.0.0.1", port },
-      admin: { address: "127.0.0.1", port: (process.env["ADMIN"] = String(await freePort())) as unknown as number },
-      maxConnections: 10_000,
-    }),
-  );
-  try {
-    const rig = await started;
-    return {
-      ...rig,
-      close: async () => {
-        await envoy.stop();
-        await rig.close();
-      },
-    };
-  } catch (error) {
-    console.log(envoy.output);
-    await envoy.stop();
-    throw error;
-  }
 }
 
 /** News between processes takes a millisecond or two. */
@@ -174,7 +130,7 @@ const SETTLE_MS = 50;
 
 async function startRig(gatewayOf: (log: Logger, metrics: Metrics) => GatewayFactory): Promise<DataPlaneRig> {
   const port = await freePort();
-  const [log, metrics] = [createLogger((process.env["RIG_LOG"] ?? "silent") as "silent"), new Metrics()];
+  const [log, metrics] = [createLogger("silent"), new Metrics()];
   const engine = createEngine({
     options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
     gateway: gatewayOf(log, metrics),

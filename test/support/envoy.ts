@@ -31,6 +31,11 @@ export class Envoy {
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.output += text));
   }
 
+  /** Reads and answers nothing more until it is stopped. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
   get exitCode(): number | null {
     return this.#child.exitCode;
   }

@@ -1,4 +1,5 @@
-import { freePort, until } from "./data-plane.ts";
+import { until } from "./data-plane.ts";
+import { freePort } from "./ports.ts";
 import { Program, SERVICEROUTE } from "./processes.ts";
 
 export interface GatewayProcess {

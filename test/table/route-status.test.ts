@@ -48,7 +48,7 @@ describe("Programmed is what the data planes say", () => {
     ],
     ["nothing has been said", {}, "Unknown/Pending: Waiting for the data plane.", "0/0"],
     ["another generation is live", { liveness: live(2, 2, 2) }, "Unknown/Pending: Waiting for the data plane.", "0/0"],
-    ["nobody serves", { liveness: live(0, 0) }, "Unknown/NoProxies: No replica serves traffic.", "0/0"],
+    ["nobody serves", { liveness: live(0, 0) }, "Unknown/NoProxies: No proxy serves the Gateway's traffic.", "0/0"],
     ["one of two serves", { liveness: live(1, 2) }, "Unknown/Pending: live on 1 of 2", "1/2"],
     ["all serve", { liveness: live(2, 2) }, "True/Programmed: live on 2 of 2", "2/2"],
   ])("%s", ([, feedback, expected, proxies]) => {

@@ -1,4 +1,4 @@
-import { type Resource, type ResourceId, type ResourceType, TYPES, idOf } from "../resources/resource.ts";
+import { type Resource, type ResourceId, type ResourceType, TYPES, idOf, partsOf } from "../resources/resource.ts";
 import { Subscription } from "./subscription.ts";
 
 /** What a proxy says. @source xDS protocol, DeltaDiscoveryRequest. */
@@ -62,9 +62,10 @@ export class DeltaStream {
     );
   }
 
-  /** What the proxy has said that it serves. */
-  has({ type, name, version }: Resource): boolean {
-    return this.#subscriptions.get(type)?.taken.get(name)?.version === version;
+  /** What the proxy has said that it took. */
+  taken(id: ResourceId): Resource | undefined {
+    const [type, name] = partsOf(id);
+    return this.#subscriptions.get(type)?.taken.get(name);
   }
 
   request(request: DeltaRequest): void {
@@ -83,8 +84,7 @@ export class DeltaStream {
 
   changed(ids: Iterable<ResourceId>): void {
     for (const id of ids) {
-      const slash = id.indexOf("/");
-      const [type, name] = [id.slice(0, slash) as ResourceType, id.slice(slash + 1)];
+      const [type, name] = partsOf(id);
       const subscription = this.#subscriptions.get(type);
       if (subscription?.wants(name) === true) subscription.dirty.add(name);
     }
@@ -152,7 +152,7 @@ export class DeltaStream {
     for (const { uses } of clusters)
       for (const id of uses) {
         if (!id.startsWith("ClusterLoadAssignment/")) continue;
-        const name = id.slice("ClusterLoadAssignment/".length);
+        const name = partsOf(id)[1];
         if (assignments?.wants(name) !== true) continue;
         assignments.forget(name);
         assignments.dirty.add(name);
@@ -168,16 +168,14 @@ export class DeltaStream {
 
   /** Whether the proxy has a cluster, with its endpoints. One that it is not to have is not waited for. */
   #isReady(id: ResourceId): boolean {
-    const name = id.slice("Cluster/".length);
+    const name = partsOf(id)[1];
     const clusters = this.#subscriptions.get("Cluster");
     if (this.#view()?.has(id) !== true || clusters?.refused.has(name) === true) return true;
     const cluster = clusters?.taken.get(name);
     if (cluster === undefined) return false;
     const assignments = this.#subscriptions.get("ClusterLoadAssignment");
     return cluster.uses.every((used) =>
-      used.startsWith("Cluster/")
-        ? this.#isReady(used)
-        : assignments?.taken.has(used.slice("ClusterLoadAssignment/".length)),
+      used.startsWith("Cluster/") ? this.#isReady(used) : assignments?.taken.has(partsOf(used)[1]),
     );
   }
 
@@ -189,7 +187,7 @@ export class DeltaStream {
     });
     const direct = new Set(all.flatMap((resource) => resource?.uses ?? []));
     const clusters = this.#subscriptions.get("Cluster")?.taken;
-    const behind = [...direct].flatMap((id) => clusters?.get(id.slice("Cluster/".length))?.uses ?? []);
+    const behind = [...direct].flatMap((id) => clusters?.get(partsOf(id)[1])?.uses ?? []);
     return new Set([...direct, ...behind]);
   }
 

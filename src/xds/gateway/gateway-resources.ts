@@ -5,7 +5,7 @@ import type { RouteKey, RoutingTableView } from "../../routing/routing-table.ts"
 import type { ProxyOptions } from "../options.ts";
 import type { ClusterCache, ClusterUse } from "../resources/cluster-uses.ts";
 import type { RouteCache } from "../resources/host-cell.ts";
-import { httpListener } from "../resources/listener.ts";
+import { httpListener, tableOf } from "../resources/listener.ts";
 import { type Resource, type ResourceId, idOf } from "../resources/resource.ts";
 import { routeTables } from "../resources/route-tables.ts";
 import { secretOf } from "../resources/secret.ts";
@@ -66,6 +66,14 @@ export class GatewayResources {
   endpoints(key: EndpointsKey): void {
     this.#clusters.endpoints(key, this.#table.endpoints.get(key));
     this.#hosts.endpoints(key);
+  }
+
+  /** The resources that hold the routes of a listener. */
+  routesOf(id: ListenerId): readonly ResourceId[] {
+    const listener = this.#listeners.get(id);
+    if (listener === undefined) return [];
+    const socket = socketOf(listener);
+    return [idOf("RouteConfiguration", tableOf(listener, this.#listenersOn(socket).length > 1))];
   }
 
   /** What has changed since the last time. */

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { type DescMessage, type MessageInitShape, type MessageShape, create, toBinary } from "@bufbuild/protobuf";
+import { type DescMessage, type MessageInitShape, create, toBinary } from "@bufbuild/protobuf";
 
 /** Kinds of resources, in the order in which Envoy is given them: what is used comes before what uses it. */
 export const TYPES = ["Secret", "Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration"] as const;
@@ -22,6 +22,11 @@ declare const resourceId: unique symbol;
 export type ResourceId = string & { readonly [resourceId]: true };
 
 export const idOf = (type: ResourceType, name: string): ResourceId => `${type}/${name}` as ResourceId;
+
+export function partsOf(id: ResourceId): [type: ResourceType, name: string] {
+  const slash = id.indexOf("/");
+  return [id.slice(0, slash) as ResourceType, id.slice(slash + 1)];
+}
 
 /** One xDS resource as proxies are sent it. Equal content has an equal version, whoever makes it and whenever. */
 export interface Resource {
@@ -53,5 +58,5 @@ export function resourceOf(
 }
 
 export function encoded<D extends DescMessage>(schema: D, init: MessageInitShape<D>): Uint8Array {
-  return toBinary(schema, create(schema, init) as MessageShape<D>);
+  return toBinary<D>(schema, create<D>(schema, init));
 }

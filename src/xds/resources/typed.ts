@@ -1,9 +1,8 @@
-import type { DescMessage, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { create } from "@bufbuild/protobuf";
+import { type DescMessage, type MessageInitShape, create } from "@bufbuild/protobuf";
 import { type Any, type Duration, DurationSchema, anyPack } from "@bufbuild/protobuf/wkt";
 
 export function packed<D extends DescMessage>(schema: D, init: MessageInitShape<D>): Any {
-  return anyPack(schema, create(schema, init) as MessageShape<D>);
+  return anyPack<D>(schema, create<D>(schema, init));
 }
 
 /** An extension of Envoy's, where it stands in a list by its name. */

@@ -23,155 +23,133 @@ export declare type FieldRules = Message<"validate.FieldRules"> & {
   /**
    * @generated from oneof validate.FieldRules.type
    */
-  type:
-    | {
-        /**
-         * @generated from field: validate.FloatRules float = 1;
-         */
-        value: FloatRules;
-        case: "float";
-      }
-    | {
-        /**
-         * @generated from field: validate.DoubleRules double = 2;
-         */
-        value: DoubleRules;
-        case: "double";
-      }
-    | {
-        /**
-         * @generated from field: validate.Int32Rules int32 = 3;
-         */
-        value: Int32Rules;
-        case: "int32";
-      }
-    | {
-        /**
-         * @generated from field: validate.Int64Rules int64 = 4;
-         */
-        value: Int64Rules;
-        case: "int64";
-      }
-    | {
-        /**
-         * @generated from field: validate.UInt32Rules uint32 = 5;
-         */
-        value: UInt32Rules;
-        case: "uint32";
-      }
-    | {
-        /**
-         * @generated from field: validate.UInt64Rules uint64 = 6;
-         */
-        value: UInt64Rules;
-        case: "uint64";
-      }
-    | {
-        /**
-         * @generated from field: validate.SInt32Rules sint32 = 7;
-         */
-        value: SInt32Rules;
-        case: "sint32";
-      }
-    | {
-        /**
-         * @generated from field: validate.SInt64Rules sint64 = 8;
-         */
-        value: SInt64Rules;
-        case: "sint64";
-      }
-    | {
-        /**
-         * @generated from field: validate.Fixed32Rules fixed32 = 9;
-         */
-        value: Fixed32Rules;
-        case: "fixed32";
-      }
-    | {
-        /**
-         * @generated from field: validate.Fixed64Rules fixed64 = 10;
-         */
-        value: Fixed64Rules;
-        case: "fixed64";
-      }
-    | {
-        /**
-         * @generated from field: validate.SFixed32Rules sfixed32 = 11;
-         */
-        value: SFixed32Rules;
-        case: "sfixed32";
-      }
-    | {
-        /**
-         * @generated from field: validate.SFixed64Rules sfixed64 = 12;
-         */
-        value: SFixed64Rules;
-        case: "sfixed64";
-      }
-    | {
-        /**
-         * @generated from field: validate.BoolRules bool = 13;
-         */
-        value: BoolRules;
-        case: "bool";
-      }
-    | {
-        /**
-         * @generated from field: validate.StringRules string = 14;
-         */
-        value: StringRules;
-        case: "string";
-      }
-    | {
-        /**
-         * @generated from field: validate.BytesRules bytes = 15;
-         */
-        value: BytesRules;
-        case: "bytes";
-      }
-    | {
-        /**
-         * @generated from field: validate.EnumRules enum = 16;
-         */
-        value: EnumRules;
-        case: "enum";
-      }
-    | {
-        /**
-         * @generated from field: validate.RepeatedRules repeated = 18;
-         */
-        value: RepeatedRules;
-        case: "repeated";
-      }
-    | {
-        /**
-         * @generated from field: validate.MapRules map = 19;
-         */
-        value: MapRules;
-        case: "map";
-      }
-    | {
-        /**
-         * @generated from field: validate.AnyRules any = 20;
-         */
-        value: AnyRules;
-        case: "any";
-      }
-    | {
-        /**
-         * @generated from field: validate.DurationRules duration = 21;
-         */
-        value: DurationRules;
-        case: "duration";
-      }
-    | {
-        /**
-         * @generated from field: validate.TimestampRules timestamp = 22;
-         */
-        value: TimestampRules;
-        case: "timestamp";
-      }
-    | { case: undefined; value?: undefined };
+  type: {
+    /**
+     * @generated from field: validate.FloatRules float = 1;
+     */
+    value: FloatRules;
+    case: "float";
+  } | {
+    /**
+     * @generated from field: validate.DoubleRules double = 2;
+     */
+    value: DoubleRules;
+    case: "double";
+  } | {
+    /**
+     * @generated from field: validate.Int32Rules int32 = 3;
+     */
+    value: Int32Rules;
+    case: "int32";
+  } | {
+    /**
+     * @generated from field: validate.Int64Rules int64 = 4;
+     */
+    value: Int64Rules;
+    case: "int64";
+  } | {
+    /**
+     * @generated from field: validate.UInt32Rules uint32 = 5;
+     */
+    value: UInt32Rules;
+    case: "uint32";
+  } | {
+    /**
+     * @generated from field: validate.UInt64Rules uint64 = 6;
+     */
+    value: UInt64Rules;
+    case: "uint64";
+  } | {
+    /**
+     * @generated from field: validate.SInt32Rules sint32 = 7;
+     */
+    value: SInt32Rules;
+    case: "sint32";
+  } | {
+    /**
+     * @generated from field: validate.SInt64Rules sint64 = 8;
+     */
+    value: SInt64Rules;
+    case: "sint64";
+  } | {
+    /**
+     * @generated from field: validate.Fixed32Rules fixed32 = 9;
+     */
+    value: Fixed32Rules;
+    case: "fixed32";
+  } | {
+    /**
+     * @generated from field: validate.Fixed64Rules fixed64 = 10;
+     */
+    value: Fixed64Rules;
+    case: "fixed64";
+  } | {
+    /**
+     * @generated from field: validate.SFixed32Rules sfixed32 = 11;
+     */
+    value: SFixed32Rules;
+    case: "sfixed32";
+  } | {
+    /**
+     * @generated from field: validate.SFixed64Rules sfixed64 = 12;
+     */
+    value: SFixed64Rules;
+    case: "sfixed64";
+  } | {
+    /**
+     * @generated from field: validate.BoolRules bool = 13;
+     */
+    value: BoolRules;
+    case: "bool";
+  } | {
+    /**
+     * @generated from field: validate.StringRules string = 14;
+     */
+    value: StringRules;
+    case: "string";
+  } | {
+    /**
+     * @generated from field: validate.BytesRules bytes = 15;
+     */
+    value: BytesRules;
+    case: "bytes";
+  } | {
+    /**
+     * @generated from field: validate.EnumRules enum = 16;
+     */
+    value: EnumRules;
+    case: "enum";
+  } | {
+    /**
+     * @generated from field: validate.RepeatedRules repeated = 18;
+     */
+    value: RepeatedRules;
+    case: "repeated";
+  } | {
+    /**
+     * @generated from field: validate.MapRules map = 19;
+     */
+    value: MapRules;
+    case: "map";
+  } | {
+    /**
+     * @generated from field: validate.AnyRules any = 20;
+     */
+    value: AnyRules;
+    case: "any";
+  } | {
+    /**
+     * @generated from field: validate.DurationRules duration = 21;
+     */
+    value: DurationRules;
+    case: "duration";
+  } | {
+    /**
+     * @generated from field: validate.TimestampRules timestamp = 22;
+     */
+    value: TimestampRules;
+    case: "timestamp";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -885,78 +863,67 @@ export declare type StringRules = Message<"validate.StringRules"> & {
   /**
    * @generated from oneof validate.StringRules.well_known
    */
-  wellKnown:
-    | {
-        /**
-         * @generated from field: bool email = 12;
-         */
-        value: boolean;
-        case: "email";
-      }
-    | {
-        /**
-         * @generated from field: bool hostname = 13;
-         */
-        value: boolean;
-        case: "hostname";
-      }
-    | {
-        /**
-         * @generated from field: bool ip = 14;
-         */
-        value: boolean;
-        case: "ip";
-      }
-    | {
-        /**
-         * @generated from field: bool ipv4 = 15;
-         */
-        value: boolean;
-        case: "ipv4";
-      }
-    | {
-        /**
-         * @generated from field: bool ipv6 = 16;
-         */
-        value: boolean;
-        case: "ipv6";
-      }
-    | {
-        /**
-         * @generated from field: bool uri = 17;
-         */
-        value: boolean;
-        case: "uri";
-      }
-    | {
-        /**
-         * @generated from field: bool uri_ref = 18;
-         */
-        value: boolean;
-        case: "uriRef";
-      }
-    | {
-        /**
-         * @generated from field: bool address = 21;
-         */
-        value: boolean;
-        case: "address";
-      }
-    | {
-        /**
-         * @generated from field: bool uuid = 22;
-         */
-        value: boolean;
-        case: "uuid";
-      }
-    | {
-        /**
-         * @generated from field: validate.KnownRegex well_known_regex = 24;
-         */
-        value: KnownRegex;
-        case: "wellKnownRegex";
-      }
-    | { case: undefined; value?: undefined };
+  wellKnown: {
+    /**
+     * @generated from field: bool email = 12;
+     */
+    value: boolean;
+    case: "email";
+  } | {
+    /**
+     * @generated from field: bool hostname = 13;
+     */
+    value: boolean;
+    case: "hostname";
+  } | {
+    /**
+     * @generated from field: bool ip = 14;
+     */
+    value: boolean;
+    case: "ip";
+  } | {
+    /**
+     * @generated from field: bool ipv4 = 15;
+     */
+    value: boolean;
+    case: "ipv4";
+  } | {
+    /**
+     * @generated from field: bool ipv6 = 16;
+     */
+    value: boolean;
+    case: "ipv6";
+  } | {
+    /**
+     * @generated from field: bool uri = 17;
+     */
+    value: boolean;
+    case: "uri";
+  } | {
+    /**
+     * @generated from field: bool uri_ref = 18;
+     */
+    value: boolean;
+    case: "uriRef";
+  } | {
+    /**
+     * @generated from field: bool address = 21;
+     */
+    value: boolean;
+    case: "address";
+  } | {
+    /**
+     * @generated from field: bool uuid = 22;
+     */
+    value: boolean;
+    case: "uuid";
+  } | {
+    /**
+     * @generated from field: validate.KnownRegex well_known_regex = 24;
+     */
+    value: KnownRegex;
+    case: "wellKnownRegex";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: optional bool strict = 25 [default = true];
@@ -1032,29 +999,25 @@ export declare type BytesRules = Message<"validate.BytesRules"> & {
   /**
    * @generated from oneof validate.BytesRules.well_known
    */
-  wellKnown:
-    | {
-        /**
-         * @generated from field: bool ip = 10;
-         */
-        value: boolean;
-        case: "ip";
-      }
-    | {
-        /**
-         * @generated from field: bool ipv4 = 11;
-         */
-        value: boolean;
-        case: "ipv4";
-      }
-    | {
-        /**
-         * @generated from field: bool ipv6 = 12;
-         */
-        value: boolean;
-        case: "ipv6";
-      }
-    | { case: undefined; value?: undefined };
+  wellKnown: {
+    /**
+     * @generated from field: bool ip = 10;
+     */
+    value: boolean;
+    case: "ip";
+  } | {
+    /**
+     * @generated from field: bool ipv4 = 11;
+     */
+    value: boolean;
+    case: "ipv4";
+  } | {
+    /**
+     * @generated from field: bool ipv6 = 12;
+     */
+    value: boolean;
+    case: "ipv6";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: optional bool ignore_empty = 14;
@@ -1374,3 +1337,4 @@ export declare const required: GenExtension<OneofOptions, boolean>;
  * @generated from extension: optional validate.FieldRules rules = 1071;
  */
 export declare const rules: GenExtension<FieldOptions, FieldRules>;
+

@@ -29,3 +29,4 @@ export declare const disallowed_by_default_enum: GenExtension<EnumValueOptions, 
  * @generated from extension: string deprecated_at_minor_version_enum = 181198657;
  */
 export declare const deprecated_at_minor_version_enum: GenExtension<EnumValueOptions, string>;
+

@@ -31,3 +31,4 @@ export declare const ResourceAnnotationSchema: GenMessage<ResourceAnnotation>;
  * @generated from extension: envoy.annotations.ResourceAnnotation resource = 265073217;
  */
 export declare const resource: GenExtension<ServiceOptions, ResourceAnnotation>;
+

@@ -8,20 +8,19 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file envoy/annotations/resource.proto.
  */
-export const file_envoy_annotations_resource =
-  /*@__PURE__*/
-  fileDesc(
-    "CiBlbnZveS9hbm5vdGF0aW9ucy9yZXNvdXJjZS5wcm90bxIRZW52b3kuYW5ub3RhdGlvbnMiIgoSUmVzb3VyY2VBbm5vdGF0aW9uEgwKBHR5cGUYASABKAk6ZQoIcmVzb3VyY2USHy5nb29nbGUucHJvdG9idWYuU2VydmljZU9wdGlvbnMYweSyfiABKAsyJS5lbnZveS5hbm5vdGF0aW9ucy5SZXNvdXJjZUFubm90YXRpb25SCHJlc291cmNlQjpaOGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2Fubm90YXRpb25zYgZwcm90bzM",
-    [file_google_protobuf_descriptor],
-  );
+export const file_envoy_annotations_resource = /*@__PURE__*/
+  fileDesc("CiBlbnZveS9hbm5vdGF0aW9ucy9yZXNvdXJjZS5wcm90bxIRZW52b3kuYW5ub3RhdGlvbnMiIgoSUmVzb3VyY2VBbm5vdGF0aW9uEgwKBHR5cGUYASABKAk6ZQoIcmVzb3VyY2USHy5nb29nbGUucHJvdG9idWYuU2VydmljZU9wdGlvbnMYweSyfiABKAsyJS5lbnZveS5hbm5vdGF0aW9ucy5SZXNvdXJjZUFubm90YXRpb25SCHJlc291cmNlQjpaOGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2Fubm90YXRpb25zYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Describes the message envoy.annotations.ResourceAnnotation.
  * Use `create(ResourceAnnotationSchema)` to create a new message.
  */
-export const ResourceAnnotationSchema = /*@__PURE__*/ messageDesc(file_envoy_annotations_resource, 0);
+export const ResourceAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_envoy_annotations_resource, 0);
 
 /**
  * @generated from extension: envoy.annotations.ResourceAnnotation resource = 265073217;
  */
-export const resource = /*@__PURE__*/ extDesc(file_envoy_annotations_resource, 0);
+export const resource = /*@__PURE__*/
+  extDesc(file_envoy_annotations_resource, 0);
+

@@ -88,3 +88,4 @@ export declare const enum_value_migrate: GenExtension<EnumValueOptions, MigrateA
  * @generated from extension: udpa.annotations.FileMigrateAnnotation file_migrate = 171962766;
  */
 export declare const file_migrate: GenExtension<FileOptions, FileMigrateAnnotation>;
+

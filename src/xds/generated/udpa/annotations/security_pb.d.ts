@@ -36,3 +36,4 @@ export declare const FieldSecurityAnnotationSchema: GenMessage<FieldSecurityAnno
  * @generated from extension: udpa.annotations.FieldSecurityAnnotation security = 11122993;
  */
 export declare const security: GenExtension<FieldOptions, FieldSecurityAnnotation>;
+

@@ -9,20 +9,19 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file udpa/annotations/security.proto.
  */
-export const file_udpa_annotations_security =
-  /*@__PURE__*/
-  fileDesc(
-    "Ch91ZHBhL2Fubm90YXRpb25zL3NlY3VyaXR5LnByb3RvEhB1ZHBhLmFubm90YXRpb25zIm8KF0ZpZWxkU2VjdXJpdHlBbm5vdGF0aW9uEioKImNvbmZpZ3VyZV9mb3JfdW50cnVzdGVkX2Rvd25zdHJlYW0YASABKAgSKAogY29uZmlndXJlX2Zvcl91bnRydXN0ZWRfdXBzdHJlYW0YAiABKAg6ZwoIc2VjdXJpdHkSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGLHypgUgASgLMikudWRwYS5hbm5vdGF0aW9ucy5GaWVsZFNlY3VyaXR5QW5ub3RhdGlvblIIc2VjdXJpdHlCMVonZ2l0aHViLmNvbS9jbmNmL3hkcy9nby91ZHBhL2Fubm90YXRpb25zuoDI0QYCCAFiBnByb3RvMw",
-    [file_udpa_annotations_status, file_google_protobuf_descriptor],
-  );
+export const file_udpa_annotations_security = /*@__PURE__*/
+  fileDesc("Ch91ZHBhL2Fubm90YXRpb25zL3NlY3VyaXR5LnByb3RvEhB1ZHBhLmFubm90YXRpb25zIm8KF0ZpZWxkU2VjdXJpdHlBbm5vdGF0aW9uEioKImNvbmZpZ3VyZV9mb3JfdW50cnVzdGVkX2Rvd25zdHJlYW0YASABKAgSKAogY29uZmlndXJlX2Zvcl91bnRydXN0ZWRfdXBzdHJlYW0YAiABKAg6ZwoIc2VjdXJpdHkSHS5nb29nbGUucHJvdG9idWYuRmllbGRPcHRpb25zGLHypgUgASgLMikudWRwYS5hbm5vdGF0aW9ucy5GaWVsZFNlY3VyaXR5QW5ub3RhdGlvblIIc2VjdXJpdHlCMVonZ2l0aHViLmNvbS9jbmNmL3hkcy9nby91ZHBhL2Fubm90YXRpb25zuoDI0QYCCAFiBnByb3RvMw", [file_udpa_annotations_status, file_google_protobuf_descriptor]);
 
 /**
  * Describes the message udpa.annotations.FieldSecurityAnnotation.
  * Use `create(FieldSecurityAnnotationSchema)` to create a new message.
  */
-export const FieldSecurityAnnotationSchema = /*@__PURE__*/ messageDesc(file_udpa_annotations_security, 0);
+export const FieldSecurityAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_udpa_annotations_security, 0);
 
 /**
  * @generated from extension: udpa.annotations.FieldSecurityAnnotation security = 11122993;
  */
-export const security = /*@__PURE__*/ extDesc(file_udpa_annotations_security, 0);
+export const security = /*@__PURE__*/
+  extDesc(file_udpa_annotations_security, 0);
+

@@ -14,3 +14,4 @@ export declare const file_udpa_annotations_sensitive: GenFile;
  * @generated from extension: bool sensitive = 76569463;
  */
 export declare const sensitive: GenExtension<FieldOptions, boolean>;
+

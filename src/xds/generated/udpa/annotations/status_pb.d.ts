@@ -66,3 +66,4 @@ export declare const PackageVersionStatusSchema: GenEnum<PackageVersionStatus>;
  * @generated from extension: udpa.annotations.StatusAnnotation file_status = 222707719;
  */
 export declare const file_status: GenExtension<FileOptions, StatusAnnotation>;
+

@@ -8,30 +8,31 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file udpa/annotations/status.proto.
  */
-export const file_udpa_annotations_status =
-  /*@__PURE__*/
-  fileDesc(
-    "Ch11ZHBhL2Fubm90YXRpb25zL3N0YXR1cy5wcm90bxIQdWRwYS5hbm5vdGF0aW9ucyJ0ChBTdGF0dXNBbm5vdGF0aW9uEhgKEHdvcmtfaW5fcHJvZ3Jlc3MYASABKAgSRgoWcGFja2FnZV92ZXJzaW9uX3N0YXR1cxgCIAEoDjImLnVkcGEuYW5ub3RhdGlvbnMuUGFja2FnZVZlcnNpb25TdGF0dXMqXQoUUGFja2FnZVZlcnNpb25TdGF0dXMSCwoHVU5LTk9XThAAEgoKBkZST1pFThABEgoKBkFDVElWRRACEiAKHE5FWFRfTUFKT1JfVkVSU0lPTl9DQU5ESURBVEUQAzpkCgtmaWxlX3N0YXR1cxIcLmdvb2dsZS5wcm90b2J1Zi5GaWxlT3B0aW9ucxiHgJlqIAEoCzIiLnVkcGEuYW5ub3RhdGlvbnMuU3RhdHVzQW5ub3RhdGlvblIKZmlsZVN0YXR1c0IpWidnaXRodWIuY29tL2NuY2YveGRzL2dvL3VkcGEvYW5ub3RhdGlvbnNiBnByb3RvMw",
-    [file_google_protobuf_descriptor],
-  );
+export const file_udpa_annotations_status = /*@__PURE__*/
+  fileDesc("Ch11ZHBhL2Fubm90YXRpb25zL3N0YXR1cy5wcm90bxIQdWRwYS5hbm5vdGF0aW9ucyJ0ChBTdGF0dXNBbm5vdGF0aW9uEhgKEHdvcmtfaW5fcHJvZ3Jlc3MYASABKAgSRgoWcGFja2FnZV92ZXJzaW9uX3N0YXR1cxgCIAEoDjImLnVkcGEuYW5ub3RhdGlvbnMuUGFja2FnZVZlcnNpb25TdGF0dXMqXQoUUGFja2FnZVZlcnNpb25TdGF0dXMSCwoHVU5LTk9XThAAEgoKBkZST1pFThABEgoKBkFDVElWRRACEiAKHE5FWFRfTUFKT1JfVkVSU0lPTl9DQU5ESURBVEUQAzpkCgtmaWxlX3N0YXR1cxIcLmdvb2dsZS5wcm90b2J1Zi5GaWxlT3B0aW9ucxiHgJlqIAEoCzIiLnVkcGEuYW5ub3RhdGlvbnMuU3RhdHVzQW5ub3RhdGlvblIKZmlsZVN0YXR1c0IpWidnaXRodWIuY29tL2NuY2YveGRzL2dvL3VkcGEvYW5ub3RhdGlvbnNiBnByb3RvMw", [file_google_protobuf_descriptor]);
 
 /**
  * Describes the message udpa.annotations.StatusAnnotation.
  * Use `create(StatusAnnotationSchema)` to create a new message.
  */
-export const StatusAnnotationSchema = /*@__PURE__*/ messageDesc(file_udpa_annotations_status, 0);
+export const StatusAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_udpa_annotations_status, 0);
 
 /**
  * Describes the enum udpa.annotations.PackageVersionStatus.
  */
-export const PackageVersionStatusSchema = /*@__PURE__*/ enumDesc(file_udpa_annotations_status, 0);
+export const PackageVersionStatusSchema = /*@__PURE__*/
+  enumDesc(file_udpa_annotations_status, 0);
 
 /**
  * @generated from enum udpa.annotations.PackageVersionStatus
  */
-export const PackageVersionStatus = /*@__PURE__*/ tsEnum(PackageVersionStatusSchema);
+export const PackageVersionStatus = /*@__PURE__*/
+  tsEnum(PackageVersionStatusSchema);
 
 /**
  * @generated from extension: udpa.annotations.StatusAnnotation file_status = 222707719;
  */
-export const file_status = /*@__PURE__*/ extDesc(file_udpa_annotations_status, 0);
+export const file_status = /*@__PURE__*/
+  extDesc(file_udpa_annotations_status, 0);
+

@@ -31,3 +31,4 @@ export declare const VersioningAnnotationSchema: GenMessage<VersioningAnnotation
  * @generated from extension: udpa.annotations.VersioningAnnotation versioning = 7881811;
  */
 export declare const versioning: GenExtension<MessageOptions, VersioningAnnotation>;
+

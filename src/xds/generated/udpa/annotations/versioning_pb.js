@@ -8,20 +8,19 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file udpa/annotations/versioning.proto.
  */
-export const file_udpa_annotations_versioning =
-  /*@__PURE__*/
-  fileDesc(
-    "CiF1ZHBhL2Fubm90YXRpb25zL3ZlcnNpb25pbmcucHJvdG8SEHVkcGEuYW5ub3RhdGlvbnMiNQoUVmVyc2lvbmluZ0Fubm90YXRpb24SHQoVcHJldmlvdXNfbWVzc2FnZV90eXBlGAEgASgJOmoKCnZlcnNpb25pbmcSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY04jhAyABKAsyJi51ZHBhLmFubm90YXRpb25zLlZlcnNpb25pbmdBbm5vdGF0aW9uUgp2ZXJzaW9uaW5nQilaJ2dpdGh1Yi5jb20vY25jZi94ZHMvZ28vdWRwYS9hbm5vdGF0aW9uc2IGcHJvdG8z",
-    [file_google_protobuf_descriptor],
-  );
+export const file_udpa_annotations_versioning = /*@__PURE__*/
+  fileDesc("CiF1ZHBhL2Fubm90YXRpb25zL3ZlcnNpb25pbmcucHJvdG8SEHVkcGEuYW5ub3RhdGlvbnMiNQoUVmVyc2lvbmluZ0Fubm90YXRpb24SHQoVcHJldmlvdXNfbWVzc2FnZV90eXBlGAEgASgJOmoKCnZlcnNpb25pbmcSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY04jhAyABKAsyJi51ZHBhLmFubm90YXRpb25zLlZlcnNpb25pbmdBbm5vdGF0aW9uUgp2ZXJzaW9uaW5nQilaJ2dpdGh1Yi5jb20vY25jZi94ZHMvZ28vdWRwYS9hbm5vdGF0aW9uc2IGcHJvdG8z", [file_google_protobuf_descriptor]);
 
 /**
  * Describes the message udpa.annotations.VersioningAnnotation.
  * Use `create(VersioningAnnotationSchema)` to create a new message.
  */
-export const VersioningAnnotationSchema = /*@__PURE__*/ messageDesc(file_udpa_annotations_versioning, 0);
+export const VersioningAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_udpa_annotations_versioning, 0);
 
 /**
  * @generated from extension: udpa.annotations.VersioningAnnotation versioning = 7881811;
  */
-export const versioning = /*@__PURE__*/ extDesc(file_udpa_annotations_versioning, 0);
+export const versioning = /*@__PURE__*/
+  extDesc(file_udpa_annotations_versioning, 0);
+

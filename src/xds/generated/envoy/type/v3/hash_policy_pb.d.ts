@@ -17,22 +17,19 @@ export declare type HashPolicy = Message<"envoy.type.v3.HashPolicy"> & {
   /**
    * @generated from oneof envoy.type.v3.HashPolicy.policy_specifier
    */
-  policySpecifier:
-    | {
-        /**
-         * @generated from field: envoy.type.v3.HashPolicy.SourceIp source_ip = 1;
-         */
-        value: HashPolicy_SourceIp;
-        case: "sourceIp";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.v3.HashPolicy.FilterState filter_state = 2;
-         */
-        value: HashPolicy_FilterState;
-        case: "filterState";
-      }
-    | { case: undefined; value?: undefined };
+  policySpecifier: {
+    /**
+     * @generated from field: envoy.type.v3.HashPolicy.SourceIp source_ip = 1;
+     */
+    value: HashPolicy_SourceIp;
+    case: "sourceIp";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.HashPolicy.FilterState filter_state = 2;
+     */
+    value: HashPolicy_FilterState;
+    case: "filterState";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -44,7 +41,8 @@ export declare const HashPolicySchema: GenMessage<HashPolicy>;
 /**
  * @generated from message envoy.type.v3.HashPolicy.SourceIp
  */
-export declare type HashPolicy_SourceIp = Message<"envoy.type.v3.HashPolicy.SourceIp"> & {};
+export declare type HashPolicy_SourceIp = Message<"envoy.type.v3.HashPolicy.SourceIp"> & {
+};
 
 /**
  * Describes the message envoy.type.v3.HashPolicy.SourceIp.
@@ -67,3 +65,4 @@ export declare type HashPolicy_FilterState = Message<"envoy.type.v3.HashPolicy.F
  * Use `create(HashPolicy_FilterStateSchema)` to create a new message.
  */
 export declare const HashPolicy_FilterStateSchema: GenMessage<HashPolicy_FilterState>;
+

@@ -10,27 +10,27 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/v3/hash_policy.proto.
  */
-export const file_envoy_type_v3_hash_policy =
-  /*@__PURE__*/
-  fileDesc(
-    "Ch9lbnZveS90eXBlL3YzL2hhc2hfcG9saWN5LnByb3RvEg1lbnZveS50eXBlLnYzIpMCCgpIYXNoUG9saWN5EjcKCXNvdXJjZV9pcBgBIAEoCzIiLmVudm95LnR5cGUudjMuSGFzaFBvbGljeS5Tb3VyY2VJcEgAEj0KDGZpbHRlcl9zdGF0ZRgCIAEoCzIlLmVudm95LnR5cGUudjMuSGFzaFBvbGljeS5GaWx0ZXJTdGF0ZUgAGjEKCFNvdXJjZUlwOiWaxYgeIAoeZW52b3kudHlwZS5IYXNoUG9saWN5LlNvdXJjZUlwGiMKC0ZpbHRlclN0YXRlEhQKA2tleRgBIAEoCUIH+kIEcgIQATocmsWIHhcKFWVudm95LnR5cGUuSGFzaFBvbGljeUIXChBwb2xpY3lfc3BlY2lmaWVyEgP4QgFCdQobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQg9IYXNoUG9saWN5UHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z",
-    [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate],
-  );
+export const file_envoy_type_v3_hash_policy = /*@__PURE__*/
+  fileDesc("Ch9lbnZveS90eXBlL3YzL2hhc2hfcG9saWN5LnByb3RvEg1lbnZveS50eXBlLnYzIpMCCgpIYXNoUG9saWN5EjcKCXNvdXJjZV9pcBgBIAEoCzIiLmVudm95LnR5cGUudjMuSGFzaFBvbGljeS5Tb3VyY2VJcEgAEj0KDGZpbHRlcl9zdGF0ZRgCIAEoCzIlLmVudm95LnR5cGUudjMuSGFzaFBvbGljeS5GaWx0ZXJTdGF0ZUgAGjEKCFNvdXJjZUlwOiWaxYgeIAoeZW52b3kudHlwZS5IYXNoUG9saWN5LlNvdXJjZUlwGiMKC0ZpbHRlclN0YXRlEhQKA2tleRgBIAEoCUIH+kIEcgIQATocmsWIHhcKFWVudm95LnR5cGUuSGFzaFBvbGljeUIXChBwb2xpY3lfc3BlY2lmaWVyEgP4QgFCdQobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQg9IYXNoUG9saWN5UHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z", [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.v3.HashPolicy.
  * Use `create(HashPolicySchema)` to create a new message.
  */
-export const HashPolicySchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_hash_policy, 0);
+export const HashPolicySchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_hash_policy, 0);
 
 /**
  * Describes the message envoy.type.v3.HashPolicy.SourceIp.
  * Use `create(HashPolicy_SourceIpSchema)` to create a new message.
  */
-export const HashPolicy_SourceIpSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_hash_policy, 0, 0);
+export const HashPolicy_SourceIpSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_hash_policy, 0, 0);
 
 /**
  * Describes the message envoy.type.v3.HashPolicy.FilterState.
  * Use `create(HashPolicy_FilterStateSchema)` to create a new message.
  */
-export const HashPolicy_FilterStateSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_hash_policy, 0, 1);
+export const HashPolicy_FilterStateSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_hash_policy, 0, 1);
+

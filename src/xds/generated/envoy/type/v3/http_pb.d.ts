@@ -33,3 +33,4 @@ export enum CodecClientType {
  * Describes the enum envoy.type.v3.CodecClientType.
  */
 export declare const CodecClientTypeSchema: GenEnum<CodecClientType>;
+

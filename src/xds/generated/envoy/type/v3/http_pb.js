@@ -8,19 +8,18 @@ import { file_udpa_annotations_status } from "../../../udpa/annotations/status_p
 /**
  * Describes the file envoy/type/v3/http.proto.
  */
-export const file_envoy_type_v3_http =
-  /*@__PURE__*/
-  fileDesc(
-    "ChhlbnZveS90eXBlL3YzL2h0dHAucHJvdG8SDWVudm95LnR5cGUudjMqMgoPQ29kZWNDbGllbnRUeXBlEgkKBUhUVFAxEAASCQoFSFRUUDIQARIJCgVIVFRQMxACQm8KG2lvLmVudm95cHJveHkuZW52b3kudHlwZS52M0IJSHR0cFByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEAJiBnByb3RvMw",
-    [file_udpa_annotations_status],
-  );
+export const file_envoy_type_v3_http = /*@__PURE__*/
+  fileDesc("ChhlbnZveS90eXBlL3YzL2h0dHAucHJvdG8SDWVudm95LnR5cGUudjMqMgoPQ29kZWNDbGllbnRUeXBlEgkKBUhUVFAxEAASCQoFSFRUUDIQARIJCgVIVFRQMxACQm8KG2lvLmVudm95cHJveHkuZW52b3kudHlwZS52M0IJSHR0cFByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEAJiBnByb3RvMw", [file_udpa_annotations_status]);
 
 /**
  * Describes the enum envoy.type.v3.CodecClientType.
  */
-export const CodecClientTypeSchema = /*@__PURE__*/ enumDesc(file_envoy_type_v3_http, 0);
+export const CodecClientTypeSchema = /*@__PURE__*/
+  enumDesc(file_envoy_type_v3_http, 0);
 
 /**
  * @generated from enum envoy.type.v3.CodecClientType
  */
-export const CodecClientType = /*@__PURE__*/ tsEnum(CodecClientTypeSchema);
+export const CodecClientType = /*@__PURE__*/
+  tsEnum(CodecClientTypeSchema);
+

@@ -320,3 +320,4 @@ export enum StatusCode {
  * Describes the enum envoy.type.v3.StatusCode.
  */
 export declare const StatusCodeSchema: GenEnum<StatusCode>;
+

@@ -71,3 +71,4 @@ export enum FractionalPercent_DenominatorType {
  * Describes the enum envoy.type.v3.FractionalPercent.DenominatorType.
  */
 export declare const FractionalPercent_DenominatorTypeSchema: GenEnum<FractionalPercent_DenominatorType>;
+

@@ -10,31 +10,32 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/v3/percent.proto.
  */
-export const file_envoy_type_v3_percent =
-  /*@__PURE__*/
-  fileDesc(
-    "ChtlbnZveS90eXBlL3YzL3BlcmNlbnQucHJvdG8SDWVudm95LnR5cGUudjMiTAoHUGVyY2VudBImCgV2YWx1ZRgBIAEoAUIX+kIUEhIZAAAAAAAAWUApAAAAAAAAAAA6GZrFiB4UChJlbnZveS50eXBlLlBlcmNlbnQi2wEKEUZyYWN0aW9uYWxQZXJjZW50EhEKCW51bWVyYXRvchgBIAEoDRJPCgtkZW5vbWluYXRvchgCIAEoDjIwLmVudm95LnR5cGUudjMuRnJhY3Rpb25hbFBlcmNlbnQuRGVub21pbmF0b3JUeXBlQgj6QgWCAQIQASI9Cg9EZW5vbWluYXRvclR5cGUSCwoHSFVORFJFRBAAEhAKDFRFTl9USE9VU0FORBABEgsKB01JTExJT04QAjojmsWIHh4KHGVudm95LnR5cGUuRnJhY3Rpb25hbFBlcmNlbnRCcgobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQgxQZXJjZW50UHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z",
-    [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate],
-  );
+export const file_envoy_type_v3_percent = /*@__PURE__*/
+  fileDesc("ChtlbnZveS90eXBlL3YzL3BlcmNlbnQucHJvdG8SDWVudm95LnR5cGUudjMiTAoHUGVyY2VudBImCgV2YWx1ZRgBIAEoAUIX+kIUEhIZAAAAAAAAWUApAAAAAAAAAAA6GZrFiB4UChJlbnZveS50eXBlLlBlcmNlbnQi2wEKEUZyYWN0aW9uYWxQZXJjZW50EhEKCW51bWVyYXRvchgBIAEoDRJPCgtkZW5vbWluYXRvchgCIAEoDjIwLmVudm95LnR5cGUudjMuRnJhY3Rpb25hbFBlcmNlbnQuRGVub21pbmF0b3JUeXBlQgj6QgWCAQIQASI9Cg9EZW5vbWluYXRvclR5cGUSCwoHSFVORFJFRBAAEhAKDFRFTl9USE9VU0FORBABEgsKB01JTExJT04QAjojmsWIHh4KHGVudm95LnR5cGUuRnJhY3Rpb25hbFBlcmNlbnRCcgobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQgxQZXJjZW50UHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z", [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.v3.Percent.
  * Use `create(PercentSchema)` to create a new message.
  */
-export const PercentSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_percent, 0);
+export const PercentSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_percent, 0);
 
 /**
  * Describes the message envoy.type.v3.FractionalPercent.
  * Use `create(FractionalPercentSchema)` to create a new message.
  */
-export const FractionalPercentSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_percent, 1);
+export const FractionalPercentSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_percent, 1);
 
 /**
  * Describes the enum envoy.type.v3.FractionalPercent.DenominatorType.
  */
-export const FractionalPercent_DenominatorTypeSchema = /*@__PURE__*/ enumDesc(file_envoy_type_v3_percent, 1, 0);
+export const FractionalPercent_DenominatorTypeSchema = /*@__PURE__*/
+  enumDesc(file_envoy_type_v3_percent, 1, 0);
 
 /**
  * @generated from enum envoy.type.v3.FractionalPercent.DenominatorType
  */
-export const FractionalPercent_DenominatorType = /*@__PURE__*/ tsEnum(FractionalPercent_DenominatorTypeSchema);
+export const FractionalPercent_DenominatorType = /*@__PURE__*/
+  tsEnum(FractionalPercent_DenominatorTypeSchema);
+

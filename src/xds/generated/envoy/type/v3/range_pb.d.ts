@@ -72,3 +72,4 @@ export declare type DoubleRange = Message<"envoy.type.v3.DoubleRange"> & {
  * Use `create(DoubleRangeSchema)` to create a new message.
  */
 export declare const DoubleRangeSchema: GenMessage<DoubleRange>;
+

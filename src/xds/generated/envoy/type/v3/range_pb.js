@@ -9,27 +9,27 @@ import { file_udpa_annotations_versioning } from "../../../udpa/annotations/vers
 /**
  * Describes the file envoy/type/v3/range.proto.
  */
-export const file_envoy_type_v3_range =
-  /*@__PURE__*/
-  fileDesc(
-    "ChllbnZveS90eXBlL3YzL3JhbmdlLnByb3RvEg1lbnZveS50eXBlLnYzIkYKCkludDY0UmFuZ2USDQoFc3RhcnQYASABKAMSCwoDZW5kGAIgASgDOhyaxYgeFwoVZW52b3kudHlwZS5JbnQ2NFJhbmdlIkYKCkludDMyUmFuZ2USDQoFc3RhcnQYASABKAUSCwoDZW5kGAIgASgFOhyaxYgeFwoVZW52b3kudHlwZS5JbnQzMlJhbmdlIkgKC0RvdWJsZVJhbmdlEg0KBXN0YXJ0GAEgASgBEgsKA2VuZBgCIAEoATodmsWIHhgKFmVudm95LnR5cGUuRG91YmxlUmFuZ2VCcAobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQgpSYW5nZVByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEAJiBnByb3RvMw",
-    [file_udpa_annotations_status, file_udpa_annotations_versioning],
-  );
+export const file_envoy_type_v3_range = /*@__PURE__*/
+  fileDesc("ChllbnZveS90eXBlL3YzL3JhbmdlLnByb3RvEg1lbnZveS50eXBlLnYzIkYKCkludDY0UmFuZ2USDQoFc3RhcnQYASABKAMSCwoDZW5kGAIgASgDOhyaxYgeFwoVZW52b3kudHlwZS5JbnQ2NFJhbmdlIkYKCkludDMyUmFuZ2USDQoFc3RhcnQYASABKAUSCwoDZW5kGAIgASgFOhyaxYgeFwoVZW52b3kudHlwZS5JbnQzMlJhbmdlIkgKC0RvdWJsZVJhbmdlEg0KBXN0YXJ0GAEgASgBEgsKA2VuZBgCIAEoATodmsWIHhgKFmVudm95LnR5cGUuRG91YmxlUmFuZ2VCcAobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQgpSYW5nZVByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEAJiBnByb3RvMw", [file_udpa_annotations_status, file_udpa_annotations_versioning]);
 
 /**
  * Describes the message envoy.type.v3.Int64Range.
  * Use `create(Int64RangeSchema)` to create a new message.
  */
-export const Int64RangeSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_range, 0);
+export const Int64RangeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_range, 0);
 
 /**
  * Describes the message envoy.type.v3.Int32Range.
  * Use `create(Int32RangeSchema)` to create a new message.
  */
-export const Int32RangeSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_range, 1);
+export const Int32RangeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_range, 1);
 
 /**
  * Describes the message envoy.type.v3.DoubleRange.
  * Use `create(DoubleRangeSchema)` to create a new message.
  */
-export const DoubleRangeSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_range, 2);
+export const DoubleRangeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_range, 2);
+

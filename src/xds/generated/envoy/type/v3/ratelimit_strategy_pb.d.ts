@@ -19,29 +19,25 @@ export declare type RateLimitStrategy = Message<"envoy.type.v3.RateLimitStrategy
   /**
    * @generated from oneof envoy.type.v3.RateLimitStrategy.strategy
    */
-  strategy:
-    | {
-        /**
-         * @generated from field: envoy.type.v3.RateLimitStrategy.BlanketRule blanket_rule = 1;
-         */
-        value: RateLimitStrategy_BlanketRule;
-        case: "blanketRule";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit requests_per_time_unit = 2;
-         */
-        value: RateLimitStrategy_RequestsPerTimeUnit;
-        case: "requestsPerTimeUnit";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.v3.TokenBucket token_bucket = 3;
-         */
-        value: TokenBucket;
-        case: "tokenBucket";
-      }
-    | { case: undefined; value?: undefined };
+  strategy: {
+    /**
+     * @generated from field: envoy.type.v3.RateLimitStrategy.BlanketRule blanket_rule = 1;
+     */
+    value: RateLimitStrategy_BlanketRule;
+    case: "blanketRule";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit requests_per_time_unit = 2;
+     */
+    value: RateLimitStrategy_RequestsPerTimeUnit;
+    case: "requestsPerTimeUnit";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.TokenBucket token_bucket = 3;
+     */
+    value: TokenBucket;
+    case: "tokenBucket";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -53,18 +49,17 @@ export declare const RateLimitStrategySchema: GenMessage<RateLimitStrategy>;
 /**
  * @generated from message envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit
  */
-export declare type RateLimitStrategy_RequestsPerTimeUnit =
-  Message<"envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit"> & {
-    /**
-     * @generated from field: uint64 requests_per_time_unit = 1;
-     */
-    requestsPerTimeUnit: bigint;
+export declare type RateLimitStrategy_RequestsPerTimeUnit = Message<"envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit"> & {
+  /**
+   * @generated from field: uint64 requests_per_time_unit = 1;
+   */
+  requestsPerTimeUnit: bigint;
 
-    /**
-     * @generated from field: envoy.type.v3.RateLimitUnit time_unit = 2;
-     */
-    timeUnit: RateLimitUnit;
-  };
+  /**
+   * @generated from field: envoy.type.v3.RateLimitUnit time_unit = 2;
+   */
+  timeUnit: RateLimitUnit;
+};
 
 /**
  * Describes the message envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit.
@@ -91,3 +86,4 @@ export enum RateLimitStrategy_BlanketRule {
  * Describes the enum envoy.type.v3.RateLimitStrategy.BlanketRule.
  */
 export declare const RateLimitStrategy_BlanketRuleSchema: GenEnum<RateLimitStrategy_BlanketRule>;
+

@@ -12,39 +12,32 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/v3/ratelimit_strategy.proto.
  */
-export const file_envoy_type_v3_ratelimit_strategy =
-  /*@__PURE__*/
-  fileDesc(
-    "CiZlbnZveS90eXBlL3YzL3JhdGVsaW1pdF9zdHJhdGVneS5wcm90bxINZW52b3kudHlwZS52MyKeAwoRUmF0ZUxpbWl0U3RyYXRlZ3kSTgoMYmxhbmtldF9ydWxlGAEgASgOMiwuZW52b3kudHlwZS52My5SYXRlTGltaXRTdHJhdGVneS5CbGFua2V0UnVsZUII+kIFggECEAFIABJWChZyZXF1ZXN0c19wZXJfdGltZV91bml0GAIgASgLMjQuZW52b3kudHlwZS52My5SYXRlTGltaXRTdHJhdGVneS5SZXF1ZXN0c1BlclRpbWVVbml0SAASMgoMdG9rZW5fYnVja2V0GAMgASgLMhouZW52b3kudHlwZS52My5Ub2tlbkJ1Y2tldEgAGnAKE1JlcXVlc3RzUGVyVGltZVVuaXQSHgoWcmVxdWVzdHNfcGVyX3RpbWVfdW5pdBgBIAEoBBI5Cgl0aW1lX3VuaXQYAiABKA4yHC5lbnZveS50eXBlLnYzLlJhdGVMaW1pdFVuaXRCCPpCBYIBAhABIioKC0JsYW5rZXRSdWxlEg0KCUFMTE9XX0FMTBAAEgwKCERFTllfQUxMEAFCDwoIc3RyYXRlZ3kSA/hCAUKEAQobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQhZSYXRlbGltaXRTdHJhdGVneVByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEALSxqThBgIIAWIGcHJvdG8z",
-    [
-      file_envoy_type_v3_ratelimit_unit,
-      file_envoy_type_v3_token_bucket,
-      file_xds_annotations_v3_status,
-      file_udpa_annotations_status,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_type_v3_ratelimit_strategy = /*@__PURE__*/
+  fileDesc("CiZlbnZveS90eXBlL3YzL3JhdGVsaW1pdF9zdHJhdGVneS5wcm90bxINZW52b3kudHlwZS52MyKeAwoRUmF0ZUxpbWl0U3RyYXRlZ3kSTgoMYmxhbmtldF9ydWxlGAEgASgOMiwuZW52b3kudHlwZS52My5SYXRlTGltaXRTdHJhdGVneS5CbGFua2V0UnVsZUII+kIFggECEAFIABJWChZyZXF1ZXN0c19wZXJfdGltZV91bml0GAIgASgLMjQuZW52b3kudHlwZS52My5SYXRlTGltaXRTdHJhdGVneS5SZXF1ZXN0c1BlclRpbWVVbml0SAASMgoMdG9rZW5fYnVja2V0GAMgASgLMhouZW52b3kudHlwZS52My5Ub2tlbkJ1Y2tldEgAGnAKE1JlcXVlc3RzUGVyVGltZVVuaXQSHgoWcmVxdWVzdHNfcGVyX3RpbWVfdW5pdBgBIAEoBBI5Cgl0aW1lX3VuaXQYAiABKA4yHC5lbnZveS50eXBlLnYzLlJhdGVMaW1pdFVuaXRCCPpCBYIBAhABIioKC0JsYW5rZXRSdWxlEg0KCUFMTE9XX0FMTBAAEgwKCERFTllfQUxMEAFCDwoIc3RyYXRlZ3kSA/hCAUKEAQobaW8uZW52b3lwcm94eS5lbnZveS50eXBlLnYzQhZSYXRlbGltaXRTdHJhdGVneVByb3RvUAFaO2dpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvdjM7dHlwZXYzuoDI0QYCEALSxqThBgIIAWIGcHJvdG8z", [file_envoy_type_v3_ratelimit_unit, file_envoy_type_v3_token_bucket, file_xds_annotations_v3_status, file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.v3.RateLimitStrategy.
  * Use `create(RateLimitStrategySchema)` to create a new message.
  */
-export const RateLimitStrategySchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_ratelimit_strategy, 0);
+export const RateLimitStrategySchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_ratelimit_strategy, 0);
 
 /**
  * Describes the message envoy.type.v3.RateLimitStrategy.RequestsPerTimeUnit.
  * Use `create(RateLimitStrategy_RequestsPerTimeUnitSchema)` to create a new message.
  */
-export const RateLimitStrategy_RequestsPerTimeUnitSchema =
-  /*@__PURE__*/
+export const RateLimitStrategy_RequestsPerTimeUnitSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_v3_ratelimit_strategy, 0, 0);
 
 /**
  * Describes the enum envoy.type.v3.RateLimitStrategy.BlanketRule.
  */
-export const RateLimitStrategy_BlanketRuleSchema = /*@__PURE__*/ enumDesc(file_envoy_type_v3_ratelimit_strategy, 0, 0);
+export const RateLimitStrategy_BlanketRuleSchema = /*@__PURE__*/
+  enumDesc(file_envoy_type_v3_ratelimit_strategy, 0, 0);
 
 /**
  * @generated from enum envoy.type.v3.RateLimitStrategy.BlanketRule
  */
-export const RateLimitStrategy_BlanketRule = /*@__PURE__*/ tsEnum(RateLimitStrategy_BlanketRuleSchema);
+export const RateLimitStrategy_BlanketRule = /*@__PURE__*/
+  tsEnum(RateLimitStrategy_BlanketRuleSchema);
+

@@ -53,3 +53,4 @@ export enum RateLimitUnit {
  * Describes the enum envoy.type.v3.RateLimitUnit.
  */
 export declare const RateLimitUnitSchema: GenEnum<RateLimitUnit>;
+

@@ -8,19 +8,18 @@ import { file_udpa_annotations_status } from "../../../udpa/annotations/status_p
 /**
  * Describes the file envoy/type/v3/ratelimit_unit.proto.
  */
-export const file_envoy_type_v3_ratelimit_unit =
-  /*@__PURE__*/
-  fileDesc(
-    "CiJlbnZveS90eXBlL3YzL3JhdGVsaW1pdF91bml0LnByb3RvEg1lbnZveS50eXBlLnYzKlwKDVJhdGVMaW1pdFVuaXQSCwoHVU5LTk9XThAAEgoKBlNFQ09ORBABEgoKBk1JTlVURRACEggKBEhPVVIQAxIHCgNEQVkQBBIJCgVNT05USBAFEggKBFlFQVIQBkJ4Chtpby5lbnZveXByb3h5LmVudm95LnR5cGUudjNCElJhdGVsaW1pdFVuaXRQcm90b1ABWjtnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS90eXBlL3YzO3R5cGV2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status],
-  );
+export const file_envoy_type_v3_ratelimit_unit = /*@__PURE__*/
+  fileDesc("CiJlbnZveS90eXBlL3YzL3JhdGVsaW1pdF91bml0LnByb3RvEg1lbnZveS50eXBlLnYzKlwKDVJhdGVMaW1pdFVuaXQSCwoHVU5LTk9XThAAEgoKBlNFQ09ORBABEgoKBk1JTlVURRACEggKBEhPVVIQAxIHCgNEQVkQBBIJCgVNT05USBAFEggKBFlFQVIQBkJ4Chtpby5lbnZveXByb3h5LmVudm95LnR5cGUudjNCElJhdGVsaW1pdFVuaXRQcm90b1ABWjtnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS90eXBlL3YzO3R5cGV2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status]);
 
 /**
  * Describes the enum envoy.type.v3.RateLimitUnit.
  */
-export const RateLimitUnitSchema = /*@__PURE__*/ enumDesc(file_envoy_type_v3_ratelimit_unit, 0);
+export const RateLimitUnitSchema = /*@__PURE__*/
+  enumDesc(file_envoy_type_v3_ratelimit_unit, 0);
 
 /**
  * @generated from enum envoy.type.v3.RateLimitUnit
  */
-export const RateLimitUnit = /*@__PURE__*/ tsEnum(RateLimitUnitSchema);
+export const RateLimitUnit = /*@__PURE__*/
+  tsEnum(RateLimitUnitSchema);
+

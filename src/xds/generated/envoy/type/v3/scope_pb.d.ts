@@ -50,3 +50,4 @@ export declare type Scope = Message<"envoy.type.v3.Scope"> & {
  * Use `create(ScopeSchema)` to create a new message.
  */
 export declare const ScopeSchema: GenMessage<Scope>;
+

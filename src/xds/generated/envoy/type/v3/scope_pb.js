@@ -9,15 +9,13 @@ import { file_udpa_annotations_status } from "../../../udpa/annotations/status_p
 /**
  * Describes the file envoy/type/v3/scope.proto.
  */
-export const file_envoy_type_v3_scope =
-  /*@__PURE__*/
-  fileDesc(
-    "ChllbnZveS90eXBlL3YzL3Njb3BlLnByb3RvEg1lbnZveS50eXBlLnYzIuIBCgVTY29wZRIyCgxtYXhfY291bnRlcnMYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSMAoKbWF4X2dhdWdlcxgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRI0Cg5tYXhfaGlzdG9ncmFtcxgDIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIXCg9lbmFibGVfZXZpY3Rpb24YBCABKAgSDgoGcHJlZml4GAUgASgJEhQKDHNoYXJpbmdfbmFtZRgGIAEoCUJwChtpby5lbnZveXByb3h5LmVudm95LnR5cGUudjNCClNjb3BlUHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z",
-    [file_google_protobuf_wrappers, file_udpa_annotations_status],
-  );
+export const file_envoy_type_v3_scope = /*@__PURE__*/
+  fileDesc("ChllbnZveS90eXBlL3YzL3Njb3BlLnByb3RvEg1lbnZveS50eXBlLnYzIuIBCgVTY29wZRIyCgxtYXhfY291bnRlcnMYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSMAoKbWF4X2dhdWdlcxgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRI0Cg5tYXhfaGlzdG9ncmFtcxgDIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIXCg9lbmFibGVfZXZpY3Rpb24YBCABKAgSDgoGcHJlZml4GAUgASgJEhQKDHNoYXJpbmdfbmFtZRgGIAEoCUJwChtpby5lbnZveXByb3h5LmVudm95LnR5cGUudjNCClNjb3BlUHJvdG9QAVo7Z2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS92Mzt0eXBldjO6gMjRBgIQAmIGcHJvdG8z", [file_google_protobuf_wrappers, file_udpa_annotations_status]);
 
 /**
  * Describes the message envoy.type.v3.Scope.
  * Use `create(ScopeSchema)` to create a new message.
  */
-export const ScopeSchema = /*@__PURE__*/ messageDesc(file_envoy_type_v3_scope, 0);
+export const ScopeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_v3_scope, 0);
+

@@ -35,3 +35,4 @@ export declare type SemanticVersion = Message<"envoy.type.v3.SemanticVersion"> &
  * Use `create(SemanticVersionSchema)` to create a new message.
  */
 export declare const SemanticVersionSchema: GenMessage<SemanticVersion>;
+

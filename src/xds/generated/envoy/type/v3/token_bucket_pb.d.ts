@@ -36,3 +36,4 @@ export declare type TokenBucket = Message<"envoy.type.v3.TokenBucket"> & {
  * Use `create(TokenBucketSchema)` to create a new message.
  */
 export declare const TokenBucketSchema: GenMessage<TokenBucket>;
+

@@ -124,3 +124,4 @@ export declare const message_status: GenExtension<MessageOptions, MessageStatusA
  * @generated from extension: xds.annotations.v3.FieldStatusAnnotation field_status = 226829418;
  */
 export declare const field_status: GenExtension<FieldOptions, FieldStatusAnnotation>;
+

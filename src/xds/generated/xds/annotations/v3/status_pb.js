@@ -8,58 +8,64 @@ import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file xds/annotations/v3/status.proto.
  */
-export const file_xds_annotations_v3_status =
-  /*@__PURE__*/
-  fileDesc(
-    "Ch94ZHMvYW5ub3RhdGlvbnMvdjMvc3RhdHVzLnByb3RvEhJ4ZHMuYW5ub3RhdGlvbnMudjMiMAoURmlsZVN0YXR1c0Fubm90YXRpb24SGAoQd29ya19pbl9wcm9ncmVzcxgBIAEoCCIzChdNZXNzYWdlU3RhdHVzQW5ub3RhdGlvbhIYChB3b3JrX2luX3Byb2dyZXNzGAEgASgIIjEKFUZpZWxkU3RhdHVzQW5ub3RhdGlvbhIYChB3b3JrX2luX3Byb2dyZXNzGAEgASgIInYKEFN0YXR1c0Fubm90YXRpb24SGAoQd29ya19pbl9wcm9ncmVzcxgBIAEoCBJIChZwYWNrYWdlX3ZlcnNpb25fc3RhdHVzGAIgASgOMigueGRzLmFubm90YXRpb25zLnYzLlBhY2thZ2VWZXJzaW9uU3RhdHVzKl0KFFBhY2thZ2VWZXJzaW9uU3RhdHVzEgsKB1VOS05PV04QABIKCgZGUk9aRU4QARIKCgZBQ1RJVkUQAhIgChxORVhUX01BSk9SX1ZFUlNJT05fQ0FORElEQVRFEAM6agoLZmlsZV9zdGF0dXMSHC5nb29nbGUucHJvdG9idWYuRmlsZU9wdGlvbnMY6siUbCABKAsyKC54ZHMuYW5ub3RhdGlvbnMudjMuRmlsZVN0YXR1c0Fubm90YXRpb25SCmZpbGVTdGF0dXM6dgoObWVzc2FnZV9zdGF0dXMSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY6siUbCABKAsyKy54ZHMuYW5ub3RhdGlvbnMudjMuTWVzc2FnZVN0YXR1c0Fubm90YXRpb25SDW1lc3NhZ2VTdGF0dXM6bgoMZmllbGRfc3RhdHVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjqyJRsIAEoCzIpLnhkcy5hbm5vdGF0aW9ucy52My5GaWVsZFN0YXR1c0Fubm90YXRpb25SC2ZpZWxkU3RhdHVzQitaKWdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2Fubm90YXRpb25zL3YzYgZwcm90bzM",
-    [file_google_protobuf_descriptor],
-  );
+export const file_xds_annotations_v3_status = /*@__PURE__*/
+  fileDesc("Ch94ZHMvYW5ub3RhdGlvbnMvdjMvc3RhdHVzLnByb3RvEhJ4ZHMuYW5ub3RhdGlvbnMudjMiMAoURmlsZVN0YXR1c0Fubm90YXRpb24SGAoQd29ya19pbl9wcm9ncmVzcxgBIAEoCCIzChdNZXNzYWdlU3RhdHVzQW5ub3RhdGlvbhIYChB3b3JrX2luX3Byb2dyZXNzGAEgASgIIjEKFUZpZWxkU3RhdHVzQW5ub3RhdGlvbhIYChB3b3JrX2luX3Byb2dyZXNzGAEgASgIInYKEFN0YXR1c0Fubm90YXRpb24SGAoQd29ya19pbl9wcm9ncmVzcxgBIAEoCBJIChZwYWNrYWdlX3ZlcnNpb25fc3RhdHVzGAIgASgOMigueGRzLmFubm90YXRpb25zLnYzLlBhY2thZ2VWZXJzaW9uU3RhdHVzKl0KFFBhY2thZ2VWZXJzaW9uU3RhdHVzEgsKB1VOS05PV04QABIKCgZGUk9aRU4QARIKCgZBQ1RJVkUQAhIgChxORVhUX01BSk9SX1ZFUlNJT05fQ0FORElEQVRFEAM6agoLZmlsZV9zdGF0dXMSHC5nb29nbGUucHJvdG9idWYuRmlsZU9wdGlvbnMY6siUbCABKAsyKC54ZHMuYW5ub3RhdGlvbnMudjMuRmlsZVN0YXR1c0Fubm90YXRpb25SCmZpbGVTdGF0dXM6dgoObWVzc2FnZV9zdGF0dXMSHy5nb29nbGUucHJvdG9idWYuTWVzc2FnZU9wdGlvbnMY6siUbCABKAsyKy54ZHMuYW5ub3RhdGlvbnMudjMuTWVzc2FnZVN0YXR1c0Fubm90YXRpb25SDW1lc3NhZ2VTdGF0dXM6bgoMZmllbGRfc3RhdHVzEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjqyJRsIAEoCzIpLnhkcy5hbm5vdGF0aW9ucy52My5GaWVsZFN0YXR1c0Fubm90YXRpb25SC2ZpZWxkU3RhdHVzQitaKWdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2Fubm90YXRpb25zL3YzYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Describes the message xds.annotations.v3.FileStatusAnnotation.
  * Use `create(FileStatusAnnotationSchema)` to create a new message.
  */
-export const FileStatusAnnotationSchema = /*@__PURE__*/ messageDesc(file_xds_annotations_v3_status, 0);
+export const FileStatusAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_xds_annotations_v3_status, 0);
 
 /**
  * Describes the message xds.annotations.v3.MessageStatusAnnotation.
  * Use `create(MessageStatusAnnotationSchema)` to create a new message.
  */
-export const MessageStatusAnnotationSchema = /*@__PURE__*/ messageDesc(file_xds_annotations_v3_status, 1);
+export const MessageStatusAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_xds_annotations_v3_status, 1);
 
 /**
  * Describes the message xds.annotations.v3.FieldStatusAnnotation.
  * Use `create(FieldStatusAnnotationSchema)` to create a new message.
  */
-export const FieldStatusAnnotationSchema = /*@__PURE__*/ messageDesc(file_xds_annotations_v3_status, 2);
+export const FieldStatusAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_xds_annotations_v3_status, 2);
 
 /**
  * Describes the message xds.annotations.v3.StatusAnnotation.
  * Use `create(StatusAnnotationSchema)` to create a new message.
  */
-export const StatusAnnotationSchema = /*@__PURE__*/ messageDesc(file_xds_annotations_v3_status, 3);
+export const StatusAnnotationSchema = /*@__PURE__*/
+  messageDesc(file_xds_annotations_v3_status, 3);
 
 /**
  * Describes the enum xds.annotations.v3.PackageVersionStatus.
  */
-export const PackageVersionStatusSchema = /*@__PURE__*/ enumDesc(file_xds_annotations_v3_status, 0);
+export const PackageVersionStatusSchema = /*@__PURE__*/
+  enumDesc(file_xds_annotations_v3_status, 0);
 
 /**
  * @generated from enum xds.annotations.v3.PackageVersionStatus
  */
-export const PackageVersionStatus = /*@__PURE__*/ tsEnum(PackageVersionStatusSchema);
+export const PackageVersionStatus = /*@__PURE__*/
+  tsEnum(PackageVersionStatusSchema);
 
 /**
  * @generated from extension: xds.annotations.v3.FileStatusAnnotation file_status = 226829418;
  */
-export const file_status = /*@__PURE__*/ extDesc(file_xds_annotations_v3_status, 0);
+export const file_status = /*@__PURE__*/
+  extDesc(file_xds_annotations_v3_status, 0);
 
 /**
  * @generated from extension: xds.annotations.v3.MessageStatusAnnotation message_status = 226829418;
  */
-export const message_status = /*@__PURE__*/ extDesc(file_xds_annotations_v3_status, 1);
+export const message_status = /*@__PURE__*/
+  extDesc(file_xds_annotations_v3_status, 1);
 
 /**
  * @generated from extension: xds.annotations.v3.FieldStatusAnnotation field_status = 226829418;
  */
-export const field_status = /*@__PURE__*/ extDesc(file_xds_annotations_v3_status, 2);
+export const field_status = /*@__PURE__*/
+  extDesc(file_xds_annotations_v3_status, 2);
+

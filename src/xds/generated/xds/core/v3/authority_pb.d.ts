@@ -25,3 +25,4 @@ export declare type Authority = Message<"xds.core.v3.Authority"> & {
  * Use `create(AuthoritySchema)` to create a new message.
  */
 export declare const AuthoritySchema: GenMessage<Authority>;
+

@@ -9,15 +9,13 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file xds/core/v3/authority.proto.
  */
-export const file_xds_core_v3_authority =
-  /*@__PURE__*/
-  fileDesc(
-    "Cht4ZHMvY29yZS92My9hdXRob3JpdHkucHJvdG8SC3hkcy5jb3JlLnYzIiIKCUF1dGhvcml0eRIVCgRuYW1lGAEgASgJQgf6QgRyAhABQlYKFmNvbS5naXRodWIueGRzLmNvcmUudjNCDkF1dGhvcml0eVByb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z",
-    [file_xds_annotations_v3_status, file_validate_validate],
-  );
+export const file_xds_core_v3_authority = /*@__PURE__*/
+  fileDesc("Cht4ZHMvY29yZS92My9hdXRob3JpdHkucHJvdG8SC3hkcy5jb3JlLnYzIiIKCUF1dGhvcml0eRIVCgRuYW1lGAEgASgJQgf6QgRyAhABQlYKFmNvbS5naXRodWIueGRzLmNvcmUudjNCDkF1dGhvcml0eVByb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z", [file_xds_annotations_v3_status, file_validate_validate]);
 
 /**
  * Describes the message xds.core.v3.Authority.
  * Use `create(AuthoritySchema)` to create a new message.
  */
-export const AuthoritySchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_authority, 0);
+export const AuthoritySchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_authority, 0);
+

@@ -30,3 +30,4 @@ export declare type CidrRange = Message<"xds.core.v3.CidrRange"> & {
  * Use `create(CidrRangeSchema)` to create a new message.
  */
 export declare const CidrRangeSchema: GenMessage<CidrRange>;
+

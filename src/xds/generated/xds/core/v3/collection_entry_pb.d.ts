@@ -19,22 +19,19 @@ export declare type CollectionEntry = Message<"xds.core.v3.CollectionEntry"> & {
   /**
    * @generated from oneof xds.core.v3.CollectionEntry.resource_specifier
    */
-  resourceSpecifier:
-    | {
-        /**
-         * @generated from field: xds.core.v3.ResourceLocator locator = 1;
-         */
-        value: ResourceLocator;
-        case: "locator";
-      }
-    | {
-        /**
-         * @generated from field: xds.core.v3.CollectionEntry.InlineEntry inline_entry = 2;
-         */
-        value: CollectionEntry_InlineEntry;
-        case: "inlineEntry";
-      }
-    | { case: undefined; value?: undefined };
+  resourceSpecifier: {
+    /**
+     * @generated from field: xds.core.v3.ResourceLocator locator = 1;
+     */
+    value: ResourceLocator;
+    case: "locator";
+  } | {
+    /**
+     * @generated from field: xds.core.v3.CollectionEntry.InlineEntry inline_entry = 2;
+     */
+    value: CollectionEntry_InlineEntry;
+    case: "inlineEntry";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -68,3 +65,4 @@ export declare type CollectionEntry_InlineEntry = Message<"xds.core.v3.Collectio
  * Use `create(CollectionEntry_InlineEntrySchema)` to create a new message.
  */
 export declare const CollectionEntry_InlineEntrySchema: GenMessage<CollectionEntry_InlineEntry>;
+

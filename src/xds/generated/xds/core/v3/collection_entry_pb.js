@@ -11,26 +11,20 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file xds/core/v3/collection_entry.proto.
  */
-export const file_xds_core_v3_collection_entry =
-  /*@__PURE__*/
-  fileDesc(
-    "CiJ4ZHMvY29yZS92My9jb2xsZWN0aW9uX2VudHJ5LnByb3RvEgt4ZHMuY29yZS52MyKTAgoPQ29sbGVjdGlvbkVudHJ5Ei8KB2xvY2F0b3IYASABKAsyHC54ZHMuY29yZS52My5SZXNvdXJjZUxvY2F0b3JIABJACgxpbmxpbmVfZW50cnkYAiABKAsyKC54ZHMuY29yZS52My5Db2xsZWN0aW9uRW50cnkuSW5saW5lRW50cnlIABpyCgtJbmxpbmVFbnRyeRIqCgRuYW1lGAEgASgJQhz6QhlyFzIVXlswLTlhLXpBLVpfXC1cLn46XSskEg8KB3ZlcnNpb24YAiABKAkSJgoIcmVzb3VyY2UYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55QhkKEnJlc291cmNlX3NwZWNpZmllchID+EIBQlwKFmNvbS5naXRodWIueGRzLmNvcmUudjNCFENvbGxlY3Rpb25FbnRyeVByb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z",
-    [
-      file_google_protobuf_any,
-      file_xds_annotations_v3_status,
-      file_xds_core_v3_resource_locator,
-      file_validate_validate,
-    ],
-  );
+export const file_xds_core_v3_collection_entry = /*@__PURE__*/
+  fileDesc("CiJ4ZHMvY29yZS92My9jb2xsZWN0aW9uX2VudHJ5LnByb3RvEgt4ZHMuY29yZS52MyKTAgoPQ29sbGVjdGlvbkVudHJ5Ei8KB2xvY2F0b3IYASABKAsyHC54ZHMuY29yZS52My5SZXNvdXJjZUxvY2F0b3JIABJACgxpbmxpbmVfZW50cnkYAiABKAsyKC54ZHMuY29yZS52My5Db2xsZWN0aW9uRW50cnkuSW5saW5lRW50cnlIABpyCgtJbmxpbmVFbnRyeRIqCgRuYW1lGAEgASgJQhz6QhlyFzIVXlswLTlhLXpBLVpfXC1cLn46XSskEg8KB3ZlcnNpb24YAiABKAkSJgoIcmVzb3VyY2UYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55QhkKEnJlc291cmNlX3NwZWNpZmllchID+EIBQlwKFmNvbS5naXRodWIueGRzLmNvcmUudjNCFENvbGxlY3Rpb25FbnRyeVByb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z", [file_google_protobuf_any, file_xds_annotations_v3_status, file_xds_core_v3_resource_locator, file_validate_validate]);
 
 /**
  * Describes the message xds.core.v3.CollectionEntry.
  * Use `create(CollectionEntrySchema)` to create a new message.
  */
-export const CollectionEntrySchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_collection_entry, 0);
+export const CollectionEntrySchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_collection_entry, 0);
 
 /**
  * Describes the message xds.core.v3.CollectionEntry.InlineEntry.
  * Use `create(CollectionEntry_InlineEntrySchema)` to create a new message.
  */
-export const CollectionEntry_InlineEntrySchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_collection_entry, 0, 0);
+export const CollectionEntry_InlineEntrySchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_collection_entry, 0, 0);
+

@@ -25,3 +25,4 @@ export declare type ContextParams = Message<"xds.core.v3.ContextParams"> & {
  * Use `create(ContextParamsSchema)` to create a new message.
  */
 export declare const ContextParamsSchema: GenMessage<ContextParams>;
+

@@ -8,15 +8,13 @@ import { file_xds_annotations_v3_status } from "../../annotations/v3/status_pb.j
 /**
  * Describes the file xds/core/v3/context_params.proto.
  */
-export const file_xds_core_v3_context_params =
-  /*@__PURE__*/
-  fileDesc(
-    "CiB4ZHMvY29yZS92My9jb250ZXh0X3BhcmFtcy5wcm90bxILeGRzLmNvcmUudjMidgoNQ29udGV4dFBhcmFtcxI2CgZwYXJhbXMYASADKAsyJi54ZHMuY29yZS52My5Db250ZXh0UGFyYW1zLlBhcmFtc0VudHJ5Gi0KC1BhcmFtc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCWgoWY29tLmdpdGh1Yi54ZHMuY29yZS52M0ISQ29udGV4dFBhcmFtc1Byb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z",
-    [file_xds_annotations_v3_status],
-  );
+export const file_xds_core_v3_context_params = /*@__PURE__*/
+  fileDesc("CiB4ZHMvY29yZS92My9jb250ZXh0X3BhcmFtcy5wcm90bxILeGRzLmNvcmUudjMidgoNQ29udGV4dFBhcmFtcxI2CgZwYXJhbXMYASADKAsyJi54ZHMuY29yZS52My5Db250ZXh0UGFyYW1zLlBhcmFtc0VudHJ5Gi0KC1BhcmFtc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAFCWgoWY29tLmdpdGh1Yi54ZHMuY29yZS52M0ISQ29udGV4dFBhcmFtc1Byb3RvUAFaImdpdGh1Yi5jb20vY25jZi94ZHMvZ28veGRzL2NvcmUvdjPSxqThBgIIAWIGcHJvdG8z", [file_xds_annotations_v3_status]);
 
 /**
  * Describes the message xds.core.v3.ContextParams.
  * Use `create(ContextParamsSchema)` to create a new message.
  */
-export const ContextParamsSchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_context_params, 0);
+export const ContextParamsSchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_context_params, 0);
+

@@ -31,3 +31,4 @@ export declare type TypedExtensionConfig = Message<"xds.core.v3.TypedExtensionCo
  * Use `create(TypedExtensionConfigSchema)` to create a new message.
  */
 export declare const TypedExtensionConfigSchema: GenMessage<TypedExtensionConfig>;
+

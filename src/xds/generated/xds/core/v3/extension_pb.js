@@ -9,15 +9,13 @@ import { file_google_protobuf_any } from "@bufbuild/protobuf/wkt";
 /**
  * Describes the file xds/core/v3/extension.proto.
  */
-export const file_xds_core_v3_extension =
-  /*@__PURE__*/
-  fileDesc(
-    "Cht4ZHMvY29yZS92My9leHRlbnNpb24ucHJvdG8SC3hkcy5jb3JlLnYzImMKFFR5cGVkRXh0ZW5zaW9uQ29uZmlnEhUKBG5hbWUYASABKAlCB/pCBHICEAESNAoMdHlwZWRfY29uZmlnGAIgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUII+kIFogECCAFCTgoWY29tLmdpdGh1Yi54ZHMuY29yZS52M0IORXh0ZW5zaW9uUHJvdG9QAVoiZ2l0aHViLmNvbS9jbmNmL3hkcy9nby94ZHMvY29yZS92M2IGcHJvdG8z",
-    [file_validate_validate, file_google_protobuf_any],
-  );
+export const file_xds_core_v3_extension = /*@__PURE__*/
+  fileDesc("Cht4ZHMvY29yZS92My9leHRlbnNpb24ucHJvdG8SC3hkcy5jb3JlLnYzImMKFFR5cGVkRXh0ZW5zaW9uQ29uZmlnEhUKBG5hbWUYASABKAlCB/pCBHICEAESNAoMdHlwZWRfY29uZmlnGAIgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUII+kIFogECCAFCTgoWY29tLmdpdGh1Yi54ZHMuY29yZS52M0IORXh0ZW5zaW9uUHJvdG9QAVoiZ2l0aHViLmNvbS9jbmNmL3hkcy9nby94ZHMvY29yZS92M2IGcHJvdG8z", [file_validate_validate, file_google_protobuf_any]);
 
 /**
  * Describes the message xds.core.v3.TypedExtensionConfig.
  * Use `create(TypedExtensionConfigSchema)` to create a new message.
  */
-export const TypedExtensionConfigSchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_extension, 0);
+export const TypedExtensionConfigSchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_extension, 0);
+

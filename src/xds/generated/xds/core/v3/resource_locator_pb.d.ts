@@ -38,15 +38,13 @@ export declare type ResourceLocator = Message<"xds.core.v3.ResourceLocator"> & {
   /**
    * @generated from oneof xds.core.v3.ResourceLocator.context_param_specifier
    */
-  contextParamSpecifier:
-    | {
-        /**
-         * @generated from field: xds.core.v3.ContextParams exact_context = 5;
-         */
-        value: ContextParams;
-        case: "exactContext";
-      }
-    | { case: undefined; value?: undefined };
+  contextParamSpecifier: {
+    /**
+     * @generated from field: xds.core.v3.ContextParams exact_context = 5;
+     */
+    value: ContextParams;
+    case: "exactContext";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: repeated xds.core.v3.ResourceLocator.Directive directives = 6;
@@ -67,22 +65,19 @@ export declare type ResourceLocator_Directive = Message<"xds.core.v3.ResourceLoc
   /**
    * @generated from oneof xds.core.v3.ResourceLocator.Directive.directive
    */
-  directive:
-    | {
-        /**
-         * @generated from field: xds.core.v3.ResourceLocator alt = 1;
-         */
-        value: ResourceLocator;
-        case: "alt";
-      }
-    | {
-        /**
-         * @generated from field: string entry = 2;
-         */
-        value: string;
-        case: "entry";
-      }
-    | { case: undefined; value?: undefined };
+  directive: {
+    /**
+     * @generated from field: xds.core.v3.ResourceLocator alt = 1;
+     */
+    value: ResourceLocator;
+    case: "alt";
+  } | {
+    /**
+     * @generated from field: string entry = 2;
+     */
+    value: string;
+    case: "entry";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -115,3 +110,4 @@ export enum ResourceLocator_Scheme {
  * Describes the enum xds.core.v3.ResourceLocator.Scheme.
  */
 export declare const ResourceLocator_SchemeSchema: GenEnum<ResourceLocator_Scheme>;
+

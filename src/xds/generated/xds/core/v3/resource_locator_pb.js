@@ -10,31 +10,32 @@ import { file_validate_validate } from "../../../validate/validate_pb.js";
 /**
  * Describes the file xds/core/v3/resource_locator.proto.
  */
-export const file_xds_core_v3_resource_locator =
-  /*@__PURE__*/
-  fileDesc(
-    "CiJ4ZHMvY29yZS92My9yZXNvdXJjZV9sb2NhdG9yLnByb3RvEgt4ZHMuY29yZS52MyLCAwoPUmVzb3VyY2VMb2NhdG9yEj0KBnNjaGVtZRgBIAEoDjIjLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvci5TY2hlbWVCCPpCBYIBAhABEgoKAmlkGAIgASgJEhEKCWF1dGhvcml0eRgDIAEoCRIeCg1yZXNvdXJjZV90eXBlGAQgASgJQgf6QgRyAhABEjMKDWV4YWN0X2NvbnRleHQYBSABKAsyGi54ZHMuY29yZS52My5Db250ZXh0UGFyYW1zSAASOgoKZGlyZWN0aXZlcxgGIAMoCzImLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvci5EaXJlY3RpdmUafAoJRGlyZWN0aXZlEisKA2FsdBgBIAEoCzIcLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvckgAEjAKBWVudHJ5GAIgASgJQh/6QhxyGhABMhZeWzAtOWEtekEtWl9cLVwuL346XSskSABCEAoJZGlyZWN0aXZlEgP4QgEiJwoGU2NoZW1lEgkKBVhEU1RQEAASCAoESFRUUBABEggKBEZJTEUQAkIZChdjb250ZXh0X3BhcmFtX3NwZWNpZmllckJcChZjb20uZ2l0aHViLnhkcy5jb3JlLnYzQhRSZXNvdXJjZUxvY2F0b3JQcm90b1ABWiJnaXRodWIuY29tL2NuY2YveGRzL2dvL3hkcy9jb3JlL3Yz0sak4QYCCAFiBnByb3RvMw",
-    [file_xds_annotations_v3_status, file_xds_core_v3_context_params, file_validate_validate],
-  );
+export const file_xds_core_v3_resource_locator = /*@__PURE__*/
+  fileDesc("CiJ4ZHMvY29yZS92My9yZXNvdXJjZV9sb2NhdG9yLnByb3RvEgt4ZHMuY29yZS52MyLCAwoPUmVzb3VyY2VMb2NhdG9yEj0KBnNjaGVtZRgBIAEoDjIjLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvci5TY2hlbWVCCPpCBYIBAhABEgoKAmlkGAIgASgJEhEKCWF1dGhvcml0eRgDIAEoCRIeCg1yZXNvdXJjZV90eXBlGAQgASgJQgf6QgRyAhABEjMKDWV4YWN0X2NvbnRleHQYBSABKAsyGi54ZHMuY29yZS52My5Db250ZXh0UGFyYW1zSAASOgoKZGlyZWN0aXZlcxgGIAMoCzImLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvci5EaXJlY3RpdmUafAoJRGlyZWN0aXZlEisKA2FsdBgBIAEoCzIcLnhkcy5jb3JlLnYzLlJlc291cmNlTG9jYXRvckgAEjAKBWVudHJ5GAIgASgJQh/6QhxyGhABMhZeWzAtOWEtekEtWl9cLVwuL346XSskSABCEAoJZGlyZWN0aXZlEgP4QgEiJwoGU2NoZW1lEgkKBVhEU1RQEAASCAoESFRUUBABEggKBEZJTEUQAkIZChdjb250ZXh0X3BhcmFtX3NwZWNpZmllckJcChZjb20uZ2l0aHViLnhkcy5jb3JlLnYzQhRSZXNvdXJjZUxvY2F0b3JQcm90b1ABWiJnaXRodWIuY29tL2NuY2YveGRzL2dvL3hkcy9jb3JlL3Yz0sak4QYCCAFiBnByb3RvMw", [file_xds_annotations_v3_status, file_xds_core_v3_context_params, file_validate_validate]);
 
 /**
  * Describes the message xds.core.v3.ResourceLocator.
  * Use `create(ResourceLocatorSchema)` to create a new message.
  */
-export const ResourceLocatorSchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_resource_locator, 0);
+export const ResourceLocatorSchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_resource_locator, 0);
 
 /**
  * Describes the message xds.core.v3.ResourceLocator.Directive.
  * Use `create(ResourceLocator_DirectiveSchema)` to create a new message.
  */
-export const ResourceLocator_DirectiveSchema = /*@__PURE__*/ messageDesc(file_xds_core_v3_resource_locator, 0, 0);
+export const ResourceLocator_DirectiveSchema = /*@__PURE__*/
+  messageDesc(file_xds_core_v3_resource_locator, 0, 0);
 
 /**
  * Describes the enum xds.core.v3.ResourceLocator.Scheme.
  */
-export const ResourceLocator_SchemeSchema = /*@__PURE__*/ enumDesc(file_xds_core_v3_resource_locator, 0, 0);
+export const ResourceLocator_SchemeSchema = /*@__PURE__*/
+  enumDesc(file_xds_core_v3_resource_locator, 0, 0);
 
 /**
  * @generated from enum xds.core.v3.ResourceLocator.Scheme
  */
-export const ResourceLocator_Scheme = /*@__PURE__*/ tsEnum(ResourceLocator_SchemeSchema);
+export const ResourceLocator_Scheme = /*@__PURE__*/
+  tsEnum(ResourceLocator_SchemeSchema);
+

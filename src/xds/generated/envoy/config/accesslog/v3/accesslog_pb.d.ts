@@ -33,15 +33,13 @@ export declare type AccessLog = Message<"envoy.config.accesslog.v3.AccessLog"> &
   /**
    * @generated from oneof envoy.config.accesslog.v3.AccessLog.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 4;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 4;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -57,99 +55,85 @@ export declare type AccessLogFilter = Message<"envoy.config.accesslog.v3.AccessL
   /**
    * @generated from oneof envoy.config.accesslog.v3.AccessLogFilter.filter_specifier
    */
-  filterSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.StatusCodeFilter status_code_filter = 1;
-         */
-        value: StatusCodeFilter;
-        case: "statusCodeFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.DurationFilter duration_filter = 2;
-         */
-        value: DurationFilter;
-        case: "durationFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.NotHealthCheckFilter not_health_check_filter = 3;
-         */
-        value: NotHealthCheckFilter;
-        case: "notHealthCheckFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.TraceableFilter traceable_filter = 4;
-         */
-        value: TraceableFilter;
-        case: "traceableFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.RuntimeFilter runtime_filter = 5;
-         */
-        value: RuntimeFilter;
-        case: "runtimeFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.AndFilter and_filter = 6;
-         */
-        value: AndFilter;
-        case: "andFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.OrFilter or_filter = 7;
-         */
-        value: OrFilter;
-        case: "orFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.HeaderFilter header_filter = 8;
-         */
-        value: HeaderFilter;
-        case: "headerFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.ResponseFlagFilter response_flag_filter = 9;
-         */
-        value: ResponseFlagFilter;
-        case: "responseFlagFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.GrpcStatusFilter grpc_status_filter = 10;
-         */
-        value: GrpcStatusFilter;
-        case: "grpcStatusFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.ExtensionFilter extension_filter = 11;
-         */
-        value: ExtensionFilter;
-        case: "extensionFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.MetadataFilter metadata_filter = 12;
-         */
-        value: MetadataFilter;
-        case: "metadataFilter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.accesslog.v3.LogTypeFilter log_type_filter = 13;
-         */
-        value: LogTypeFilter;
-        case: "logTypeFilter";
-      }
-    | { case: undefined; value?: undefined };
+  filterSpecifier: {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.StatusCodeFilter status_code_filter = 1;
+     */
+    value: StatusCodeFilter;
+    case: "statusCodeFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.DurationFilter duration_filter = 2;
+     */
+    value: DurationFilter;
+    case: "durationFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.NotHealthCheckFilter not_health_check_filter = 3;
+     */
+    value: NotHealthCheckFilter;
+    case: "notHealthCheckFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.TraceableFilter traceable_filter = 4;
+     */
+    value: TraceableFilter;
+    case: "traceableFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.RuntimeFilter runtime_filter = 5;
+     */
+    value: RuntimeFilter;
+    case: "runtimeFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.AndFilter and_filter = 6;
+     */
+    value: AndFilter;
+    case: "andFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.OrFilter or_filter = 7;
+     */
+    value: OrFilter;
+    case: "orFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.HeaderFilter header_filter = 8;
+     */
+    value: HeaderFilter;
+    case: "headerFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.ResponseFlagFilter response_flag_filter = 9;
+     */
+    value: ResponseFlagFilter;
+    case: "responseFlagFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.GrpcStatusFilter grpc_status_filter = 10;
+     */
+    value: GrpcStatusFilter;
+    case: "grpcStatusFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.ExtensionFilter extension_filter = 11;
+     */
+    value: ExtensionFilter;
+    case: "extensionFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.MetadataFilter metadata_filter = 12;
+     */
+    value: MetadataFilter;
+    case: "metadataFilter";
+  } | {
+    /**
+     * @generated from field: envoy.config.accesslog.v3.LogTypeFilter log_type_filter = 13;
+     */
+    value: LogTypeFilter;
+    case: "logTypeFilter";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -244,7 +228,8 @@ export declare const DurationFilterSchema: GenMessage<DurationFilter>;
 /**
  * @generated from message envoy.config.accesslog.v3.NotHealthCheckFilter
  */
-export declare type NotHealthCheckFilter = Message<"envoy.config.accesslog.v3.NotHealthCheckFilter"> & {};
+export declare type NotHealthCheckFilter = Message<"envoy.config.accesslog.v3.NotHealthCheckFilter"> & {
+};
 
 /**
  * Describes the message envoy.config.accesslog.v3.NotHealthCheckFilter.
@@ -255,7 +240,8 @@ export declare const NotHealthCheckFilterSchema: GenMessage<NotHealthCheckFilter
 /**
  * @generated from message envoy.config.accesslog.v3.TraceableFilter
  */
-export declare type TraceableFilter = Message<"envoy.config.accesslog.v3.TraceableFilter"> & {};
+export declare type TraceableFilter = Message<"envoy.config.accesslog.v3.TraceableFilter"> & {
+};
 
 /**
  * Describes the message envoy.config.accesslog.v3.TraceableFilter.
@@ -523,15 +509,13 @@ export declare type ExtensionFilter = Message<"envoy.config.accesslog.v3.Extensi
   /**
    * @generated from oneof envoy.config.accesslog.v3.ExtensionFilter.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -539,3 +523,4 @@ export declare type ExtensionFilter = Message<"envoy.config.accesslog.v3.Extensi
  * Use `create(ExtensionFilterSchema)` to create a new message.
  */
 export declare const ExtensionFilterSchema: GenMessage<ExtensionFilter>;
+

@@ -89,28 +89,24 @@ export declare type Bootstrap = Message<"envoy.config.bootstrap.v3.Bootstrap"> &
   /**
    * @generated from oneof envoy.config.bootstrap.v3.Bootstrap.stats_flush
    */
-  statsFlush:
-    | {
-        /**
-         * @generated from field: bool stats_flush_on_admin = 29;
-         */
-        value: boolean;
-        case: "statsFlushOnAdmin";
-      }
-    | { case: undefined; value?: undefined };
+  statsFlush: {
+    /**
+     * @generated from field: bool stats_flush_on_admin = 29;
+     */
+    value: boolean;
+    case: "statsFlushOnAdmin";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from oneof envoy.config.bootstrap.v3.Bootstrap.stats_eviction
    */
-  statsEviction:
-    | {
-        /**
-         * @generated from field: google.protobuf.Duration stats_eviction_interval = 42;
-         */
-        value: Duration;
-        case: "statsEvictionInterval";
-      }
-    | { case: undefined; value?: undefined };
+  statsEviction: {
+    /**
+     * @generated from field: google.protobuf.Duration stats_eviction_interval = 42;
+     */
+    value: Duration;
+    case: "statsEvictionInterval";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.bootstrap.v3.Watchdog watchdog = 8 [deprecated = true];
@@ -328,13 +324,12 @@ export declare const Bootstrap_DynamicResourcesSchema: GenMessage<Bootstrap_Dyna
 /**
  * @generated from message envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig
  */
-export declare type Bootstrap_ApplicationLogConfig =
-  Message<"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig"> & {
-    /**
-     * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat log_format = 1;
-     */
-    logFormat?: Bootstrap_ApplicationLogConfig_LogFormat | undefined;
-  };
+export declare type Bootstrap_ApplicationLogConfig = Message<"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig"> & {
+  /**
+   * @generated from field: envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat log_format = 1;
+   */
+  logFormat?: Bootstrap_ApplicationLogConfig_LogFormat | undefined;
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.
@@ -345,28 +340,24 @@ export declare const Bootstrap_ApplicationLogConfigSchema: GenMessage<Bootstrap_
 /**
  * @generated from message envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat
  */
-export declare type Bootstrap_ApplicationLogConfig_LogFormat =
-  Message<"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat"> & {
+export declare type Bootstrap_ApplicationLogConfig_LogFormat = Message<"envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat"> & {
+  /**
+   * @generated from oneof envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat.log_format
+   */
+  logFormat: {
     /**
-     * @generated from oneof envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat.log_format
+     * @generated from field: google.protobuf.Struct json_format = 1;
      */
-    logFormat:
-      | {
-          /**
-           * @generated from field: google.protobuf.Struct json_format = 1;
-           */
-          value: JsonObject;
-          case: "jsonFormat";
-        }
-      | {
-          /**
-           * @generated from field: string text_format = 2;
-           */
-          value: string;
-          case: "textFormat";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: JsonObject;
+    case: "jsonFormat";
+  } | {
+    /**
+     * @generated from field: string text_format = 2;
+     */
+    value: string;
+    case: "textFormat";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.Bootstrap.ApplicationLogConfig.LogFormat.
@@ -377,13 +368,12 @@ export declare const Bootstrap_ApplicationLogConfig_LogFormatSchema: GenMessage<
 /**
  * @generated from message envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions
  */
-export declare type Bootstrap_DeferredStatOptions =
-  Message<"envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions"> & {
-    /**
-     * @generated from field: bool enable_deferred_creation_stats = 1;
-     */
-    enableDeferredCreationStats: boolean;
-  };
+export declare type Bootstrap_DeferredStatOptions = Message<"envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions"> & {
+  /**
+   * @generated from field: bool enable_deferred_creation_stats = 1;
+   */
+  enableDeferredCreationStats: boolean;
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.Bootstrap.DeferredStatOptions.
@@ -394,13 +384,12 @@ export declare const Bootstrap_DeferredStatOptionsSchema: GenMessage<Bootstrap_D
 /**
  * @generated from message envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig
  */
-export declare type Bootstrap_GrpcAsyncClientManagerConfig =
-  Message<"envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig"> & {
-    /**
-     * @generated from field: google.protobuf.Duration max_cached_entry_idle_duration = 1;
-     */
-    maxCachedEntryIdleDuration?: Duration | undefined;
-  };
+export declare type Bootstrap_GrpcAsyncClientManagerConfig = Message<"envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig"> & {
+  /**
+   * @generated from field: google.protobuf.Duration max_cached_entry_idle_duration = 1;
+   */
+  maxCachedEntryIdleDuration?: Duration | undefined;
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.Bootstrap.GrpcAsyncClientManagerConfig.
@@ -494,18 +483,17 @@ export declare const ClusterManagerSchema: GenMessage<ClusterManager>;
 /**
  * @generated from message envoy.config.bootstrap.v3.ClusterManager.OutlierDetection
  */
-export declare type ClusterManager_OutlierDetection =
-  Message<"envoy.config.bootstrap.v3.ClusterManager.OutlierDetection"> & {
-    /**
-     * @generated from field: string event_log_path = 1;
-     */
-    eventLogPath: string;
+export declare type ClusterManager_OutlierDetection = Message<"envoy.config.bootstrap.v3.ClusterManager.OutlierDetection"> & {
+  /**
+   * @generated from field: string event_log_path = 1;
+   */
+  eventLogPath: string;
 
-    /**
-     * @generated from field: envoy.config.core.v3.EventServiceConfig event_service = 2;
-     */
-    eventService?: EventServiceConfig | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.EventServiceConfig event_service = 2;
+   */
+  eventService?: EventServiceConfig | undefined;
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.ClusterManager.OutlierDetection.
@@ -695,36 +683,31 @@ export declare type RuntimeLayer = Message<"envoy.config.bootstrap.v3.RuntimeLay
   /**
    * @generated from oneof envoy.config.bootstrap.v3.RuntimeLayer.layer_specifier
    */
-  layerSpecifier:
-    | {
-        /**
-         * @generated from field: google.protobuf.Struct static_layer = 2;
-         */
-        value: JsonObject;
-        case: "staticLayer";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer disk_layer = 3;
-         */
-        value: RuntimeLayer_DiskLayer;
-        case: "diskLayer";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer admin_layer = 4;
-         */
-        value: RuntimeLayer_AdminLayer;
-        case: "adminLayer";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer rtds_layer = 5;
-         */
-        value: RuntimeLayer_RtdsLayer;
-        case: "rtdsLayer";
-      }
-    | { case: undefined; value?: undefined };
+  layerSpecifier: {
+    /**
+     * @generated from field: google.protobuf.Struct static_layer = 2;
+     */
+    value: JsonObject;
+    case: "staticLayer";
+  } | {
+    /**
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.DiskLayer disk_layer = 3;
+     */
+    value: RuntimeLayer_DiskLayer;
+    case: "diskLayer";
+  } | {
+    /**
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer admin_layer = 4;
+     */
+    value: RuntimeLayer_AdminLayer;
+    case: "adminLayer";
+  } | {
+    /**
+     * @generated from field: envoy.config.bootstrap.v3.RuntimeLayer.RtdsLayer rtds_layer = 5;
+     */
+    value: RuntimeLayer_RtdsLayer;
+    case: "rtdsLayer";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -762,7 +745,8 @@ export declare const RuntimeLayer_DiskLayerSchema: GenMessage<RuntimeLayer_DiskL
 /**
  * @generated from message envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer
  */
-export declare type RuntimeLayer_AdminLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer"> & {};
+export declare type RuntimeLayer_AdminLayer = Message<"envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer"> & {
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.RuntimeLayer.AdminLayer.
@@ -897,7 +881,8 @@ export declare const MemoryAllocatorManagerSchema: GenMessage<MemoryAllocatorMan
 /**
  * @generated from message envoy.config.bootstrap.v3.ListenerManager
  */
-export declare type ListenerManager = Message<"envoy.config.bootstrap.v3.ListenerManager"> & {};
+export declare type ListenerManager = Message<"envoy.config.bootstrap.v3.ListenerManager"> & {
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.ListenerManager.
@@ -908,7 +893,8 @@ export declare const ListenerManagerSchema: GenMessage<ListenerManager>;
 /**
  * @generated from message envoy.config.bootstrap.v3.ValidationListenerManager
  */
-export declare type ValidationListenerManager = Message<"envoy.config.bootstrap.v3.ValidationListenerManager"> & {};
+export declare type ValidationListenerManager = Message<"envoy.config.bootstrap.v3.ValidationListenerManager"> & {
+};
 
 /**
  * Describes the message envoy.config.bootstrap.v3.ValidationListenerManager.
@@ -951,3 +937,4 @@ export enum ApiListenerManager_ThreadingModel {
  * Describes the enum envoy.config.bootstrap.v3.ApiListenerManager.ThreadingModel.
  */
 export declare const ApiListenerManager_ThreadingModelSchema: GenEnum<ApiListenerManager_ThreadingModel>;
+

@@ -88,26 +88,26 @@ export declare const CircuitBreakers_ThresholdsSchema: GenMessage<CircuitBreaker
 /**
  * @generated from message envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget
  */
-export declare type CircuitBreakers_Thresholds_RetryBudget =
-  Message<"envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget"> & {
-    /**
-     * @generated from field: envoy.type.v3.Percent budget_percent = 1;
-     */
-    budgetPercent?: Percent | undefined;
+export declare type CircuitBreakers_Thresholds_RetryBudget = Message<"envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget"> & {
+  /**
+   * @generated from field: envoy.type.v3.Percent budget_percent = 1;
+   */
+  budgetPercent?: Percent | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration budget_interval = 3;
-     */
-    budgetInterval?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration budget_interval = 3;
+   */
+  budgetInterval?: Duration | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value min_retry_concurrency = 2;
-     */
-    minRetryConcurrency?: number | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt32Value min_retry_concurrency = 2;
+   */
+  minRetryConcurrency?: number | undefined;
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.CircuitBreakers.Thresholds.RetryBudget.
  * Use `create(CircuitBreakers_Thresholds_RetryBudgetSchema)` to create a new message.
  */
 export declare const CircuitBreakers_Thresholds_RetryBudgetSchema: GenMessage<CircuitBreakers_Thresholds_RetryBudget>;
+

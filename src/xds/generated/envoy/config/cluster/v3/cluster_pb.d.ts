@@ -11,12 +11,7 @@ import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import type { ClusterLoadAssignment } from "../../endpoint/v3/endpoint_pb.js";
 import type { HealthCheck, HealthStatusSet } from "../../core/v3/health_check_pb.js";
 import type { CircuitBreakers } from "./circuit_breaker_pb.js";
-import type {
-  Http1ProtocolOptions,
-  Http2ProtocolOptions,
-  HttpProtocolOptions,
-  UpstreamHttpProtocolOptions,
-} from "../../core/v3/protocol_pb.js";
+import type { Http1ProtocolOptions, Http2ProtocolOptions, HttpProtocolOptions, UpstreamHttpProtocolOptions } from "../../core/v3/protocol_pb.js";
 import type { Address, BindConfig, TcpKeepalive } from "../../core/v3/address_pb.js";
 import type { DnsResolutionConfig } from "../../core/v3/resolver_pb.js";
 import type { TypedExtensionConfig } from "../../core/v3/extension_pb.js";
@@ -81,22 +76,19 @@ export declare type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   /**
    * @generated from oneof envoy.config.cluster.v3.Cluster.cluster_discovery_type
    */
-  clusterDiscoveryType:
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.DiscoveryType type = 2;
-         */
-        value: Cluster_DiscoveryType;
-        case: "type";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.CustomClusterType cluster_type = 38;
-         */
-        value: Cluster_CustomClusterType;
-        case: "clusterType";
-      }
-    | { case: undefined; value?: undefined };
+  clusterDiscoveryType: {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.DiscoveryType type = 2;
+     */
+    value: Cluster_DiscoveryType;
+    case: "type";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.CustomClusterType cluster_type = 38;
+     */
+    value: Cluster_CustomClusterType;
+    case: "clusterType";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.cluster.v3.Cluster.EdsClusterConfig eds_cluster_config = 3;
@@ -253,43 +245,37 @@ export declare type Cluster = Message<"envoy.config.cluster.v3.Cluster"> & {
   /**
    * @generated from oneof envoy.config.cluster.v3.Cluster.lb_config
    */
-  lbConfig:
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.RingHashLbConfig ring_hash_lb_config = 23;
-         */
-        value: Cluster_RingHashLbConfig;
-        case: "ringHashLbConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.MaglevLbConfig maglev_lb_config = 52;
-         */
-        value: Cluster_MaglevLbConfig;
-        case: "maglevLbConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.OriginalDstLbConfig original_dst_lb_config = 34;
-         */
-        value: Cluster_OriginalDstLbConfig;
-        case: "originalDstLbConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.LeastRequestLbConfig least_request_lb_config = 37;
-         */
-        value: Cluster_LeastRequestLbConfig;
-        case: "leastRequestLbConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.RoundRobinLbConfig round_robin_lb_config = 56;
-         */
-        value: Cluster_RoundRobinLbConfig;
-        case: "roundRobinLbConfig";
-      }
-    | { case: undefined; value?: undefined };
+  lbConfig: {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.RingHashLbConfig ring_hash_lb_config = 23;
+     */
+    value: Cluster_RingHashLbConfig;
+    case: "ringHashLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.MaglevLbConfig maglev_lb_config = 52;
+     */
+    value: Cluster_MaglevLbConfig;
+    case: "maglevLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.OriginalDstLbConfig original_dst_lb_config = 34;
+     */
+    value: Cluster_OriginalDstLbConfig;
+    case: "originalDstLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.LeastRequestLbConfig least_request_lb_config = 37;
+     */
+    value: Cluster_LeastRequestLbConfig;
+    case: "leastRequestLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.RoundRobinLbConfig round_robin_lb_config = 56;
+     */
+    value: Cluster_RoundRobinLbConfig;
+    case: "roundRobinLbConfig";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig common_lb_config = 27;
@@ -507,28 +493,27 @@ export declare const Cluster_LbSubsetConfigSchema: GenMessage<Cluster_LbSubsetCo
 /**
  * @generated from message envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector
  */
-export declare type Cluster_LbSubsetConfig_LbSubsetSelector =
-  Message<"envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector"> & {
-    /**
-     * @generated from field: repeated string keys = 1;
-     */
-    keys: string[];
+export declare type Cluster_LbSubsetConfig_LbSubsetSelector = Message<"envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector"> & {
+  /**
+   * @generated from field: repeated string keys = 1;
+   */
+  keys: string[];
 
-    /**
-     * @generated from field: bool single_host_per_subset = 4;
-     */
-    singleHostPerSubset: boolean;
+  /**
+   * @generated from field: bool single_host_per_subset = 4;
+   */
+  singleHostPerSubset: boolean;
 
-    /**
-     * @generated from field: envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy fallback_policy = 2;
-     */
-    fallbackPolicy: Cluster_LbSubsetConfig_LbSubsetSelector_LbSubsetSelectorFallbackPolicy;
+  /**
+   * @generated from field: envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector.LbSubsetSelectorFallbackPolicy fallback_policy = 2;
+   */
+  fallbackPolicy: Cluster_LbSubsetConfig_LbSubsetSelector_LbSubsetSelectorFallbackPolicy;
 
-    /**
-     * @generated from field: repeated string fallback_keys_subset = 3;
-     */
-    fallbackKeysSubset: string[];
-  };
+  /**
+   * @generated from field: repeated string fallback_keys_subset = 3;
+   */
+  fallbackKeysSubset: string[];
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.Cluster.LbSubsetConfig.LbSubsetSelector.
@@ -789,22 +774,19 @@ export declare type Cluster_CommonLbConfig = Message<"envoy.config.cluster.v3.Cl
   /**
    * @generated from oneof envoy.config.cluster.v3.Cluster.CommonLbConfig.locality_config_specifier
    */
-  localityConfigSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 2;
-         */
-        value: Cluster_CommonLbConfig_ZoneAwareLbConfig;
-        case: "zoneAwareLbConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 3;
-         */
-        value: Cluster_CommonLbConfig_LocalityWeightedLbConfig;
-        case: "localityWeightedLbConfig";
-      }
-    | { case: undefined; value?: undefined };
+  localityConfigSpecifier: {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 2;
+     */
+    value: Cluster_CommonLbConfig_ZoneAwareLbConfig;
+    case: "zoneAwareLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 3;
+     */
+    value: Cluster_CommonLbConfig_LocalityWeightedLbConfig;
+    case: "localityWeightedLbConfig";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration update_merge_window = 4;
@@ -841,23 +823,22 @@ export declare const Cluster_CommonLbConfigSchema: GenMessage<Cluster_CommonLbCo
 /**
  * @generated from message envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig
  */
-export declare type Cluster_CommonLbConfig_ZoneAwareLbConfig =
-  Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig"> & {
-    /**
-     * @generated from field: envoy.type.v3.Percent routing_enabled = 1;
-     */
-    routingEnabled?: Percent | undefined;
+export declare type Cluster_CommonLbConfig_ZoneAwareLbConfig = Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig"> & {
+  /**
+   * @generated from field: envoy.type.v3.Percent routing_enabled = 1;
+   */
+  routingEnabled?: Percent | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2;
-     */
-    minClusterSize?: bigint | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2;
+   */
+  minClusterSize?: bigint | undefined;
 
-    /**
-     * @generated from field: bool fail_traffic_on_panic = 3;
-     */
-    failTrafficOnPanic: boolean;
-  };
+  /**
+   * @generated from field: bool fail_traffic_on_panic = 3;
+   */
+  failTrafficOnPanic: boolean;
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.Cluster.CommonLbConfig.ZoneAwareLbConfig.
@@ -868,8 +849,8 @@ export declare const Cluster_CommonLbConfig_ZoneAwareLbConfigSchema: GenMessage<
 /**
  * @generated from message envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig
  */
-export declare type Cluster_CommonLbConfig_LocalityWeightedLbConfig =
-  Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig"> & {};
+export declare type Cluster_CommonLbConfig_LocalityWeightedLbConfig = Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig"> & {
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.Cluster.CommonLbConfig.LocalityWeightedLbConfig.
@@ -880,18 +861,17 @@ export declare const Cluster_CommonLbConfig_LocalityWeightedLbConfigSchema: GenM
 /**
  * @generated from message envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig
  */
-export declare type Cluster_CommonLbConfig_ConsistentHashingLbConfig =
-  Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig"> & {
-    /**
-     * @generated from field: bool use_hostname_for_hashing = 1;
-     */
-    useHostnameForHashing: boolean;
+export declare type Cluster_CommonLbConfig_ConsistentHashingLbConfig = Message<"envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig"> & {
+  /**
+   * @generated from field: bool use_hostname_for_hashing = 1;
+   */
+  useHostnameForHashing: boolean;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2;
-     */
-    hashBalanceFactor?: number | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2;
+   */
+  hashBalanceFactor?: number | undefined;
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.Cluster.CommonLbConfig.ConsistentHashingLbConfig.
@@ -1158,18 +1138,17 @@ export declare const UpstreamConnectionOptionsSchema: GenMessage<UpstreamConnect
 /**
  * @generated from message envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig
  */
-export declare type UpstreamConnectionOptions_HappyEyeballsConfig =
-  Message<"envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig"> & {
-    /**
-     * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.FirstAddressFamilyVersion first_address_family_version = 1;
-     */
-    firstAddressFamilyVersion: UpstreamConnectionOptions_FirstAddressFamilyVersion;
+export declare type UpstreamConnectionOptions_HappyEyeballsConfig = Message<"envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig"> & {
+  /**
+   * @generated from field: envoy.config.cluster.v3.UpstreamConnectionOptions.FirstAddressFamilyVersion first_address_family_version = 1;
+   */
+  firstAddressFamilyVersion: UpstreamConnectionOptions_FirstAddressFamilyVersion;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value first_address_family_count = 2;
-     */
-    firstAddressFamilyCount?: number | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt32Value first_address_family_count = 2;
+   */
+  firstAddressFamilyCount?: number | undefined;
+};
 
 /**
  * Describes the message envoy.config.cluster.v3.UpstreamConnectionOptions.HappyEyeballsConfig.
@@ -1237,3 +1216,4 @@ export declare type TrackClusterStats = Message<"envoy.config.cluster.v3.TrackCl
  * Use `create(TrackClusterStatsSchema)` to create a new message.
  */
 export declare const TrackClusterStatsSchema: GenMessage<TrackClusterStats>;
+

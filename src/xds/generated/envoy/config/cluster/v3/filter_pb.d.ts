@@ -37,3 +37,4 @@ export declare type Filter = Message<"envoy.config.cluster.v3.Filter"> & {
  * Use `create(FilterSchema)` to create a new message.
  */
 export declare const FilterSchema: GenMessage<Filter>;
+

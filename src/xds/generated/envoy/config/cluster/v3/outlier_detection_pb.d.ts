@@ -152,3 +152,4 @@ export declare type OutlierDetection = Message<"envoy.config.cluster.v3.OutlierD
  * Use `create(OutlierDetectionSchema)` to create a new message.
  */
 export declare const OutlierDetectionSchema: GenMessage<OutlierDetection>;
+

@@ -40,15 +40,13 @@ export declare type EnvoyInternalAddress = Message<"envoy.config.core.v3.EnvoyIn
   /**
    * @generated from oneof envoy.config.core.v3.EnvoyInternalAddress.address_name_specifier
    */
-  addressNameSpecifier:
-    | {
-        /**
-         * @generated from field: string server_listener_name = 1;
-         */
-        value: string;
-        case: "serverListenerName";
-      }
-    | { case: undefined; value?: undefined };
+  addressNameSpecifier: {
+    /**
+     * @generated from field: string server_listener_name = 1;
+     */
+    value: string;
+    case: "serverListenerName";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string endpoint_id = 2;
@@ -79,22 +77,19 @@ export declare type SocketAddress = Message<"envoy.config.core.v3.SocketAddress"
   /**
    * @generated from oneof envoy.config.core.v3.SocketAddress.port_specifier
    */
-  portSpecifier:
-    | {
-        /**
-         * @generated from field: uint32 port_value = 3;
-         */
-        value: number;
-        case: "portValue";
-      }
-    | {
-        /**
-         * @generated from field: string named_port = 4;
-         */
-        value: string;
-        case: "namedPort";
-      }
-    | { case: undefined; value?: undefined };
+  portSpecifier: {
+    /**
+     * @generated from field: uint32 port_value = 3;
+     */
+    value: number;
+    case: "portValue";
+  } | {
+    /**
+     * @generated from field: string named_port = 4;
+     */
+    value: string;
+    case: "namedPort";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string resolver_name = 5;
@@ -239,29 +234,25 @@ export declare type Address = Message<"envoy.config.core.v3.Address"> & {
   /**
    * @generated from oneof envoy.config.core.v3.Address.address
    */
-  address:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.SocketAddress socket_address = 1;
-         */
-        value: SocketAddress;
-        case: "socketAddress";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.Pipe pipe = 2;
-         */
-        value: Pipe;
-        case: "pipe";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.EnvoyInternalAddress envoy_internal_address = 3;
-         */
-        value: EnvoyInternalAddress;
-        case: "envoyInternalAddress";
-      }
-    | { case: undefined; value?: undefined };
+  address: {
+    /**
+     * @generated from field: envoy.config.core.v3.SocketAddress socket_address = 1;
+     */
+    value: SocketAddress;
+    case: "socketAddress";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.Pipe pipe = 2;
+     */
+    value: Pipe;
+    case: "pipe";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.EnvoyInternalAddress envoy_internal_address = 3;
+     */
+    value: EnvoyInternalAddress;
+    case: "envoyInternalAddress";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -290,3 +281,4 @@ export declare type CidrRange = Message<"envoy.config.core.v3.CidrRange"> & {
  * Use `create(CidrRangeSchema)` to create a new message.
  */
 export declare const CidrRangeSchema: GenMessage<CidrRange>;
+

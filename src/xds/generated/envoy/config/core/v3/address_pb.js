@@ -14,75 +14,74 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/core/v3/address.proto.
  */
-export const file_envoy_config_core_v3_address =
-  /*@__PURE__*/
-  fileDesc(
-    "CiJlbnZveS9jb25maWcvY29yZS92My9hZGRyZXNzLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyJUCgRQaXBlEhUKBHBhdGgYASABKAlCB/pCBHICEAESFgoEbW9kZRgCIAEoDUII+kIFKgMY/wM6HZrFiB4YChZlbnZveS5hcGkudjIuY29yZS5QaXBlImoKFEVudm95SW50ZXJuYWxBZGRyZXNzEh4KFHNlcnZlcl9saXN0ZW5lcl9uYW1lGAEgASgJSAASEwoLZW5kcG9pbnRfaWQYAiABKAlCHQoWYWRkcmVzc19uYW1lX3NwZWNpZmllchID+EIBItcCCg1Tb2NrZXRBZGRyZXNzEkgKCHByb3RvY29sGAEgASgOMiwuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0QWRkcmVzcy5Qcm90b2NvbEII+kIFggECEAESGAoHYWRkcmVzcxgCIAEoCUIH+kIEcgIQARIfCgpwb3J0X3ZhbHVlGAMgASgNQgn6QgYqBBj//wNIABIUCgpuYW1lZF9wb3J0GAQgASgJSAASFQoNcmVzb2x2ZXJfbmFtZRgFIAEoCRITCgtpcHY0X2NvbXBhdBgGIAEoCBIiChpuZXR3b3JrX25hbWVzcGFjZV9maWxlcGF0aBgHIAEoCSIcCghQcm90b2NvbBIHCgNUQ1AQABIHCgNVRFAQATommsWIHiEKH2Vudm95LmFwaS52Mi5jb3JlLlNvY2tldEFkZHJlc3NCFQoOcG9ydF9zcGVjaWZpZXISA/hCASLdAQoMVGNwS2VlcGFsaXZlEjYKEGtlZXBhbGl2ZV9wcm9iZXMYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSNAoOa2VlcGFsaXZlX3RpbWUYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSOAoSa2VlcGFsaXZlX2ludGVydmFsGAMgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlOiWaxYgeIAoeZW52b3kuYXBpLnYyLmNvcmUuVGNwS2VlcGFsaXZlIpkBChJFeHRyYVNvdXJjZUFkZHJlc3MSPgoHYWRkcmVzcxgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3NCCPpCBYoBAhABEkMKDnNvY2tldF9vcHRpb25zGAIgASgLMisuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0T3B0aW9uc092ZXJyaWRlIuoDCgpCaW5kQ29uZmlnEjsKDnNvdXJjZV9hZGRyZXNzGAEgASgLMiMuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0QWRkcmVzcxIsCghmcmVlYmluZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSOgoOc29ja2V0X29wdGlvbnMYAyADKAsyIi5lbnZveS5jb25maWcuY29yZS52My5Tb2NrZXRPcHRpb24SSAoWZXh0cmFfc291cmNlX2FkZHJlc3NlcxgFIAMoCzIoLmVudm95LmNvbmZpZy5jb3JlLnYzLkV4dHJhU291cmNlQWRkcmVzcxJVChthZGRpdGlvbmFsX3NvdXJjZV9hZGRyZXNzZXMYBCADKAsyIy5lbnZveS5jb25maWcuY29yZS52My5Tb2NrZXRBZGRyZXNzQgsYAZLHhtgEAzMuMBJKChZsb2NhbF9hZGRyZXNzX3NlbGVjdG9yGAYgASgLMiouZW52b3kuY29uZmlnLmNvcmUudjMuVHlwZWRFeHRlbnNpb25Db25maWcSIwobdmFsaWRhdGVfbmV0d29ya19uYW1lc3BhY2VzGAcgASgIOiOaxYgeHgocZW52b3kuYXBpLnYyLmNvcmUuQmluZENvbmZpZyL0AQoHQWRkcmVzcxI9Cg5zb2NrZXRfYWRkcmVzcxgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3NIABIqCgRwaXBlGAIgASgLMhouZW52b3kuY29uZmlnLmNvcmUudjMuUGlwZUgAEkwKFmVudm95X2ludGVybmFsX2FkZHJlc3MYAyABKAsyKi5lbnZveS5jb25maWcuY29yZS52My5FbnZveUludGVybmFsQWRkcmVzc0gAOiCaxYgeGwoZZW52b3kuYXBpLnYyLmNvcmUuQWRkcmVzc0IOCgdhZGRyZXNzEgP4QgEijAEKCUNpZHJSYW5nZRIfCg5hZGRyZXNzX3ByZWZpeBgBIAEoCUIH+kIEcgIQARI6CgpwcmVmaXhfbGVuGAIgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlQgj6QgUqAxiAAToimsWIHh0KG2Vudm95LmFwaS52Mi5jb3JlLkNpZHJSYW5nZUKAAQoiaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcuY29yZS52M0IMQWRkcmVzc1Byb3RvUAFaQmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9jb3JlL3YzO2NvcmV2M7qAyNEGAhACYgZwcm90bzM",
-    [
-      file_envoy_config_core_v3_extension,
-      file_envoy_config_core_v3_socket_option,
-      file_google_protobuf_wrappers,
-      file_envoy_annotations_deprecation,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_core_v3_address = /*@__PURE__*/
+  fileDesc("CiJlbnZveS9jb25maWcvY29yZS92My9hZGRyZXNzLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyJUCgRQaXBlEhUKBHBhdGgYASABKAlCB/pCBHICEAESFgoEbW9kZRgCIAEoDUII+kIFKgMY/wM6HZrFiB4YChZlbnZveS5hcGkudjIuY29yZS5QaXBlImoKFEVudm95SW50ZXJuYWxBZGRyZXNzEh4KFHNlcnZlcl9saXN0ZW5lcl9uYW1lGAEgASgJSAASEwoLZW5kcG9pbnRfaWQYAiABKAlCHQoWYWRkcmVzc19uYW1lX3NwZWNpZmllchID+EIBItcCCg1Tb2NrZXRBZGRyZXNzEkgKCHByb3RvY29sGAEgASgOMiwuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0QWRkcmVzcy5Qcm90b2NvbEII+kIFggECEAESGAoHYWRkcmVzcxgCIAEoCUIH+kIEcgIQARIfCgpwb3J0X3ZhbHVlGAMgASgNQgn6QgYqBBj//wNIABIUCgpuYW1lZF9wb3J0GAQgASgJSAASFQoNcmVzb2x2ZXJfbmFtZRgFIAEoCRITCgtpcHY0X2NvbXBhdBgGIAEoCBIiChpuZXR3b3JrX25hbWVzcGFjZV9maWxlcGF0aBgHIAEoCSIcCghQcm90b2NvbBIHCgNUQ1AQABIHCgNVRFAQATommsWIHiEKH2Vudm95LmFwaS52Mi5jb3JlLlNvY2tldEFkZHJlc3NCFQoOcG9ydF9zcGVjaWZpZXISA/hCASLdAQoMVGNwS2VlcGFsaXZlEjYKEGtlZXBhbGl2ZV9wcm9iZXMYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSNAoOa2VlcGFsaXZlX3RpbWUYAiABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSOAoSa2VlcGFsaXZlX2ludGVydmFsGAMgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlOiWaxYgeIAoeZW52b3kuYXBpLnYyLmNvcmUuVGNwS2VlcGFsaXZlIpkBChJFeHRyYVNvdXJjZUFkZHJlc3MSPgoHYWRkcmVzcxgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3NCCPpCBYoBAhABEkMKDnNvY2tldF9vcHRpb25zGAIgASgLMisuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0T3B0aW9uc092ZXJyaWRlIuoDCgpCaW5kQ29uZmlnEjsKDnNvdXJjZV9hZGRyZXNzGAEgASgLMiMuZW52b3kuY29uZmlnLmNvcmUudjMuU29ja2V0QWRkcmVzcxIsCghmcmVlYmluZBgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5Cb29sVmFsdWUSOgoOc29ja2V0X29wdGlvbnMYAyADKAsyIi5lbnZveS5jb25maWcuY29yZS52My5Tb2NrZXRPcHRpb24SSAoWZXh0cmFfc291cmNlX2FkZHJlc3NlcxgFIAMoCzIoLmVudm95LmNvbmZpZy5jb3JlLnYzLkV4dHJhU291cmNlQWRkcmVzcxJVChthZGRpdGlvbmFsX3NvdXJjZV9hZGRyZXNzZXMYBCADKAsyIy5lbnZveS5jb25maWcuY29yZS52My5Tb2NrZXRBZGRyZXNzQgsYAZLHhtgEAzMuMBJKChZsb2NhbF9hZGRyZXNzX3NlbGVjdG9yGAYgASgLMiouZW52b3kuY29uZmlnLmNvcmUudjMuVHlwZWRFeHRlbnNpb25Db25maWcSIwobdmFsaWRhdGVfbmV0d29ya19uYW1lc3BhY2VzGAcgASgIOiOaxYgeHgocZW52b3kuYXBpLnYyLmNvcmUuQmluZENvbmZpZyL0AQoHQWRkcmVzcxI9Cg5zb2NrZXRfYWRkcmVzcxgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3NIABIqCgRwaXBlGAIgASgLMhouZW52b3kuY29uZmlnLmNvcmUudjMuUGlwZUgAEkwKFmVudm95X2ludGVybmFsX2FkZHJlc3MYAyABKAsyKi5lbnZveS5jb25maWcuY29yZS52My5FbnZveUludGVybmFsQWRkcmVzc0gAOiCaxYgeGwoZZW52b3kuYXBpLnYyLmNvcmUuQWRkcmVzc0IOCgdhZGRyZXNzEgP4QgEijAEKCUNpZHJSYW5nZRIfCg5hZGRyZXNzX3ByZWZpeBgBIAEoCUIH+kIEcgIQARI6CgpwcmVmaXhfbGVuGAIgASgLMhwuZ29vZ2xlLnByb3RvYnVmLlVJbnQzMlZhbHVlQgj6QgUqAxiAAToimsWIHh0KG2Vudm95LmFwaS52Mi5jb3JlLkNpZHJSYW5nZUKAAQoiaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcuY29yZS52M0IMQWRkcmVzc1Byb3RvUAFaQmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9jb3JlL3YzO2NvcmV2M7qAyNEGAhACYgZwcm90bzM", [file_envoy_config_core_v3_extension, file_envoy_config_core_v3_socket_option, file_google_protobuf_wrappers, file_envoy_annotations_deprecation, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.core.v3.Pipe.
  * Use `create(PipeSchema)` to create a new message.
  */
-export const PipeSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 0);
+export const PipeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 0);
 
 /**
  * Describes the message envoy.config.core.v3.EnvoyInternalAddress.
  * Use `create(EnvoyInternalAddressSchema)` to create a new message.
  */
-export const EnvoyInternalAddressSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 1);
+export const EnvoyInternalAddressSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 1);
 
 /**
  * Describes the message envoy.config.core.v3.SocketAddress.
  * Use `create(SocketAddressSchema)` to create a new message.
  */
-export const SocketAddressSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 2);
+export const SocketAddressSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 2);
 
 /**
  * Describes the enum envoy.config.core.v3.SocketAddress.Protocol.
  */
-export const SocketAddress_ProtocolSchema = /*@__PURE__*/ enumDesc(file_envoy_config_core_v3_address, 2, 0);
+export const SocketAddress_ProtocolSchema = /*@__PURE__*/
+  enumDesc(file_envoy_config_core_v3_address, 2, 0);
 
 /**
  * @generated from enum envoy.config.core.v3.SocketAddress.Protocol
  */
-export const SocketAddress_Protocol = /*@__PURE__*/ tsEnum(SocketAddress_ProtocolSchema);
+export const SocketAddress_Protocol = /*@__PURE__*/
+  tsEnum(SocketAddress_ProtocolSchema);
 
 /**
  * Describes the message envoy.config.core.v3.TcpKeepalive.
  * Use `create(TcpKeepaliveSchema)` to create a new message.
  */
-export const TcpKeepaliveSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 3);
+export const TcpKeepaliveSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 3);
 
 /**
  * Describes the message envoy.config.core.v3.ExtraSourceAddress.
  * Use `create(ExtraSourceAddressSchema)` to create a new message.
  */
-export const ExtraSourceAddressSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 4);
+export const ExtraSourceAddressSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 4);
 
 /**
  * Describes the message envoy.config.core.v3.BindConfig.
  * Use `create(BindConfigSchema)` to create a new message.
  */
-export const BindConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 5);
+export const BindConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 5);
 
 /**
  * Describes the message envoy.config.core.v3.Address.
  * Use `create(AddressSchema)` to create a new message.
  */
-export const AddressSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 6);
+export const AddressSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 6);
 
 /**
  * Describes the message envoy.config.core.v3.CidrRange.
  * Use `create(CidrRangeSchema)` to create a new message.
  */
-export const CidrRangeSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_address, 7);
+export const CidrRangeSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_address, 7);
+

@@ -31,3 +31,4 @@ export declare type BackoffStrategy = Message<"envoy.config.core.v3.BackoffStrat
  * Use `create(BackoffStrategySchema)` to create a new message.
  */
 export declare const BackoffStrategySchema: GenMessage<BackoffStrategy>;
+

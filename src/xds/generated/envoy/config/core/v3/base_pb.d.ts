@@ -143,22 +143,19 @@ export declare type Node = Message<"envoy.config.core.v3.Node"> & {
   /**
    * @generated from oneof envoy.config.core.v3.Node.user_agent_version_type
    */
-  userAgentVersionType:
-    | {
-        /**
-         * @generated from field: string user_agent_version = 7;
-         */
-        value: string;
-        case: "userAgentVersion";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.BuildVersion user_agent_build_version = 8;
-         */
-        value: BuildVersion;
-        case: "userAgentBuildVersion";
-      }
-    | { case: undefined; value?: undefined };
+  userAgentVersionType: {
+    /**
+     * @generated from field: string user_agent_version = 7;
+     */
+    value: string;
+    case: "userAgentVersion";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.BuildVersion user_agent_build_version = 8;
+     */
+    value: BuildVersion;
+    case: "userAgentBuildVersion";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: repeated envoy.config.core.v3.Extension extensions = 9;
@@ -584,36 +581,31 @@ export declare type DataSource = Message<"envoy.config.core.v3.DataSource"> & {
   /**
    * @generated from oneof envoy.config.core.v3.DataSource.specifier
    */
-  specifier:
-    | {
-        /**
-         * @generated from field: string filename = 1;
-         */
-        value: string;
-        case: "filename";
-      }
-    | {
-        /**
-         * @generated from field: bytes inline_bytes = 2;
-         */
-        value: Uint8Array;
-        case: "inlineBytes";
-      }
-    | {
-        /**
-         * @generated from field: string inline_string = 3;
-         */
-        value: string;
-        case: "inlineString";
-      }
-    | {
-        /**
-         * @generated from field: string environment_variable = 4;
-         */
-        value: string;
-        case: "environmentVariable";
-      }
-    | { case: undefined; value?: undefined };
+  specifier: {
+    /**
+     * @generated from field: string filename = 1;
+     */
+    value: string;
+    case: "filename";
+  } | {
+    /**
+     * @generated from field: bytes inline_bytes = 2;
+     */
+    value: Uint8Array;
+    case: "inlineBytes";
+  } | {
+    /**
+     * @generated from field: string inline_string = 3;
+     */
+    value: string;
+    case: "inlineString";
+  } | {
+    /**
+     * @generated from field: string environment_variable = 4;
+     */
+    value: string;
+    case: "environmentVariable";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.core.v3.WatchedDirectory watched_directory = 5;
@@ -680,15 +672,13 @@ export declare type RetryPolicy_RetryPriority = Message<"envoy.config.core.v3.Re
   /**
    * @generated from oneof envoy.config.core.v3.RetryPolicy.RetryPriority.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 2;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 2;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -709,15 +699,13 @@ export declare type RetryPolicy_RetryHostPredicate = Message<"envoy.config.core.
   /**
    * @generated from oneof envoy.config.core.v3.RetryPolicy.RetryHostPredicate.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 2;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 2;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -759,22 +747,19 @@ export declare type AsyncDataSource = Message<"envoy.config.core.v3.AsyncDataSou
   /**
    * @generated from oneof envoy.config.core.v3.AsyncDataSource.specifier
    */
-  specifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.DataSource local = 1;
-         */
-        value: DataSource;
-        case: "local";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.RemoteDataSource remote = 2;
-         */
-        value: RemoteDataSource;
-        case: "remote";
-      }
-    | { case: undefined; value?: undefined };
+  specifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.DataSource local = 1;
+     */
+    value: DataSource;
+    case: "local";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.RemoteDataSource remote = 2;
+     */
+    value: RemoteDataSource;
+    case: "remote";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -795,15 +780,13 @@ export declare type TransportSocket = Message<"envoy.config.core.v3.TransportSoc
   /**
    * @generated from oneof envoy.config.core.v3.TransportSocket.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -953,3 +936,4 @@ export enum TrafficDirection {
  * Describes the enum envoy.config.core.v3.TrafficDirection.
  */
 export declare const TrafficDirectionSchema: GenEnum<TrafficDirection>;
+

@@ -35,3 +35,4 @@ export declare type CelExpressionConfig = Message<"envoy.config.core.v3.CelExpre
  * Use `create(CelExpressionConfigSchema)` to create a new message.
  */
 export declare const CelExpressionConfigSchema: GenMessage<CelExpressionConfig>;
+

@@ -115,7 +115,8 @@ export declare const ApiConfigSource_ApiTypeSchema: GenEnum<ApiConfigSource_ApiT
 /**
  * @generated from message envoy.config.core.v3.AggregatedConfigSource
  */
-export declare type AggregatedConfigSource = Message<"envoy.config.core.v3.AggregatedConfigSource"> & {};
+export declare type AggregatedConfigSource = Message<"envoy.config.core.v3.AggregatedConfigSource"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.AggregatedConfigSource.
@@ -198,44 +199,38 @@ export declare type ConfigSource = Message<"envoy.config.core.v3.ConfigSource"> 
   /**
    * @generated from oneof envoy.config.core.v3.ConfigSource.config_source_specifier
    */
-  configSourceSpecifier:
-    | {
-        /**
-         * @generated from field: string path = 1 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "path";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.PathConfigSource path_config_source = 8;
-         */
-        value: PathConfigSource;
-        case: "pathConfigSource";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.ApiConfigSource api_config_source = 2;
-         */
-        value: ApiConfigSource;
-        case: "apiConfigSource";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.AggregatedConfigSource ads = 3;
-         */
-        value: AggregatedConfigSource;
-        case: "ads";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.SelfConfigSource self = 5;
-         */
-        value: SelfConfigSource;
-        case: "self";
-      }
-    | { case: undefined; value?: undefined };
+  configSourceSpecifier: {
+    /**
+     * @generated from field: string path = 1 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "path";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.PathConfigSource path_config_source = 8;
+     */
+    value: PathConfigSource;
+    case: "pathConfigSource";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.ApiConfigSource api_config_source = 2;
+     */
+    value: ApiConfigSource;
+    case: "apiConfigSource";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.AggregatedConfigSource ads = 3;
+     */
+    value: AggregatedConfigSource;
+    case: "ads";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.SelfConfigSource self = 5;
+     */
+    value: SelfConfigSource;
+    case: "self";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration initial_fetch_timeout = 4;
@@ -310,3 +305,4 @@ export enum ApiVersion {
  * Describes the enum envoy.config.core.v3.ApiVersion.
  */
 export declare const ApiVersionSchema: GenEnum<ApiVersion>;
+

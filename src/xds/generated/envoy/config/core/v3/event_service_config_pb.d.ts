@@ -18,15 +18,13 @@ export declare type EventServiceConfig = Message<"envoy.config.core.v3.EventServ
   /**
    * @generated from oneof envoy.config.core.v3.EventServiceConfig.config_source_specifier
    */
-  configSourceSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1;
-         */
-        value: GrpcService;
-        case: "grpcService";
-      }
-    | { case: undefined; value?: undefined };
+  configSourceSpecifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService grpc_service = 1;
+     */
+    value: GrpcService;
+    case: "grpcService";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -34,3 +32,4 @@ export declare type EventServiceConfig = Message<"envoy.config.core.v3.EventServ
  * Use `create(EventServiceConfigSchema)` to create a new message.
  */
 export declare const EventServiceConfigSchema: GenMessage<EventServiceConfig>;
+

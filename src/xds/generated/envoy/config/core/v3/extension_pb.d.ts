@@ -31,3 +31,4 @@ export declare type TypedExtensionConfig = Message<"envoy.config.core.v3.TypedEx
  * Use `create(TypedExtensionConfigSchema)` to create a new message.
  */
 export declare const TypedExtensionConfigSchema: GenMessage<TypedExtensionConfig>;
+

@@ -46,3 +46,4 @@ export declare type GrpcMethodList_Service = Message<"envoy.config.core.v3.GrpcM
  * Use `create(GrpcMethodList_ServiceSchema)` to create a new message.
  */
 export declare const GrpcMethodList_ServiceSchema: GenMessage<GrpcMethodList_Service>;
+

@@ -19,22 +19,19 @@ export declare type GrpcService = Message<"envoy.config.core.v3.GrpcService"> & 
   /**
    * @generated from oneof envoy.config.core.v3.GrpcService.target_specifier
    */
-  targetSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.GrpcService.EnvoyGrpc envoy_grpc = 1;
-         */
-        value: GrpcService_EnvoyGrpc;
-        case: "envoyGrpc";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc google_grpc = 2;
-         */
-        value: GrpcService_GoogleGrpc;
-        case: "googleGrpc";
-      }
-    | { case: undefined; value?: undefined };
+  targetSpecifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.EnvoyGrpc envoy_grpc = 1;
+     */
+    value: GrpcService_EnvoyGrpc;
+    case: "envoyGrpc";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc google_grpc = 2;
+     */
+    value: GrpcService_GoogleGrpc;
+    case: "googleGrpc";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration timeout = 3;
@@ -158,23 +155,22 @@ export declare const GrpcService_GoogleGrpcSchema: GenMessage<GrpcService_Google
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials
  */
-export declare type GrpcService_GoogleGrpc_SslCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource root_certs = 1;
-     */
-    rootCerts?: DataSource | undefined;
+export declare type GrpcService_GoogleGrpc_SslCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource root_certs = 1;
+   */
+  rootCerts?: DataSource | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource private_key = 2;
-     */
-    privateKey?: DataSource | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource private_key = 2;
+   */
+  privateKey?: DataSource | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource cert_chain = 3;
-     */
-    certChain?: DataSource | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource cert_chain = 3;
+   */
+  certChain?: DataSource | undefined;
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials.
@@ -185,8 +181,8 @@ export declare const GrpcService_GoogleGrpc_SslCredentialsSchema: GenMessage<Grp
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials
  */
-export declare type GrpcService_GoogleGrpc_GoogleLocalCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials"> & {};
+export declare type GrpcService_GoogleGrpc_GoogleLocalCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials.
@@ -197,35 +193,30 @@ export declare const GrpcService_GoogleGrpc_GoogleLocalCredentialsSchema: GenMes
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials
  */
-export declare type GrpcService_GoogleGrpc_ChannelCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials"> & {
+export declare type GrpcService_GoogleGrpc_ChannelCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials"> & {
+  /**
+   * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials.credential_specifier
+   */
+  credentialSpecifier: {
     /**
-     * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials.credential_specifier
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials ssl_credentials = 1;
      */
-    credentialSpecifier:
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.SslCredentials ssl_credentials = 1;
-           */
-          value: GrpcService_GoogleGrpc_SslCredentials;
-          case: "sslCredentials";
-        }
-      | {
-          /**
-           * @generated from field: google.protobuf.Empty google_default = 2;
-           */
-          value: Empty;
-          case: "googleDefault";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials local_credentials = 3;
-           */
-          value: GrpcService_GoogleGrpc_GoogleLocalCredentials;
-          case: "localCredentials";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: GrpcService_GoogleGrpc_SslCredentials;
+    case: "sslCredentials";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Empty google_default = 2;
+     */
+    value: Empty;
+    case: "googleDefault";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.GoogleLocalCredentials local_credentials = 3;
+     */
+    value: GrpcService_GoogleGrpc_GoogleLocalCredentials;
+    case: "localCredentials";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelCredentials.
@@ -236,63 +227,54 @@ export declare const GrpcService_GoogleGrpc_ChannelCredentialsSchema: GenMessage
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials
  */
-export declare type GrpcService_GoogleGrpc_CallCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials"> & {
+export declare type GrpcService_GoogleGrpc_CallCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials"> & {
+  /**
+   * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.credential_specifier
+   */
+  credentialSpecifier: {
     /**
-     * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.credential_specifier
+     * @generated from field: string access_token = 1;
      */
-    credentialSpecifier:
-      | {
-          /**
-           * @generated from field: string access_token = 1;
-           */
-          value: string;
-          case: "accessToken";
-        }
-      | {
-          /**
-           * @generated from field: google.protobuf.Empty google_compute_engine = 2;
-           */
-          value: Empty;
-          case: "googleComputeEngine";
-        }
-      | {
-          /**
-           * @generated from field: string google_refresh_token = 3;
-           */
-          value: string;
-          case: "googleRefreshToken";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials service_account_jwt_access = 4;
-           */
-          value: GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials;
-          case: "serviceAccountJwtAccess";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials google_iam = 5;
-           */
-          value: GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials;
-          case: "googleIam";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin from_plugin = 6;
-           */
-          value: GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin;
-          case: "fromPlugin";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService sts_service = 7;
-           */
-          value: GrpcService_GoogleGrpc_CallCredentials_StsService;
-          case: "stsService";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "accessToken";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Empty google_compute_engine = 2;
+     */
+    value: Empty;
+    case: "googleComputeEngine";
+  } | {
+    /**
+     * @generated from field: string google_refresh_token = 3;
+     */
+    value: string;
+    case: "googleRefreshToken";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials service_account_jwt_access = 4;
+     */
+    value: GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials;
+    case: "serviceAccountJwtAccess";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials google_iam = 5;
+     */
+    value: GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials;
+    case: "googleIam";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin from_plugin = 6;
+     */
+    value: GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin;
+    case: "fromPlugin";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService sts_service = 7;
+     */
+    value: GrpcService_GoogleGrpc_CallCredentials_StsService;
+    case: "stsService";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.
@@ -303,18 +285,17 @@ export declare const GrpcService_GoogleGrpc_CallCredentialsSchema: GenMessage<Gr
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials
  */
-export declare type GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials"> & {
-    /**
-     * @generated from field: string json_key = 1;
-     */
-    jsonKey: string;
+export declare type GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAccessCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials"> & {
+  /**
+   * @generated from field: string json_key = 1;
+   */
+  jsonKey: string;
 
-    /**
-     * @generated from field: uint64 token_lifetime_seconds = 2;
-     */
-    tokenLifetimeSeconds: bigint;
-  };
+  /**
+   * @generated from field: uint64 token_lifetime_seconds = 2;
+   */
+  tokenLifetimeSeconds: bigint;
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.ServiceAccountJWTAccessCredentials.
@@ -325,18 +306,17 @@ export declare const GrpcService_GoogleGrpc_CallCredentials_ServiceAccountJWTAcc
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials
  */
-export declare type GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials"> & {
-    /**
-     * @generated from field: string authorization_token = 1;
-     */
-    authorizationToken: string;
+export declare type GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials"> & {
+  /**
+   * @generated from field: string authorization_token = 1;
+   */
+  authorizationToken: string;
 
-    /**
-     * @generated from field: string authority_selector = 2;
-     */
-    authoritySelector: string;
-  };
+  /**
+   * @generated from field: string authority_selector = 2;
+   */
+  authoritySelector: string;
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.GoogleIAMCredentials.
@@ -347,26 +327,23 @@ export declare const GrpcService_GoogleGrpc_CallCredentials_GoogleIAMCredentials
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin
  */
-export declare type GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsFromPlugin = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
+  /**
+   * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin.config_type
+   */
+  configType: {
     /**
-     * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin.config_type
+     * @generated from field: google.protobuf.Any typed_config = 3;
      */
-    configType:
-      | {
-          /**
-           * @generated from field: google.protobuf.Any typed_config = 3;
-           */
-          value: Any;
-          case: "typedConfig";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.MetadataCredentialsFromPlugin.
@@ -377,53 +354,52 @@ export declare const GrpcService_GoogleGrpc_CallCredentials_MetadataCredentialsF
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService
  */
-export declare type GrpcService_GoogleGrpc_CallCredentials_StsService =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService"> & {
-    /**
-     * @generated from field: string token_exchange_service_uri = 1;
-     */
-    tokenExchangeServiceUri: string;
+export declare type GrpcService_GoogleGrpc_CallCredentials_StsService = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService"> & {
+  /**
+   * @generated from field: string token_exchange_service_uri = 1;
+   */
+  tokenExchangeServiceUri: string;
 
-    /**
-     * @generated from field: string resource = 2;
-     */
-    resource: string;
+  /**
+   * @generated from field: string resource = 2;
+   */
+  resource: string;
 
-    /**
-     * @generated from field: string audience = 3;
-     */
-    audience: string;
+  /**
+   * @generated from field: string audience = 3;
+   */
+  audience: string;
 
-    /**
-     * @generated from field: string scope = 4;
-     */
-    scope: string;
+  /**
+   * @generated from field: string scope = 4;
+   */
+  scope: string;
 
-    /**
-     * @generated from field: string requested_token_type = 5;
-     */
-    requestedTokenType: string;
+  /**
+   * @generated from field: string requested_token_type = 5;
+   */
+  requestedTokenType: string;
 
-    /**
-     * @generated from field: string subject_token_path = 6;
-     */
-    subjectTokenPath: string;
+  /**
+   * @generated from field: string subject_token_path = 6;
+   */
+  subjectTokenPath: string;
 
-    /**
-     * @generated from field: string subject_token_type = 7;
-     */
-    subjectTokenType: string;
+  /**
+   * @generated from field: string subject_token_type = 7;
+   */
+  subjectTokenType: string;
 
-    /**
-     * @generated from field: string actor_token_path = 8;
-     */
-    actorTokenPath: string;
+  /**
+   * @generated from field: string actor_token_path = 8;
+   */
+  actorTokenPath: string;
 
-    /**
-     * @generated from field: string actor_token_type = 9;
-     */
-    actorTokenType: string;
-  };
+  /**
+   * @generated from field: string actor_token_type = 9;
+   */
+  actorTokenType: string;
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.CallCredentials.StsService.
@@ -434,13 +410,12 @@ export declare const GrpcService_GoogleGrpc_CallCredentials_StsServiceSchema: Ge
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs
  */
-export declare type GrpcService_GoogleGrpc_ChannelArgs =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs"> & {
-    /**
-     * @generated from field: map<string, envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value> args = 1;
-     */
-    args: { [key: string]: GrpcService_GoogleGrpc_ChannelArgs_Value };
-  };
+export declare type GrpcService_GoogleGrpc_ChannelArgs = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs"> & {
+  /**
+   * @generated from field: map<string, envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value> args = 1;
+   */
+  args: { [key: string]: GrpcService_GoogleGrpc_ChannelArgs_Value };
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.
@@ -451,31 +426,28 @@ export declare const GrpcService_GoogleGrpc_ChannelArgsSchema: GenMessage<GrpcSe
 /**
  * @generated from message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value
  */
-export declare type GrpcService_GoogleGrpc_ChannelArgs_Value =
-  Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value"> & {
+export declare type GrpcService_GoogleGrpc_ChannelArgs_Value = Message<"envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value"> & {
+  /**
+   * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value.value_specifier
+   */
+  valueSpecifier: {
     /**
-     * @generated from oneof envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value.value_specifier
+     * @generated from field: string string_value = 1;
      */
-    valueSpecifier:
-      | {
-          /**
-           * @generated from field: string string_value = 1;
-           */
-          value: string;
-          case: "stringValue";
-        }
-      | {
-          /**
-           * @generated from field: int64 int_value = 2;
-           */
-          value: bigint;
-          case: "intValue";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "stringValue";
+  } | {
+    /**
+     * @generated from field: int64 int_value = 2;
+     */
+    value: bigint;
+    case: "intValue";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.core.v3.GrpcService.GoogleGrpc.ChannelArgs.Value.
  * Use `create(GrpcService_GoogleGrpc_ChannelArgs_ValueSchema)` to create a new message.
  */
 export declare const GrpcService_GoogleGrpc_ChannelArgs_ValueSchema: GenMessage<GrpcService_GoogleGrpc_ChannelArgs_Value>;
+

@@ -91,36 +91,31 @@ export declare type HealthCheck = Message<"envoy.config.core.v3.HealthCheck"> & 
   /**
    * @generated from oneof envoy.config.core.v3.HealthCheck.health_checker
    */
-  healthChecker:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.HealthCheck.HttpHealthCheck http_health_check = 8;
-         */
-        value: HealthCheck_HttpHealthCheck;
-        case: "httpHealthCheck";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.HealthCheck.TcpHealthCheck tcp_health_check = 9;
-         */
-        value: HealthCheck_TcpHealthCheck;
-        case: "tcpHealthCheck";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.HealthCheck.GrpcHealthCheck grpc_health_check = 11;
-         */
-        value: HealthCheck_GrpcHealthCheck;
-        case: "grpcHealthCheck";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.HealthCheck.CustomHealthCheck custom_health_check = 13;
-         */
-        value: HealthCheck_CustomHealthCheck;
-        case: "customHealthCheck";
-      }
-    | { case: undefined; value?: undefined };
+  healthChecker: {
+    /**
+     * @generated from field: envoy.config.core.v3.HealthCheck.HttpHealthCheck http_health_check = 8;
+     */
+    value: HealthCheck_HttpHealthCheck;
+    case: "httpHealthCheck";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.HealthCheck.TcpHealthCheck tcp_health_check = 9;
+     */
+    value: HealthCheck_TcpHealthCheck;
+    case: "tcpHealthCheck";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.HealthCheck.GrpcHealthCheck grpc_health_check = 11;
+     */
+    value: HealthCheck_GrpcHealthCheck;
+    case: "grpcHealthCheck";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.HealthCheck.CustomHealthCheck custom_health_check = 13;
+     */
+    value: HealthCheck_CustomHealthCheck;
+    case: "customHealthCheck";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration no_traffic_interval = 12;
@@ -197,22 +192,19 @@ export declare type HealthCheck_Payload = Message<"envoy.config.core.v3.HealthCh
   /**
    * @generated from oneof envoy.config.core.v3.HealthCheck.Payload.payload
    */
-  payload:
-    | {
-        /**
-         * @generated from field: string text = 1;
-         */
-        value: string;
-        case: "text";
-      }
-    | {
-        /**
-         * @generated from field: bytes binary = 2;
-         */
-        value: Uint8Array;
-        case: "binary";
-      }
-    | { case: undefined; value?: undefined };
+  payload: {
+    /**
+     * @generated from field: string text = 1;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * @generated from field: bytes binary = 2;
+     */
+    value: Uint8Array;
+    case: "binary";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -377,15 +369,13 @@ export declare type HealthCheck_CustomHealthCheck = Message<"envoy.config.core.v
   /**
    * @generated from oneof envoy.config.core.v3.HealthCheck.CustomHealthCheck.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -449,3 +439,4 @@ export enum HealthStatus {
  * Describes the enum envoy.config.core.v3.HealthStatus.
  */
 export declare const HealthStatusSchema: GenEnum<HealthStatus>;
+

@@ -38,3 +38,4 @@ export declare type HttpService = Message<"envoy.config.core.v3.HttpService"> & 
  * Use `create(HttpServiceSchema)` to create a new message.
  */
 export declare const HttpServiceSchema: GenMessage<HttpService>;
+

@@ -23,15 +23,13 @@ export declare type HttpUri = Message<"envoy.config.core.v3.HttpUri"> & {
   /**
    * @generated from oneof envoy.config.core.v3.HttpUri.http_upstream_type
    */
-  httpUpstreamType:
-    | {
-        /**
-         * @generated from field: string cluster = 2;
-         */
-        value: string;
-        case: "cluster";
-      }
-    | { case: undefined; value?: undefined };
+  httpUpstreamType: {
+    /**
+     * @generated from field: string cluster = 2;
+     */
+    value: string;
+    case: "cluster";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration timeout = 3;
@@ -44,3 +42,4 @@ export declare type HttpUri = Message<"envoy.config.core.v3.HttpUri"> & {
  * Use `create(HttpUriSchema)` to create a new message.
  */
 export declare const HttpUriSchema: GenMessage<HttpUri>;
+

@@ -17,7 +17,8 @@ export declare const file_envoy_config_core_v3_protocol: GenFile;
 /**
  * @generated from message envoy.config.core.v3.TcpProtocolOptions
  */
-export declare type TcpProtocolOptions = Message<"envoy.config.core.v3.TcpProtocolOptions"> & {};
+export declare type TcpProtocolOptions = Message<"envoy.config.core.v3.TcpProtocolOptions"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.TcpProtocolOptions.
@@ -125,18 +126,17 @@ export declare const QuicProtocolOptionsSchema: GenMessage<QuicProtocolOptions>;
 /**
  * @generated from message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings
  */
-export declare type QuicProtocolOptions_ConnectionMigrationSettings =
-  Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings migrate_idle_connections = 1;
-     */
-    migrateIdleConnections?: QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings | undefined;
+export declare type QuicProtocolOptions_ConnectionMigrationSettings = Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings migrate_idle_connections = 1;
+   */
+  migrateIdleConnections?: QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration max_time_on_non_default_network = 2;
-     */
-    maxTimeOnNonDefaultNetwork?: Duration | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.Duration max_time_on_non_default_network = 2;
+   */
+  maxTimeOnNonDefaultNetwork?: Duration | undefined;
+};
 
 /**
  * Describes the message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.
@@ -147,13 +147,12 @@ export declare const QuicProtocolOptions_ConnectionMigrationSettingsSchema: GenM
 /**
  * @generated from message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings
  */
-export declare type QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings =
-  Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings"> & {
-    /**
-     * @generated from field: google.protobuf.Duration max_idle_time_before_migration = 1;
-     */
-    maxIdleTimeBeforeMigration?: Duration | undefined;
-  };
+export declare type QuicProtocolOptions_ConnectionMigrationSettings_MigrateIdleConnectionSettings = Message<"envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings"> & {
+  /**
+   * @generated from field: google.protobuf.Duration max_idle_time_before_migration = 1;
+   */
+  maxIdleTimeBeforeMigration?: Duration | undefined;
+};
 
 /**
  * Describes the message envoy.config.core.v3.QuicProtocolOptions.ConnectionMigrationSettings.MigrateIdleConnectionSettings.
@@ -226,18 +225,17 @@ export declare const AlternateProtocolsCacheOptionsSchema: GenMessage<AlternateP
 /**
  * @generated from message envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry
  */
-export declare type AlternateProtocolsCacheOptions_AlternateProtocolsCacheEntry =
-  Message<"envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry"> & {
-    /**
-     * @generated from field: string hostname = 1;
-     */
-    hostname: string;
+export declare type AlternateProtocolsCacheOptions_AlternateProtocolsCacheEntry = Message<"envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry"> & {
+  /**
+   * @generated from field: string hostname = 1;
+   */
+  hostname: string;
 
-    /**
-     * @generated from field: uint32 port = 2;
-     */
-    port: number;
-  };
+  /**
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+};
 
 /**
  * Describes the message envoy.config.core.v3.AlternateProtocolsCacheOptions.AlternateProtocolsCacheEntry.
@@ -391,28 +389,24 @@ export declare const Http1ProtocolOptionsSchema: GenMessage<Http1ProtocolOptions
 /**
  * @generated from message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat
  */
-export declare type Http1ProtocolOptions_HeaderKeyFormat =
-  Message<"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat"> & {
+export declare type Http1ProtocolOptions_HeaderKeyFormat = Message<"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat"> & {
+  /**
+   * @generated from oneof envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.header_format
+   */
+  headerFormat: {
     /**
-     * @generated from oneof envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.header_format
+     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords proper_case_words = 1;
      */
-    headerFormat:
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords proper_case_words = 1;
-           */
-          value: Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords;
-          case: "properCaseWords";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.TypedExtensionConfig stateful_formatter = 8;
-           */
-          value: TypedExtensionConfig;
-          case: "statefulFormatter";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords;
+    case: "properCaseWords";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig stateful_formatter = 8;
+     */
+    value: TypedExtensionConfig;
+    case: "statefulFormatter";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.
@@ -423,8 +417,8 @@ export declare const Http1ProtocolOptions_HeaderKeyFormatSchema: GenMessage<Http
 /**
  * @generated from message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords
  */
-export declare type Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords =
-  Message<"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords"> & {};
+export declare type Http1ProtocolOptions_HeaderKeyFormat_ProperCaseWords = Message<"envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.Http1ProtocolOptions.HeaderKeyFormat.ProperCaseWords.
@@ -588,18 +582,17 @@ export declare const Http2ProtocolOptionsSchema: GenMessage<Http2ProtocolOptions
 /**
  * @generated from message envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter
  */
-export declare type Http2ProtocolOptions_SettingsParameter =
-  Message<"envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter"> & {
-    /**
-     * @generated from field: google.protobuf.UInt32Value identifier = 1;
-     */
-    identifier?: number | undefined;
+export declare type Http2ProtocolOptions_SettingsParameter = Message<"envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value identifier = 1;
+   */
+  identifier?: number | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value value = 2;
-     */
-    value?: number | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt32Value value = 2;
+   */
+  value?: number | undefined;
+};
 
 /**
  * Describes the message envoy.config.core.v3.Http2ProtocolOptions.SettingsParameter.
@@ -676,15 +669,13 @@ export declare type SchemeHeaderTransformation = Message<"envoy.config.core.v3.S
   /**
    * @generated from oneof envoy.config.core.v3.SchemeHeaderTransformation.transformation
    */
-  transformation:
-    | {
-        /**
-         * @generated from field: string scheme_to_overwrite = 1;
-         */
-        value: string;
-        case: "schemeToOverwrite";
-      }
-    | { case: undefined; value?: undefined };
+  transformation: {
+    /**
+     * @generated from field: string scheme_to_overwrite = 1;
+     */
+    value: string;
+    case: "schemeToOverwrite";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool match_upstream = 2;
@@ -697,3 +688,4 @@ export declare type SchemeHeaderTransformation = Message<"envoy.config.core.v3.S
  * Use `create(SchemeHeaderTransformationSchema)` to create a new message.
  */
 export declare const SchemeHeaderTransformationSchema: GenMessage<SchemeHeaderTransformation>;
+

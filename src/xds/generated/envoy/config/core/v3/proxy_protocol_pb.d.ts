@@ -139,3 +139,4 @@ export declare type PerHostConfig = Message<"envoy.config.core.v3.PerHostConfig"
  * Use `create(PerHostConfigSchema)` to create a new message.
  */
 export declare const PerHostConfigSchema: GenMessage<PerHostConfig>;
+

@@ -10,59 +10,58 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/core/v3/proxy_protocol.proto.
  */
-export const file_envoy_config_core_v3_proxy_protocol =
-  /*@__PURE__*/
-  fileDesc(
-    "CillbnZveS9jb25maWcvY29yZS92My9wcm94eV9wcm90b2NvbC5wcm90bxIUZW52b3kuY29uZmlnLmNvcmUudjMizAEKHFByb3h5UHJvdG9jb2xQYXNzVGhyb3VnaFRMVnMSWAoKbWF0Y2hfdHlwZRgBIAEoDjJELmVudm95LmNvbmZpZy5jb3JlLnYzLlByb3h5UHJvdG9jb2xQYXNzVGhyb3VnaFRMVnMuUGFzc1RMVnNNYXRjaFR5cGUSHwoIdGx2X3R5cGUYAiADKA1CDfpCCpIBByIFKgMQgAIiMQoRUGFzc1RMVnNNYXRjaFR5cGUSDwoLSU5DTFVERV9BTEwQABILCgdJTkNMVURFEAEieAoIVGx2RW50cnkSFgoEdHlwZRgBIAEoDUII+kIFKgMQgAISDQoFdmFsdWUYAiABKAwSRQoNZm9ybWF0X3N0cmluZxgDIAEoCzIuLmVudm95LmNvbmZpZy5jb3JlLnYzLlN1YnN0aXR1dGlvbkZvcm1hdFN0cmluZyL3AQoTUHJveHlQcm90b2NvbENvbmZpZxJCCgd2ZXJzaW9uGAEgASgOMjEuZW52b3kuY29uZmlnLmNvcmUudjMuUHJveHlQcm90b2NvbENvbmZpZy5WZXJzaW9uEk0KEXBhc3NfdGhyb3VnaF90bHZzGAIgASgLMjIuZW52b3kuY29uZmlnLmNvcmUudjMuUHJveHlQcm90b2NvbFBhc3NUaHJvdWdoVExWcxIyCgphZGRlZF90bHZzGAMgAygLMh4uZW52b3kuY29uZmlnLmNvcmUudjMuVGx2RW50cnkiGQoHVmVyc2lvbhIGCgJWMRAAEgYKAlYyEAEiQwoNUGVySG9zdENvbmZpZxIyCgphZGRlZF90bHZzGAEgAygLMh4uZW52b3kuY29uZmlnLmNvcmUudjMuVGx2RW50cnlChgEKImlvLmVudm95cHJveHkuZW52b3kuY29uZmlnLmNvcmUudjNCElByb3h5UHJvdG9jb2xQcm90b1ABWkJnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvY29yZS92Mztjb3JldjO6gMjRBgIQAmIGcHJvdG8z",
-    [file_envoy_config_core_v3_substitution_format_string, file_udpa_annotations_status, file_validate_validate],
-  );
+export const file_envoy_config_core_v3_proxy_protocol = /*@__PURE__*/
+  fileDesc("CillbnZveS9jb25maWcvY29yZS92My9wcm94eV9wcm90b2NvbC5wcm90bxIUZW52b3kuY29uZmlnLmNvcmUudjMizAEKHFByb3h5UHJvdG9jb2xQYXNzVGhyb3VnaFRMVnMSWAoKbWF0Y2hfdHlwZRgBIAEoDjJELmVudm95LmNvbmZpZy5jb3JlLnYzLlByb3h5UHJvdG9jb2xQYXNzVGhyb3VnaFRMVnMuUGFzc1RMVnNNYXRjaFR5cGUSHwoIdGx2X3R5cGUYAiADKA1CDfpCCpIBByIFKgMQgAIiMQoRUGFzc1RMVnNNYXRjaFR5cGUSDwoLSU5DTFVERV9BTEwQABILCgdJTkNMVURFEAEieAoIVGx2RW50cnkSFgoEdHlwZRgBIAEoDUII+kIFKgMQgAISDQoFdmFsdWUYAiABKAwSRQoNZm9ybWF0X3N0cmluZxgDIAEoCzIuLmVudm95LmNvbmZpZy5jb3JlLnYzLlN1YnN0aXR1dGlvbkZvcm1hdFN0cmluZyL3AQoTUHJveHlQcm90b2NvbENvbmZpZxJCCgd2ZXJzaW9uGAEgASgOMjEuZW52b3kuY29uZmlnLmNvcmUudjMuUHJveHlQcm90b2NvbENvbmZpZy5WZXJzaW9uEk0KEXBhc3NfdGhyb3VnaF90bHZzGAIgASgLMjIuZW52b3kuY29uZmlnLmNvcmUudjMuUHJveHlQcm90b2NvbFBhc3NUaHJvdWdoVExWcxIyCgphZGRlZF90bHZzGAMgAygLMh4uZW52b3kuY29uZmlnLmNvcmUudjMuVGx2RW50cnkiGQoHVmVyc2lvbhIGCgJWMRAAEgYKAlYyEAEiQwoNUGVySG9zdENvbmZpZxIyCgphZGRlZF90bHZzGAEgAygLMh4uZW52b3kuY29uZmlnLmNvcmUudjMuVGx2RW50cnlChgEKImlvLmVudm95cHJveHkuZW52b3kuY29uZmlnLmNvcmUudjNCElByb3h5UHJvdG9jb2xQcm90b1ABWkJnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvY29yZS92Mztjb3JldjO6gMjRBgIQAmIGcHJvdG8z", [file_envoy_config_core_v3_substitution_format_string, file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.core.v3.ProxyProtocolPassThroughTLVs.
  * Use `create(ProxyProtocolPassThroughTLVsSchema)` to create a new message.
  */
-export const ProxyProtocolPassThroughTLVsSchema =
-  /*@__PURE__*/
+export const ProxyProtocolPassThroughTLVsSchema = /*@__PURE__*/
   messageDesc(file_envoy_config_core_v3_proxy_protocol, 0);
 
 /**
  * Describes the enum envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType.
  */
-export const ProxyProtocolPassThroughTLVs_PassTLVsMatchTypeSchema =
-  /*@__PURE__*/
+export const ProxyProtocolPassThroughTLVs_PassTLVsMatchTypeSchema = /*@__PURE__*/
   enumDesc(file_envoy_config_core_v3_proxy_protocol, 0, 0);
 
 /**
  * @generated from enum envoy.config.core.v3.ProxyProtocolPassThroughTLVs.PassTLVsMatchType
  */
-export const ProxyProtocolPassThroughTLVs_PassTLVsMatchType =
-  /*@__PURE__*/
+export const ProxyProtocolPassThroughTLVs_PassTLVsMatchType = /*@__PURE__*/
   tsEnum(ProxyProtocolPassThroughTLVs_PassTLVsMatchTypeSchema);
 
 /**
  * Describes the message envoy.config.core.v3.TlvEntry.
  * Use `create(TlvEntrySchema)` to create a new message.
  */
-export const TlvEntrySchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_proxy_protocol, 1);
+export const TlvEntrySchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_proxy_protocol, 1);
 
 /**
  * Describes the message envoy.config.core.v3.ProxyProtocolConfig.
  * Use `create(ProxyProtocolConfigSchema)` to create a new message.
  */
-export const ProxyProtocolConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_proxy_protocol, 2);
+export const ProxyProtocolConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_proxy_protocol, 2);
 
 /**
  * Describes the enum envoy.config.core.v3.ProxyProtocolConfig.Version.
  */
-export const ProxyProtocolConfig_VersionSchema = /*@__PURE__*/ enumDesc(file_envoy_config_core_v3_proxy_protocol, 2, 0);
+export const ProxyProtocolConfig_VersionSchema = /*@__PURE__*/
+  enumDesc(file_envoy_config_core_v3_proxy_protocol, 2, 0);
 
 /**
  * @generated from enum envoy.config.core.v3.ProxyProtocolConfig.Version
  */
-export const ProxyProtocolConfig_Version = /*@__PURE__*/ tsEnum(ProxyProtocolConfig_VersionSchema);
+export const ProxyProtocolConfig_Version = /*@__PURE__*/
+  tsEnum(ProxyProtocolConfig_VersionSchema);
 
 /**
  * Describes the message envoy.config.core.v3.PerHostConfig.
  * Use `create(PerHostConfigSchema)` to create a new message.
  */
-export const PerHostConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_proxy_protocol, 3);
+export const PerHostConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_proxy_protocol, 3);
+

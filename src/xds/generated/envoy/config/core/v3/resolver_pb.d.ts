@@ -52,3 +52,4 @@ export declare type DnsResolutionConfig = Message<"envoy.config.core.v3.DnsResol
  * Use `create(DnsResolutionConfigSchema)` to create a new message.
  */
 export declare const DnsResolutionConfigSchema: GenMessage<DnsResolutionConfig>;
+

@@ -35,3 +35,4 @@ export declare type SocketCmsgHeaders = Message<"envoy.config.core.v3.SocketCmsg
  * Use `create(SocketCmsgHeadersSchema)` to create a new message.
  */
 export declare const SocketCmsgHeadersSchema: GenMessage<SocketCmsgHeaders>;
+

@@ -9,15 +9,13 @@ import { file_udpa_annotations_status } from "../../../../udpa/annotations/statu
 /**
  * Describes the file envoy/config/core/v3/socket_cmsg_headers.proto.
  */
-export const file_envoy_config_core_v3_socket_cmsg_headers =
-  /*@__PURE__*/
-  fileDesc(
-    "Ci5lbnZveS9jb25maWcvY29yZS92My9zb2NrZXRfY21zZ19oZWFkZXJzLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyKDAQoRU29ja2V0Q21zZ0hlYWRlcnMSKwoFbGV2ZWwYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSKgoEdHlwZRgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIVCg1leHBlY3RlZF9zaXplGAMgASgNQooBCiJpby5lbnZveXByb3h5LmVudm95LmNvbmZpZy5jb3JlLnYzQhZTb2NrZXRDbXNnSGVhZGVyc1Byb3RvUAFaQmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9jb3JlL3YzO2NvcmV2M7qAyNEGAhACYgZwcm90bzM",
-    [file_google_protobuf_wrappers, file_udpa_annotations_status],
-  );
+export const file_envoy_config_core_v3_socket_cmsg_headers = /*@__PURE__*/
+  fileDesc("Ci5lbnZveS9jb25maWcvY29yZS92My9zb2NrZXRfY21zZ19oZWFkZXJzLnByb3RvEhRlbnZveS5jb25maWcuY29yZS52MyKDAQoRU29ja2V0Q21zZ0hlYWRlcnMSKwoFbGV2ZWwYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWUSKgoEdHlwZRgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50MzJWYWx1ZRIVCg1leHBlY3RlZF9zaXplGAMgASgNQooBCiJpby5lbnZveXByb3h5LmVudm95LmNvbmZpZy5jb3JlLnYzQhZTb2NrZXRDbXNnSGVhZGVyc1Byb3RvUAFaQmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9jb3JlL3YzO2NvcmV2M7qAyNEGAhACYgZwcm90bzM", [file_google_protobuf_wrappers, file_udpa_annotations_status]);
 
 /**
  * Describes the message envoy.config.core.v3.SocketCmsgHeaders.
  * Use `create(SocketCmsgHeadersSchema)` to create a new message.
  */
-export const SocketCmsgHeadersSchema = /*@__PURE__*/ messageDesc(file_envoy_config_core_v3_socket_cmsg_headers, 0);
+export const SocketCmsgHeadersSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_core_v3_socket_cmsg_headers, 0);
+

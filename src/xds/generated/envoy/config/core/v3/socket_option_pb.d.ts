@@ -32,22 +32,19 @@ export declare type SocketOption = Message<"envoy.config.core.v3.SocketOption"> 
   /**
    * @generated from oneof envoy.config.core.v3.SocketOption.value
    */
-  value:
-    | {
-        /**
-         * @generated from field: int64 int_value = 4;
-         */
-        value: bigint;
-        case: "intValue";
-      }
-    | {
-        /**
-         * @generated from field: bytes buf_value = 5;
-         */
-        value: Uint8Array;
-        case: "bufValue";
-      }
-    | { case: undefined; value?: undefined };
+  value: {
+    /**
+     * @generated from field: int64 int_value = 4;
+     */
+    value: bigint;
+    case: "intValue";
+  } | {
+    /**
+     * @generated from field: bytes buf_value = 5;
+     */
+    value: Uint8Array;
+    case: "bufValue";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.core.v3.SocketOption.SocketState state = 6;
@@ -95,8 +92,8 @@ export declare const SocketOption_SocketTypeSchema: GenMessage<SocketOption_Sock
 /**
  * @generated from message envoy.config.core.v3.SocketOption.SocketType.Stream
  */
-export declare type SocketOption_SocketType_Stream =
-  Message<"envoy.config.core.v3.SocketOption.SocketType.Stream"> & {};
+export declare type SocketOption_SocketType_Stream = Message<"envoy.config.core.v3.SocketOption.SocketType.Stream"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.SocketOption.SocketType.Stream.
@@ -107,8 +104,8 @@ export declare const SocketOption_SocketType_StreamSchema: GenMessage<SocketOpti
 /**
  * @generated from message envoy.config.core.v3.SocketOption.SocketType.Datagram
  */
-export declare type SocketOption_SocketType_Datagram =
-  Message<"envoy.config.core.v3.SocketOption.SocketType.Datagram"> & {};
+export declare type SocketOption_SocketType_Datagram = Message<"envoy.config.core.v3.SocketOption.SocketType.Datagram"> & {
+};
 
 /**
  * Describes the message envoy.config.core.v3.SocketOption.SocketType.Datagram.
@@ -181,3 +178,4 @@ export declare type SocketOptionsOverride = Message<"envoy.config.core.v3.Socket
  * Use `create(SocketOptionsOverrideSchema)` to create a new message.
  */
 export declare const SocketOptionsOverrideSchema: GenMessage<SocketOptionsOverride>;
+

@@ -36,30 +36,26 @@ export declare type SubstitutionFormatString = Message<"envoy.config.core.v3.Sub
   /**
    * @generated from oneof envoy.config.core.v3.SubstitutionFormatString.format
    */
-  format:
-    | {
-        /**
-         * @generated from field: string text_format = 1 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "textFormat";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.Struct json_format = 2;
-         */
-        value: JsonObject;
-        case: "jsonFormat";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.DataSource text_format_source = 5;
-         */
-        value: DataSource;
-        case: "textFormatSource";
-      }
-    | { case: undefined; value?: undefined };
+  format: {
+    /**
+     * @generated from field: string text_format = 1 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "textFormat";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Struct json_format = 2;
+     */
+    value: JsonObject;
+    case: "jsonFormat";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.DataSource text_format_source = 5;
+     */
+    value: DataSource;
+    case: "textFormatSource";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool omit_empty_values = 3;
@@ -87,3 +83,4 @@ export declare type SubstitutionFormatString = Message<"envoy.config.core.v3.Sub
  * Use `create(SubstitutionFormatStringSchema)` to create a new message.
  */
 export declare const SubstitutionFormatStringSchema: GenMessage<SubstitutionFormatString>;
+

@@ -30,3 +30,4 @@ export declare type UdpSocketConfig = Message<"envoy.config.core.v3.UdpSocketCon
  * Use `create(UdpSocketConfigSchema)` to create a new message.
  */
 export declare const UdpSocketConfigSchema: GenMessage<UdpSocketConfig>;
+

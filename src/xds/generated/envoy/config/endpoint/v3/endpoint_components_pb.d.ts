@@ -105,22 +105,19 @@ export declare type LbEndpoint = Message<"envoy.config.endpoint.v3.LbEndpoint"> 
   /**
    * @generated from oneof envoy.config.endpoint.v3.LbEndpoint.host_identifier
    */
-  hostIdentifier:
-    | {
-        /**
-         * @generated from field: envoy.config.endpoint.v3.Endpoint endpoint = 1;
-         */
-        value: Endpoint;
-        case: "endpoint";
-      }
-    | {
-        /**
-         * @generated from field: string endpoint_name = 5;
-         */
-        value: string;
-        case: "endpointName";
-      }
-    | { case: undefined; value?: undefined };
+  hostIdentifier: {
+    /**
+     * @generated from field: envoy.config.endpoint.v3.Endpoint endpoint = 1;
+     */
+    value: Endpoint;
+    case: "endpoint";
+  } | {
+    /**
+     * @generated from field: string endpoint_name = 5;
+     */
+    value: string;
+    case: "endpointName";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.core.v3.HealthStatus health_status = 2;
@@ -203,23 +200,20 @@ export declare type LocalityLbEndpoints = Message<"envoy.config.endpoint.v3.Loca
   /**
    * @generated from oneof envoy.config.endpoint.v3.LocalityLbEndpoints.lb_config
    */
-  lbConfig:
-    | {
-        /**
-         * @generated from field: envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList load_balancer_endpoints = 7 [deprecated = true];
-         * @deprecated
-         */
-        value: LocalityLbEndpoints_LbEndpointList;
-        case: "loadBalancerEndpoints";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.endpoint.v3.LedsClusterLocalityConfig leds_cluster_locality_config = 8;
-         */
-        value: LedsClusterLocalityConfig;
-        case: "ledsClusterLocalityConfig";
-      }
-    | { case: undefined; value?: undefined };
+  lbConfig: {
+    /**
+     * @generated from field: envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList load_balancer_endpoints = 7 [deprecated = true];
+     * @deprecated
+     */
+    value: LocalityLbEndpoints_LbEndpointList;
+    case: "loadBalancerEndpoints";
+  } | {
+    /**
+     * @generated from field: envoy.config.endpoint.v3.LedsClusterLocalityConfig leds_cluster_locality_config = 8;
+     */
+    value: LedsClusterLocalityConfig;
+    case: "ledsClusterLocalityConfig";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.UInt32Value load_balancing_weight = 3;
@@ -246,16 +240,16 @@ export declare const LocalityLbEndpointsSchema: GenMessage<LocalityLbEndpoints>;
 /**
  * @generated from message envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList
  */
-export declare type LocalityLbEndpoints_LbEndpointList =
-  Message<"envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList"> & {
-    /**
-     * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 1;
-     */
-    lbEndpoints: LbEndpoint[];
-  };
+export declare type LocalityLbEndpoints_LbEndpointList = Message<"envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList"> & {
+  /**
+   * @generated from field: repeated envoy.config.endpoint.v3.LbEndpoint lb_endpoints = 1;
+   */
+  lbEndpoints: LbEndpoint[];
+};
 
 /**
  * Describes the message envoy.config.endpoint.v3.LocalityLbEndpoints.LbEndpointList.
  * Use `create(LocalityLbEndpoints_LbEndpointListSchema)` to create a new message.
  */
 export declare const LocalityLbEndpoints_LbEndpointListSchema: GenMessage<LocalityLbEndpoints_LbEndpointList>;
+

@@ -78,21 +78,21 @@ export declare const ClusterLoadAssignment_PolicySchema: GenMessage<ClusterLoadA
 /**
  * @generated from message envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload
  */
-export declare type ClusterLoadAssignment_Policy_DropOverload =
-  Message<"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload"> & {
-    /**
-     * @generated from field: string category = 1;
-     */
-    category: string;
+export declare type ClusterLoadAssignment_Policy_DropOverload = Message<"envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload"> & {
+  /**
+   * @generated from field: string category = 1;
+   */
+  category: string;
 
-    /**
-     * @generated from field: envoy.type.v3.FractionalPercent drop_percentage = 2;
-     */
-    dropPercentage?: FractionalPercent | undefined;
-  };
+  /**
+   * @generated from field: envoy.type.v3.FractionalPercent drop_percentage = 2;
+   */
+  dropPercentage?: FractionalPercent | undefined;
+};
 
 /**
  * Describes the message envoy.config.endpoint.v3.ClusterLoadAssignment.Policy.DropOverload.
  * Use `create(ClusterLoadAssignment_Policy_DropOverloadSchema)` to create a new message.
  */
 export declare const ClusterLoadAssignment_Policy_DropOverloadSchema: GenMessage<ClusterLoadAssignment_Policy_DropOverload>;
+

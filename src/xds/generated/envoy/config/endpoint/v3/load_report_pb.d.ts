@@ -169,18 +169,17 @@ export declare const EndpointLoadMetricStatsSchema: GenMessage<EndpointLoadMetri
 /**
  * @generated from message envoy.config.endpoint.v3.UnnamedEndpointLoadMetricStats
  */
-export declare type UnnamedEndpointLoadMetricStats =
-  Message<"envoy.config.endpoint.v3.UnnamedEndpointLoadMetricStats"> & {
-    /**
-     * @generated from field: uint64 num_requests_finished_with_metric = 1;
-     */
-    numRequestsFinishedWithMetric: bigint;
+export declare type UnnamedEndpointLoadMetricStats = Message<"envoy.config.endpoint.v3.UnnamedEndpointLoadMetricStats"> & {
+  /**
+   * @generated from field: uint64 num_requests_finished_with_metric = 1;
+   */
+  numRequestsFinishedWithMetric: bigint;
 
-    /**
-     * @generated from field: double total_metric_value = 2;
-     */
-    totalMetricValue: number;
-  };
+  /**
+   * @generated from field: double total_metric_value = 2;
+   */
+  totalMetricValue: number;
+};
 
 /**
  * Describes the message envoy.config.endpoint.v3.UnnamedEndpointLoadMetricStats.
@@ -249,3 +248,4 @@ export declare type ClusterStats_DroppedRequests = Message<"envoy.config.endpoin
  * Use `create(ClusterStats_DroppedRequestsSchema)` to create a new message.
  */
 export declare const ClusterStats_DroppedRequestsSchema: GenMessage<ClusterStats_DroppedRequests>;
+

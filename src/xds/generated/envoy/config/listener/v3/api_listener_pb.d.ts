@@ -26,3 +26,4 @@ export declare type ApiListener = Message<"envoy.config.listener.v3.ApiListener"
  * Use `create(ApiListenerSchema)` to create a new message.
  */
 export declare const ApiListenerSchema: GenMessage<ApiListener>;
+

@@ -27,22 +27,19 @@ export declare type Filter = Message<"envoy.config.listener.v3.Filter"> & {
   /**
    * @generated from oneof envoy.config.listener.v3.Filter.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 4;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
-         */
-        value: ExtensionConfigSource;
-        case: "configDiscovery";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 4;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
+     */
+    value: ExtensionConfigSource;
+    case: "configDiscovery";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -192,49 +189,42 @@ export declare const FilterChainSchema: GenMessage<FilterChain>;
 /**
  * @generated from message envoy.config.listener.v3.ListenerFilterChainMatchPredicate
  */
-export declare type ListenerFilterChainMatchPredicate =
-  Message<"envoy.config.listener.v3.ListenerFilterChainMatchPredicate"> & {
+export declare type ListenerFilterChainMatchPredicate = Message<"envoy.config.listener.v3.ListenerFilterChainMatchPredicate"> & {
+  /**
+   * @generated from oneof envoy.config.listener.v3.ListenerFilterChainMatchPredicate.rule
+   */
+  rule: {
     /**
-     * @generated from oneof envoy.config.listener.v3.ListenerFilterChainMatchPredicate.rule
+     * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet or_match = 1;
      */
-    rule:
-      | {
-          /**
-           * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet or_match = 1;
-           */
-          value: ListenerFilterChainMatchPredicate_MatchSet;
-          case: "orMatch";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet and_match = 2;
-           */
-          value: ListenerFilterChainMatchPredicate_MatchSet;
-          case: "andMatch";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate not_match = 3;
-           */
-          value: ListenerFilterChainMatchPredicate;
-          case: "notMatch";
-        }
-      | {
-          /**
-           * @generated from field: bool any_match = 4;
-           */
-          value: boolean;
-          case: "anyMatch";
-        }
-      | {
-          /**
-           * @generated from field: envoy.type.v3.Int32Range destination_port_range = 5;
-           */
-          value: Int32Range;
-          case: "destinationPortRange";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: ListenerFilterChainMatchPredicate_MatchSet;
+    case: "orMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet and_match = 2;
+     */
+    value: ListenerFilterChainMatchPredicate_MatchSet;
+    case: "andMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate not_match = 3;
+     */
+    value: ListenerFilterChainMatchPredicate;
+    case: "notMatch";
+  } | {
+    /**
+     * @generated from field: bool any_match = 4;
+     */
+    value: boolean;
+    case: "anyMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.Int32Range destination_port_range = 5;
+     */
+    value: Int32Range;
+    case: "destinationPortRange";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.listener.v3.ListenerFilterChainMatchPredicate.
@@ -245,13 +235,12 @@ export declare const ListenerFilterChainMatchPredicateSchema: GenMessage<Listene
 /**
  * @generated from message envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet
  */
-export declare type ListenerFilterChainMatchPredicate_MatchSet =
-  Message<"envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet"> & {
-    /**
-     * @generated from field: repeated envoy.config.listener.v3.ListenerFilterChainMatchPredicate rules = 1;
-     */
-    rules: ListenerFilterChainMatchPredicate[];
-  };
+export declare type ListenerFilterChainMatchPredicate_MatchSet = Message<"envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet"> & {
+  /**
+   * @generated from field: repeated envoy.config.listener.v3.ListenerFilterChainMatchPredicate rules = 1;
+   */
+  rules: ListenerFilterChainMatchPredicate[];
+};
 
 /**
  * Describes the message envoy.config.listener.v3.ListenerFilterChainMatchPredicate.MatchSet.
@@ -271,22 +260,19 @@ export declare type ListenerFilter = Message<"envoy.config.listener.v3.ListenerF
   /**
    * @generated from oneof envoy.config.listener.v3.ListenerFilter.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
-         */
-        value: ExtensionConfigSource;
-        case: "configDiscovery";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
+     */
+    value: ExtensionConfigSource;
+    case: "configDiscovery";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.listener.v3.ListenerFilterChainMatchPredicate filter_disabled = 4;
@@ -299,3 +285,4 @@ export declare type ListenerFilter = Message<"envoy.config.listener.v3.ListenerF
  * Use `create(ListenerFilterSchema)` to create a new message.
  */
 export declare const ListenerFilterSchema: GenMessage<ListenerFilter>;
+

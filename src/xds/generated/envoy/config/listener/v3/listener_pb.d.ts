@@ -234,15 +234,13 @@ export declare type Listener = Message<"envoy.config.listener.v3.Listener"> & {
   /**
    * @generated from oneof envoy.config.listener.v3.Listener.listener_specifier
    */
-  listenerSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.listener.v3.Listener.InternalListenerConfig internal_listener = 27;
-         */
-        value: Listener_InternalListenerConfig;
-        case: "internalListener";
-      }
-    | { case: undefined; value?: undefined };
+  listenerSpecifier: {
+    /**
+     * @generated from field: envoy.config.listener.v3.Listener.InternalListenerConfig internal_listener = 27;
+     */
+    value: Listener_InternalListenerConfig;
+    case: "internalListener";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool enable_mptcp = 30;
@@ -290,35 +288,30 @@ export declare const Listener_DeprecatedV1Schema: GenMessage<Listener_Deprecated
 /**
  * @generated from message envoy.config.listener.v3.Listener.ConnectionBalanceConfig
  */
-export declare type Listener_ConnectionBalanceConfig =
-  Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig"> & {
+export declare type Listener_ConnectionBalanceConfig = Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig"> & {
+  /**
+   * @generated from oneof envoy.config.listener.v3.Listener.ConnectionBalanceConfig.balance_type
+   */
+  balanceType: {
     /**
-     * @generated from oneof envoy.config.listener.v3.Listener.ConnectionBalanceConfig.balance_type
+     * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance exact_balance = 1;
      */
-    balanceType:
-      | {
-          /**
-           * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance exact_balance = 1;
-           */
-          value: Listener_ConnectionBalanceConfig_ExactBalance;
-          case: "exactBalance";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.TypedExtensionConfig extend_balance = 2;
-           */
-          value: TypedExtensionConfig;
-          case: "extendBalance";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance cpu_locality_balance = 3;
-           */
-          value: Listener_ConnectionBalanceConfig_CpuLocalityBalance;
-          case: "cpuLocalityBalance";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Listener_ConnectionBalanceConfig_ExactBalance;
+    case: "exactBalance";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig extend_balance = 2;
+     */
+    value: TypedExtensionConfig;
+    case: "extendBalance";
+  } | {
+    /**
+     * @generated from field: envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance cpu_locality_balance = 3;
+     */
+    value: Listener_ConnectionBalanceConfig_CpuLocalityBalance;
+    case: "cpuLocalityBalance";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.listener.v3.Listener.ConnectionBalanceConfig.
@@ -329,8 +322,8 @@ export declare const Listener_ConnectionBalanceConfigSchema: GenMessage<Listener
 /**
  * @generated from message envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance
  */
-export declare type Listener_ConnectionBalanceConfig_ExactBalance =
-  Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance"> & {};
+export declare type Listener_ConnectionBalanceConfig_ExactBalance = Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance"> & {
+};
 
 /**
  * Describes the message envoy.config.listener.v3.Listener.ConnectionBalanceConfig.ExactBalance.
@@ -341,8 +334,8 @@ export declare const Listener_ConnectionBalanceConfig_ExactBalanceSchema: GenMes
 /**
  * @generated from message envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance
  */
-export declare type Listener_ConnectionBalanceConfig_CpuLocalityBalance =
-  Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance"> & {};
+export declare type Listener_ConnectionBalanceConfig_CpuLocalityBalance = Message<"envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance"> & {
+};
 
 /**
  * Describes the message envoy.config.listener.v3.Listener.ConnectionBalanceConfig.CpuLocalityBalance.
@@ -353,8 +346,8 @@ export declare const Listener_ConnectionBalanceConfig_CpuLocalityBalanceSchema: 
 /**
  * @generated from message envoy.config.listener.v3.Listener.InternalListenerConfig
  */
-export declare type Listener_InternalListenerConfig =
-  Message<"envoy.config.listener.v3.Listener.InternalListenerConfig"> & {};
+export declare type Listener_InternalListenerConfig = Message<"envoy.config.listener.v3.Listener.InternalListenerConfig"> & {
+};
 
 /**
  * Describes the message envoy.config.listener.v3.Listener.InternalListenerConfig.
@@ -402,3 +395,4 @@ export enum Listener_DrainType {
  * Describes the enum envoy.config.listener.v3.Listener.DrainType.
  */
 export declare const Listener_DrainTypeSchema: GenEnum<Listener_DrainType>;
+

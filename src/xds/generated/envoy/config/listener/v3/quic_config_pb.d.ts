@@ -95,3 +95,4 @@ export declare type QuicProtocolOptions = Message<"envoy.config.listener.v3.Quic
  * Use `create(QuicProtocolOptionsSchema)` to create a new message.
  */
 export declare const QuicProtocolOptionsSchema: GenMessage<QuicProtocolOptions>;
+

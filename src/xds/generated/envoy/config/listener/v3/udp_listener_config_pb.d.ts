@@ -42,10 +42,12 @@ export declare const UdpListenerConfigSchema: GenMessage<UdpListenerConfig>;
 /**
  * @generated from message envoy.config.listener.v3.ActiveRawUdpListenerConfig
  */
-export declare type ActiveRawUdpListenerConfig = Message<"envoy.config.listener.v3.ActiveRawUdpListenerConfig"> & {};
+export declare type ActiveRawUdpListenerConfig = Message<"envoy.config.listener.v3.ActiveRawUdpListenerConfig"> & {
+};
 
 /**
  * Describes the message envoy.config.listener.v3.ActiveRawUdpListenerConfig.
  * Use `create(ActiveRawUdpListenerConfigSchema)` to create a new message.
  */
 export declare const ActiveRawUdpListenerConfigSchema: GenMessage<ActiveRawUdpListenerConfig>;
+

@@ -77,3 +77,4 @@ export enum HistogramEmitMode {
  * Describes the enum envoy.config.metrics.v3.HistogramEmitMode.
  */
 export declare const HistogramEmitModeSchema: GenEnum<HistogramEmitMode>;
+

@@ -25,15 +25,13 @@ export declare type StatsSink = Message<"envoy.config.metrics.v3.StatsSink"> & {
   /**
    * @generated from oneof envoy.config.metrics.v3.StatsSink.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -85,29 +83,25 @@ export declare type StatsMatcher = Message<"envoy.config.metrics.v3.StatsMatcher
   /**
    * @generated from oneof envoy.config.metrics.v3.StatsMatcher.stats_matcher
    */
-  statsMatcher:
-    | {
-        /**
-         * @generated from field: bool reject_all = 1;
-         */
-        value: boolean;
-        case: "rejectAll";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.ListStringMatcher exclusion_list = 2;
-         */
-        value: ListStringMatcher;
-        case: "exclusionList";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.ListStringMatcher inclusion_list = 3;
-         */
-        value: ListStringMatcher;
-        case: "inclusionList";
-      }
-    | { case: undefined; value?: undefined };
+  statsMatcher: {
+    /**
+     * @generated from field: bool reject_all = 1;
+     */
+    value: boolean;
+    case: "rejectAll";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.ListStringMatcher exclusion_list = 2;
+     */
+    value: ListStringMatcher;
+    case: "exclusionList";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.ListStringMatcher inclusion_list = 3;
+     */
+    value: ListStringMatcher;
+    case: "inclusionList";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -128,22 +122,19 @@ export declare type TagSpecifier = Message<"envoy.config.metrics.v3.TagSpecifier
   /**
    * @generated from oneof envoy.config.metrics.v3.TagSpecifier.tag_value
    */
-  tagValue:
-    | {
-        /**
-         * @generated from field: string regex = 2;
-         */
-        value: string;
-        case: "regex";
-      }
-    | {
-        /**
-         * @generated from field: string fixed_value = 3;
-         */
-        value: string;
-        case: "fixedValue";
-      }
-    | { case: undefined; value?: undefined };
+  tagValue: {
+    /**
+     * @generated from field: string regex = 2;
+     */
+    value: string;
+    case: "regex";
+  } | {
+    /**
+     * @generated from field: string fixed_value = 3;
+     */
+    value: string;
+    case: "fixedValue";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -185,22 +176,19 @@ export declare type StatsdSink = Message<"envoy.config.metrics.v3.StatsdSink"> &
   /**
    * @generated from oneof envoy.config.metrics.v3.StatsdSink.statsd_specifier
    */
-  statsdSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.Address address = 1;
-         */
-        value: Address;
-        case: "address";
-      }
-    | {
-        /**
-         * @generated from field: string tcp_cluster_name = 2;
-         */
-        value: string;
-        case: "tcpClusterName";
-      }
-    | { case: undefined; value?: undefined };
+  statsdSpecifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.Address address = 1;
+     */
+    value: Address;
+    case: "address";
+  } | {
+    /**
+     * @generated from field: string tcp_cluster_name = 2;
+     */
+    value: string;
+    case: "tcpClusterName";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string prefix = 3;
@@ -226,15 +214,13 @@ export declare type DogStatsdSink = Message<"envoy.config.metrics.v3.DogStatsdSi
   /**
    * @generated from oneof envoy.config.metrics.v3.DogStatsdSink.dog_statsd_specifier
    */
-  dogStatsdSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.Address address = 1;
-         */
-        value: Address;
-        case: "address";
-      }
-    | { case: undefined; value?: undefined };
+  dogStatsdSpecifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.Address address = 1;
+     */
+    value: Address;
+    case: "address";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string prefix = 3;
@@ -273,3 +259,4 @@ export declare type HystrixSink = Message<"envoy.config.metrics.v3.HystrixSink">
  * Use `create(HystrixSinkSchema)` to create a new message.
  */
 export declare const HystrixSinkSchema: GenMessage<HystrixSink>;
+

@@ -24,15 +24,13 @@ export declare type ResourceMonitor = Message<"envoy.config.overload.v3.Resource
   /**
    * @generated from oneof envoy.config.overload.v3.ResourceMonitor.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -90,22 +88,19 @@ export declare type Trigger = Message<"envoy.config.overload.v3.Trigger"> & {
   /**
    * @generated from oneof envoy.config.overload.v3.Trigger.trigger_oneof
    */
-  triggerOneof:
-    | {
-        /**
-         * @generated from field: envoy.config.overload.v3.ThresholdTrigger threshold = 2;
-         */
-        value: ThresholdTrigger;
-        case: "threshold";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.overload.v3.ScaledTrigger scaled = 3;
-         */
-        value: ScaledTrigger;
-        case: "scaled";
-      }
-    | { case: undefined; value?: undefined };
+  triggerOneof: {
+    /**
+     * @generated from field: envoy.config.overload.v3.ThresholdTrigger threshold = 2;
+     */
+    value: ThresholdTrigger;
+    case: "threshold";
+  } | {
+    /**
+     * @generated from field: envoy.config.overload.v3.ScaledTrigger scaled = 3;
+     */
+    value: ScaledTrigger;
+    case: "scaled";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -117,13 +112,12 @@ export declare const TriggerSchema: GenMessage<Trigger>;
 /**
  * @generated from message envoy.config.overload.v3.ScaleTimersOverloadActionConfig
  */
-export declare type ScaleTimersOverloadActionConfig =
-  Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig"> & {
-    /**
-     * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer timer_scale_factors = 1;
-     */
-    timerScaleFactors: ScaleTimersOverloadActionConfig_ScaleTimer[];
-  };
+export declare type ScaleTimersOverloadActionConfig = Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig"> & {
+  /**
+   * @generated from field: repeated envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer timer_scale_factors = 1;
+   */
+  timerScaleFactors: ScaleTimersOverloadActionConfig_ScaleTimer[];
+};
 
 /**
  * Describes the message envoy.config.overload.v3.ScaleTimersOverloadActionConfig.
@@ -134,33 +128,29 @@ export declare const ScaleTimersOverloadActionConfigSchema: GenMessage<ScaleTime
 /**
  * @generated from message envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer
  */
-export declare type ScaleTimersOverloadActionConfig_ScaleTimer =
-  Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer"> & {
-    /**
-     * @generated from field: envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType timer = 1;
-     */
-    timer: ScaleTimersOverloadActionConfig_TimerType;
+export declare type ScaleTimersOverloadActionConfig_ScaleTimer = Message<"envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer"> & {
+  /**
+   * @generated from field: envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType timer = 1;
+   */
+  timer: ScaleTimersOverloadActionConfig_TimerType;
 
+  /**
+   * @generated from oneof envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer.overload_adjust
+   */
+  overloadAdjust: {
     /**
-     * @generated from oneof envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer.overload_adjust
+     * @generated from field: google.protobuf.Duration min_timeout = 2;
      */
-    overloadAdjust:
-      | {
-          /**
-           * @generated from field: google.protobuf.Duration min_timeout = 2;
-           */
-          value: Duration;
-          case: "minTimeout";
-        }
-      | {
-          /**
-           * @generated from field: envoy.type.v3.Percent min_scale = 3;
-           */
-          value: Percent;
-          case: "minScale";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Duration;
+    case: "minTimeout";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.Percent min_scale = 3;
+     */
+    value: Percent;
+    case: "minScale";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer.
@@ -327,3 +317,4 @@ export declare type OverloadManager = Message<"envoy.config.overload.v3.Overload
  * Use `create(OverloadManagerSchema)` to create a new message.
  */
 export declare const OverloadManagerSchema: GenMessage<OverloadManager>;
+

@@ -4,11 +4,7 @@
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
 import { file_envoy_type_v3_percent } from "../../../type/v3/percent_pb.js";
-import {
-  file_google_protobuf_any,
-  file_google_protobuf_duration,
-  file_google_protobuf_wrappers,
-} from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_wrappers } from "@bufbuild/protobuf/wkt";
 import { file_udpa_annotations_status } from "../../../../udpa/annotations/status_pb.js";
 import { file_udpa_annotations_versioning } from "../../../../udpa/annotations/versioning_pb.js";
 import { file_validate_validate } from "../../../../validate/validate_pb.js";
@@ -16,101 +12,95 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/overload/v3/overload.proto.
  */
-export const file_envoy_config_overload_v3_overload =
-  /*@__PURE__*/
-  fileDesc(
-    "CidlbnZveS9jb25maWcvb3ZlcmxvYWQvdjMvb3ZlcmxvYWQucHJvdG8SGGVudm95LmNvbmZpZy5vdmVybG9hZC52MyKpAQoPUmVzb3VyY2VNb25pdG9yEhUKBG5hbWUYASABKAlCB/pCBHICEAESLAoMdHlwZWRfY29uZmlnGAMgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUgAOjSaxYgeLwotZW52b3kuY29uZmlnLm92ZXJsb2FkLnYyYWxwaGEuUmVzb3VyY2VNb25pdG9yQg0KC2NvbmZpZ190eXBlSgQIAhADUgZjb25maWcicQoQVGhyZXNob2xkVHJpZ2dlchImCgV2YWx1ZRgBIAEoAUIX+kIUEhIZAAAAAAAA8D8pAAAAAAAAAAA6NZrFiB4wCi5lbnZveS5jb25maWcub3ZlcmxvYWQudjJhbHBoYS5UaHJlc2hvbGRUcmlnZ2VyInoKDVNjYWxlZFRyaWdnZXISMgoRc2NhbGluZ190aHJlc2hvbGQYASABKAFCF/pCFBISGQAAAAAAAPA/KQAAAAAAAAAAEjUKFHNhdHVyYXRpb25fdGhyZXNob2xkGAIgASgBQhf6QhQSEhkAAAAAAADwPykAAAAAAAAAACLgAQoHVHJpZ2dlchIVCgRuYW1lGAEgASgJQgf6QgRyAhABEj8KCXRocmVzaG9sZBgCIAEoCzIqLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5UaHJlc2hvbGRUcmlnZ2VySAASOQoGc2NhbGVkGAMgASgLMicuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLlNjYWxlZFRyaWdnZXJIADosmsWIHicKJWVudm95LmNvbmZpZy5vdmVybG9hZC52MmFscGhhLlRyaWdnZXJCFAoNdHJpZ2dlcl9vbmVvZhID+EIBIr0ECh9TY2FsZVRpbWVyc092ZXJsb2FkQWN0aW9uQ29uZmlnEmsKE3RpbWVyX3NjYWxlX2ZhY3RvcnMYASADKAsyRC5lbnZveS5jb25maWcub3ZlcmxvYWQudjMuU2NhbGVUaW1lcnNPdmVybG9hZEFjdGlvbkNvbmZpZy5TY2FsZVRpbWVyQgj6QgWSAQIIARrjAQoKU2NhbGVUaW1lchJeCgV0aW1lchgBIAEoDjJDLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5TY2FsZVRpbWVyc092ZXJsb2FkQWN0aW9uQ29uZmlnLlRpbWVyVHlwZUIK+kIHggEEEAEgABIwCgttaW5fdGltZW91dBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAEisKCW1pbl9zY2FsZRgDIAEoCzIWLmVudm95LnR5cGUudjMuUGVyY2VudEgAQhYKD292ZXJsb2FkX2FkanVzdBID+EIBIsYBCglUaW1lclR5cGUSDwoLVU5TUEVDSUZJRUQQABIjCh9IVFRQX0RPV05TVFJFQU1fQ09OTkVDVElPTl9JRExFEAESHwobSFRUUF9ET1dOU1RSRUFNX1NUUkVBTV9JRExFEAISHAoYVFJBTlNQT1JUX1NPQ0tFVF9DT05ORUNUEAMSIgoeSFRUUF9ET1dOU1RSRUFNX0NPTk5FQ1RJT05fTUFYEAQSIAocSFRUUF9ET1dOU1RSRUFNX1NUUkVBTV9GTFVTSBAFIpEBChBTaHJpbmtIZWFwQ29uZmlnEj0KDnRpbWVyX2ludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgr6QgeqAQQyAggBEj4KGG1heF91bmZyZWVkX21lbW9yeV9ieXRlcxgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50NjRWYWx1ZSLHAQoOT3ZlcmxvYWRBY3Rpb24SFQoEbmFtZRgBIAEoCUIH+kIEcgIQARI9Cgh0cmlnZ2VycxgCIAMoCzIhLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5UcmlnZ2VyQgj6QgWSAQIIARIqCgx0eXBlZF9jb25maWcYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55OjOaxYgeLgosZW52b3kuY29uZmlnLm92ZXJsb2FkLnYyYWxwaGEuT3ZlcmxvYWRBY3Rpb24iZQoNTG9hZFNoZWRQb2ludBIVCgRuYW1lGAEgASgJQgf6QgRyAhABEj0KCHRyaWdnZXJzGAIgAygLMiEuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLlRyaWdnZXJCCPpCBZIBAggBIk8KE0J1ZmZlckZhY3RvcnlDb25maWcSOAolbWluaW11bV9hY2NvdW50X3RvX3RyYWNrX3Bvd2VyX29mX3R3bxgBIAEoDUIJ+kIGKgQYOCgKIpcDCg9PdmVybG9hZE1hbmFnZXISMwoQcmVmcmVzaF9pbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJOChFyZXNvdXJjZV9tb25pdG9ycxgCIAMoCzIpLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5SZXNvdXJjZU1vbml0b3JCCPpCBZIBAggBEjkKB2FjdGlvbnMYAyADKAsyKC5lbnZveS5jb25maWcub3ZlcmxvYWQudjMuT3ZlcmxvYWRBY3Rpb24SQAoPbG9hZHNoZWRfcG9pbnRzGAUgAygLMicuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLkxvYWRTaGVkUG9pbnQSTAoVYnVmZmVyX2ZhY3RvcnlfY29uZmlnGAQgASgLMi0uZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLkJ1ZmZlckZhY3RvcnlDb25maWc6NJrFiB4vCi1lbnZveS5jb25maWcub3ZlcmxvYWQudjJhbHBoYS5PdmVybG9hZE1hbmFnZXJCjQEKJmlvLmVudm95cHJveHkuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzQg1PdmVybG9hZFByb3RvUAFaSmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9vdmVybG9hZC92MztvdmVybG9hZHYzuoDI0QYCEAJiBnByb3RvMw",
-    [
-      file_envoy_type_v3_percent,
-      file_google_protobuf_any,
-      file_google_protobuf_duration,
-      file_google_protobuf_wrappers,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_overload_v3_overload = /*@__PURE__*/
+  fileDesc("CidlbnZveS9jb25maWcvb3ZlcmxvYWQvdjMvb3ZlcmxvYWQucHJvdG8SGGVudm95LmNvbmZpZy5vdmVybG9hZC52MyKpAQoPUmVzb3VyY2VNb25pdG9yEhUKBG5hbWUYASABKAlCB/pCBHICEAESLAoMdHlwZWRfY29uZmlnGAMgASgLMhQuZ29vZ2xlLnByb3RvYnVmLkFueUgAOjSaxYgeLwotZW52b3kuY29uZmlnLm92ZXJsb2FkLnYyYWxwaGEuUmVzb3VyY2VNb25pdG9yQg0KC2NvbmZpZ190eXBlSgQIAhADUgZjb25maWcicQoQVGhyZXNob2xkVHJpZ2dlchImCgV2YWx1ZRgBIAEoAUIX+kIUEhIZAAAAAAAA8D8pAAAAAAAAAAA6NZrFiB4wCi5lbnZveS5jb25maWcub3ZlcmxvYWQudjJhbHBoYS5UaHJlc2hvbGRUcmlnZ2VyInoKDVNjYWxlZFRyaWdnZXISMgoRc2NhbGluZ190aHJlc2hvbGQYASABKAFCF/pCFBISGQAAAAAAAPA/KQAAAAAAAAAAEjUKFHNhdHVyYXRpb25fdGhyZXNob2xkGAIgASgBQhf6QhQSEhkAAAAAAADwPykAAAAAAAAAACLgAQoHVHJpZ2dlchIVCgRuYW1lGAEgASgJQgf6QgRyAhABEj8KCXRocmVzaG9sZBgCIAEoCzIqLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5UaHJlc2hvbGRUcmlnZ2VySAASOQoGc2NhbGVkGAMgASgLMicuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLlNjYWxlZFRyaWdnZXJIADosmsWIHicKJWVudm95LmNvbmZpZy5vdmVybG9hZC52MmFscGhhLlRyaWdnZXJCFAoNdHJpZ2dlcl9vbmVvZhID+EIBIr0ECh9TY2FsZVRpbWVyc092ZXJsb2FkQWN0aW9uQ29uZmlnEmsKE3RpbWVyX3NjYWxlX2ZhY3RvcnMYASADKAsyRC5lbnZveS5jb25maWcub3ZlcmxvYWQudjMuU2NhbGVUaW1lcnNPdmVybG9hZEFjdGlvbkNvbmZpZy5TY2FsZVRpbWVyQgj6QgWSAQIIARrjAQoKU2NhbGVUaW1lchJeCgV0aW1lchgBIAEoDjJDLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5TY2FsZVRpbWVyc092ZXJsb2FkQWN0aW9uQ29uZmlnLlRpbWVyVHlwZUIK+kIHggEEEAEgABIwCgttaW5fdGltZW91dBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkgAEisKCW1pbl9zY2FsZRgDIAEoCzIWLmVudm95LnR5cGUudjMuUGVyY2VudEgAQhYKD292ZXJsb2FkX2FkanVzdBID+EIBIsYBCglUaW1lclR5cGUSDwoLVU5TUEVDSUZJRUQQABIjCh9IVFRQX0RPV05TVFJFQU1fQ09OTkVDVElPTl9JRExFEAESHwobSFRUUF9ET1dOU1RSRUFNX1NUUkVBTV9JRExFEAISHAoYVFJBTlNQT1JUX1NPQ0tFVF9DT05ORUNUEAMSIgoeSFRUUF9ET1dOU1RSRUFNX0NPTk5FQ1RJT05fTUFYEAQSIAocSFRUUF9ET1dOU1RSRUFNX1NUUkVBTV9GTFVTSBAFIpEBChBTaHJpbmtIZWFwQ29uZmlnEj0KDnRpbWVyX2ludGVydmFsGAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uQgr6QgeqAQQyAggBEj4KGG1heF91bmZyZWVkX21lbW9yeV9ieXRlcxgCIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50NjRWYWx1ZSLHAQoOT3ZlcmxvYWRBY3Rpb24SFQoEbmFtZRgBIAEoCUIH+kIEcgIQARI9Cgh0cmlnZ2VycxgCIAMoCzIhLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5UcmlnZ2VyQgj6QgWSAQIIARIqCgx0eXBlZF9jb25maWcYAyABKAsyFC5nb29nbGUucHJvdG9idWYuQW55OjOaxYgeLgosZW52b3kuY29uZmlnLm92ZXJsb2FkLnYyYWxwaGEuT3ZlcmxvYWRBY3Rpb24iZQoNTG9hZFNoZWRQb2ludBIVCgRuYW1lGAEgASgJQgf6QgRyAhABEj0KCHRyaWdnZXJzGAIgAygLMiEuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLlRyaWdnZXJCCPpCBZIBAggBIk8KE0J1ZmZlckZhY3RvcnlDb25maWcSOAolbWluaW11bV9hY2NvdW50X3RvX3RyYWNrX3Bvd2VyX29mX3R3bxgBIAEoDUIJ+kIGKgQYOCgKIpcDCg9PdmVybG9hZE1hbmFnZXISMwoQcmVmcmVzaF9pbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhJOChFyZXNvdXJjZV9tb25pdG9ycxgCIAMoCzIpLmVudm95LmNvbmZpZy5vdmVybG9hZC52My5SZXNvdXJjZU1vbml0b3JCCPpCBZIBAggBEjkKB2FjdGlvbnMYAyADKAsyKC5lbnZveS5jb25maWcub3ZlcmxvYWQudjMuT3ZlcmxvYWRBY3Rpb24SQAoPbG9hZHNoZWRfcG9pbnRzGAUgAygLMicuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLkxvYWRTaGVkUG9pbnQSTAoVYnVmZmVyX2ZhY3RvcnlfY29uZmlnGAQgASgLMi0uZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzLkJ1ZmZlckZhY3RvcnlDb25maWc6NJrFiB4vCi1lbnZveS5jb25maWcub3ZlcmxvYWQudjJhbHBoYS5PdmVybG9hZE1hbmFnZXJCjQEKJmlvLmVudm95cHJveHkuZW52b3kuY29uZmlnLm92ZXJsb2FkLnYzQg1PdmVybG9hZFByb3RvUAFaSmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy9vdmVybG9hZC92MztvdmVybG9hZHYzuoDI0QYCEAJiBnByb3RvMw", [file_envoy_type_v3_percent, file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_wrappers, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.overload.v3.ResourceMonitor.
  * Use `create(ResourceMonitorSchema)` to create a new message.
  */
-export const ResourceMonitorSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 0);
+export const ResourceMonitorSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 0);
 
 /**
  * Describes the message envoy.config.overload.v3.ThresholdTrigger.
  * Use `create(ThresholdTriggerSchema)` to create a new message.
  */
-export const ThresholdTriggerSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 1);
+export const ThresholdTriggerSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 1);
 
 /**
  * Describes the message envoy.config.overload.v3.ScaledTrigger.
  * Use `create(ScaledTriggerSchema)` to create a new message.
  */
-export const ScaledTriggerSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 2);
+export const ScaledTriggerSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 2);
 
 /**
  * Describes the message envoy.config.overload.v3.Trigger.
  * Use `create(TriggerSchema)` to create a new message.
  */
-export const TriggerSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 3);
+export const TriggerSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 3);
 
 /**
  * Describes the message envoy.config.overload.v3.ScaleTimersOverloadActionConfig.
  * Use `create(ScaleTimersOverloadActionConfigSchema)` to create a new message.
  */
-export const ScaleTimersOverloadActionConfigSchema =
-  /*@__PURE__*/
+export const ScaleTimersOverloadActionConfigSchema = /*@__PURE__*/
   messageDesc(file_envoy_config_overload_v3_overload, 4);
 
 /**
  * Describes the message envoy.config.overload.v3.ScaleTimersOverloadActionConfig.ScaleTimer.
  * Use `create(ScaleTimersOverloadActionConfig_ScaleTimerSchema)` to create a new message.
  */
-export const ScaleTimersOverloadActionConfig_ScaleTimerSchema =
-  /*@__PURE__*/
+export const ScaleTimersOverloadActionConfig_ScaleTimerSchema = /*@__PURE__*/
   messageDesc(file_envoy_config_overload_v3_overload, 4, 0);
 
 /**
  * Describes the enum envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType.
  */
-export const ScaleTimersOverloadActionConfig_TimerTypeSchema =
-  /*@__PURE__*/
+export const ScaleTimersOverloadActionConfig_TimerTypeSchema = /*@__PURE__*/
   enumDesc(file_envoy_config_overload_v3_overload, 4, 0);
 
 /**
  * @generated from enum envoy.config.overload.v3.ScaleTimersOverloadActionConfig.TimerType
  */
-export const ScaleTimersOverloadActionConfig_TimerType =
-  /*@__PURE__*/
+export const ScaleTimersOverloadActionConfig_TimerType = /*@__PURE__*/
   tsEnum(ScaleTimersOverloadActionConfig_TimerTypeSchema);
 
 /**
  * Describes the message envoy.config.overload.v3.ShrinkHeapConfig.
  * Use `create(ShrinkHeapConfigSchema)` to create a new message.
  */
-export const ShrinkHeapConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 5);
+export const ShrinkHeapConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 5);
 
 /**
  * Describes the message envoy.config.overload.v3.OverloadAction.
  * Use `create(OverloadActionSchema)` to create a new message.
  */
-export const OverloadActionSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 6);
+export const OverloadActionSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 6);
 
 /**
  * Describes the message envoy.config.overload.v3.LoadShedPoint.
  * Use `create(LoadShedPointSchema)` to create a new message.
  */
-export const LoadShedPointSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 7);
+export const LoadShedPointSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 7);
 
 /**
  * Describes the message envoy.config.overload.v3.BufferFactoryConfig.
  * Use `create(BufferFactoryConfigSchema)` to create a new message.
  */
-export const BufferFactoryConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 8);
+export const BufferFactoryConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 8);
 
 /**
  * Describes the message envoy.config.overload.v3.OverloadManager.
  * Use `create(OverloadManagerSchema)` to create a new message.
  */
-export const OverloadManagerSchema = /*@__PURE__*/ messageDesc(file_envoy_config_overload_v3_overload, 9);
+export const OverloadManagerSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_overload_v3_overload, 9);
+

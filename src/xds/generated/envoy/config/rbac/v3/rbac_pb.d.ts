@@ -71,18 +71,17 @@ export declare const RBAC_AuditLoggingOptionsSchema: GenMessage<RBAC_AuditLoggin
 /**
  * @generated from message envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig
  */
-export declare type RBAC_AuditLoggingOptions_AuditLoggerConfig =
-  Message<"envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig audit_logger = 1;
-     */
-    auditLogger?: TypedExtensionConfig | undefined;
+export declare type RBAC_AuditLoggingOptions_AuditLoggerConfig = Message<"envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig audit_logger = 1;
+   */
+  auditLogger?: TypedExtensionConfig | undefined;
 
-    /**
-     * @generated from field: bool is_optional = 2;
-     */
-    isOptional: boolean;
-  };
+  /**
+   * @generated from field: bool is_optional = 2;
+   */
+  isOptional: boolean;
+};
 
 /**
  * Describes the message envoy.config.rbac.v3.RBAC.AuditLoggingOptions.AuditLoggerConfig.
@@ -209,107 +208,92 @@ export declare type Permission = Message<"envoy.config.rbac.v3.Permission"> & {
   /**
    * @generated from oneof envoy.config.rbac.v3.Permission.rule
    */
-  rule:
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Permission.Set and_rules = 1;
-         */
-        value: Permission_Set;
-        case: "andRules";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Permission.Set or_rules = 2;
-         */
-        value: Permission_Set;
-        case: "orRules";
-      }
-    | {
-        /**
-         * @generated from field: bool any = 3;
-         */
-        value: boolean;
-        case: "any";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.HeaderMatcher header = 4;
-         */
-        value: HeaderMatcher;
-        case: "header";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 10;
-         */
-        value: PathMatcher;
-        case: "urlPath";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.CidrRange destination_ip = 5;
-         */
-        value: CidrRange;
-        case: "destinationIp";
-      }
-    | {
-        /**
-         * @generated from field: uint32 destination_port = 6;
-         */
-        value: number;
-        case: "destinationPort";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.v3.Int32Range destination_port_range = 11;
-         */
-        value: Int32Range;
-        case: "destinationPortRange";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
-         * @deprecated
-         */
-        value: MetadataMatcher;
-        case: "metadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Permission not_rule = 8;
-         */
-        value: Permission;
-        case: "notRule";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher requested_server_name = 9;
-         */
-        value: StringMatcher;
-        case: "requestedServerName";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig matcher = 12;
-         */
-        value: TypedExtensionConfig;
-        case: "matcher";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig uri_template = 13;
-         */
-        value: TypedExtensionConfig;
-        case: "uriTemplate";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 14;
-         */
-        value: SourcedMetadata;
-        case: "sourcedMetadata";
-      }
-    | { case: undefined; value?: undefined };
+  rule: {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Permission.Set and_rules = 1;
+     */
+    value: Permission_Set;
+    case: "andRules";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Permission.Set or_rules = 2;
+     */
+    value: Permission_Set;
+    case: "orRules";
+  } | {
+    /**
+     * @generated from field: bool any = 3;
+     */
+    value: boolean;
+    case: "any";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 4;
+     */
+    value: HeaderMatcher;
+    case: "header";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 10;
+     */
+    value: PathMatcher;
+    case: "urlPath";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.CidrRange destination_ip = 5;
+     */
+    value: CidrRange;
+    case: "destinationIp";
+  } | {
+    /**
+     * @generated from field: uint32 destination_port = 6;
+     */
+    value: number;
+    case: "destinationPort";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.Int32Range destination_port_range = 11;
+     */
+    value: Int32Range;
+    case: "destinationPortRange";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
+     * @deprecated
+     */
+    value: MetadataMatcher;
+    case: "metadata";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Permission not_rule = 8;
+     */
+    value: Permission;
+    case: "notRule";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher requested_server_name = 9;
+     */
+    value: StringMatcher;
+    case: "requestedServerName";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig matcher = 12;
+     */
+    value: TypedExtensionConfig;
+    case: "matcher";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig uri_template = 13;
+     */
+    value: TypedExtensionConfig;
+    case: "uriTemplate";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 14;
+     */
+    value: SourcedMetadata;
+    case: "sourcedMetadata";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -341,108 +325,93 @@ export declare type Principal = Message<"envoy.config.rbac.v3.Principal"> & {
   /**
    * @generated from oneof envoy.config.rbac.v3.Principal.identifier
    */
-  identifier:
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Principal.Set and_ids = 1;
-         */
-        value: Principal_Set;
-        case: "andIds";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Principal.Set or_ids = 2;
-         */
-        value: Principal_Set;
-        case: "orIds";
-      }
-    | {
-        /**
-         * @generated from field: bool any = 3;
-         */
-        value: boolean;
-        case: "any";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Principal.Authenticated authenticated = 4;
-         */
-        value: Principal_Authenticated;
-        case: "authenticated";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.CidrRange source_ip = 5 [deprecated = true];
-         * @deprecated
-         */
-        value: CidrRange;
-        case: "sourceIp";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.CidrRange direct_remote_ip = 10;
-         */
-        value: CidrRange;
-        case: "directRemoteIp";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.CidrRange remote_ip = 11;
-         */
-        value: CidrRange;
-        case: "remoteIp";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.HeaderMatcher header = 6;
-         */
-        value: HeaderMatcher;
-        case: "header";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 9;
-         */
-        value: PathMatcher;
-        case: "urlPath";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
-         * @deprecated
-         */
-        value: MetadataMatcher;
-        case: "metadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.FilterStateMatcher filter_state = 12;
-         */
-        value: FilterStateMatcher;
-        case: "filterState";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.Principal not_id = 8;
-         */
-        value: Principal;
-        case: "notId";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 13;
-         */
-        value: SourcedMetadata;
-        case: "sourcedMetadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom = 14;
-         */
-        value: TypedExtensionConfig;
-        case: "custom";
-      }
-    | { case: undefined; value?: undefined };
+  identifier: {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Principal.Set and_ids = 1;
+     */
+    value: Principal_Set;
+    case: "andIds";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Principal.Set or_ids = 2;
+     */
+    value: Principal_Set;
+    case: "orIds";
+  } | {
+    /**
+     * @generated from field: bool any = 3;
+     */
+    value: boolean;
+    case: "any";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Principal.Authenticated authenticated = 4;
+     */
+    value: Principal_Authenticated;
+    case: "authenticated";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.CidrRange source_ip = 5 [deprecated = true];
+     * @deprecated
+     */
+    value: CidrRange;
+    case: "sourceIp";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.CidrRange direct_remote_ip = 10;
+     */
+    value: CidrRange;
+    case: "directRemoteIp";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.CidrRange remote_ip = 11;
+     */
+    value: CidrRange;
+    case: "remoteIp";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.HeaderMatcher header = 6;
+     */
+    value: HeaderMatcher;
+    case: "header";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.PathMatcher url_path = 9;
+     */
+    value: PathMatcher;
+    case: "urlPath";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.MetadataMatcher metadata = 7 [deprecated = true];
+     * @deprecated
+     */
+    value: MetadataMatcher;
+    case: "metadata";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.FilterStateMatcher filter_state = 12;
+     */
+    value: FilterStateMatcher;
+    case: "filterState";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.Principal not_id = 8;
+     */
+    value: Principal;
+    case: "notId";
+  } | {
+    /**
+     * @generated from field: envoy.config.rbac.v3.SourcedMetadata sourced_metadata = 13;
+     */
+    value: SourcedMetadata;
+    case: "sourcedMetadata";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom = 14;
+     */
+    value: TypedExtensionConfig;
+    case: "custom";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -523,3 +492,4 @@ export enum MetadataSource {
  * Describes the enum envoy.config.rbac.v3.MetadataSource.
  */
 export declare const MetadataSourceSchema: GenEnum<MetadataSource>;
+

@@ -5,13 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { Matcher } from "../../../../xds/type/matcher/v3/matcher_pb.js";
-import type {
-  DataSource,
-  HeaderValueOption,
-  Metadata,
-  RoutingPriority,
-  RuntimeFractionalPercent,
-} from "../../core/v3/base_pb.js";
+import type { DataSource, HeaderValueOption, Metadata, RoutingPriority, RuntimeFractionalPercent } from "../../core/v3/base_pb.js";
 import type { Any, BoolValue, Duration } from "@bufbuild/protobuf/wkt";
 import type { TypedExtensionConfig } from "../../core/v3/extension_pb.js";
 import type { RegexMatchAndSubstitute, RegexMatcher } from "../../../type/matcher/v3/regex_pb.js";
@@ -240,43 +234,37 @@ export declare type Route = Message<"envoy.config.route.v3.Route"> & {
   /**
    * @generated from oneof envoy.config.route.v3.Route.action
    */
-  action:
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction route = 2;
-         */
-        value: RouteAction;
-        case: "route";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RedirectAction redirect = 3;
-         */
-        value: RedirectAction;
-        case: "redirect";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.DirectResponseAction direct_response = 7;
-         */
-        value: DirectResponseAction;
-        case: "directResponse";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.FilterAction filter_action = 17;
-         */
-        value: FilterAction;
-        case: "filterAction";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.NonForwardingAction non_forwarding_action = 18;
-         */
-        value: NonForwardingAction;
-        case: "nonForwardingAction";
-      }
-    | { case: undefined; value?: undefined };
+  action: {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction route = 2;
+     */
+    value: RouteAction;
+    case: "route";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RedirectAction redirect = 3;
+     */
+    value: RedirectAction;
+    case: "redirect";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.DirectResponseAction direct_response = 7;
+     */
+    value: DirectResponseAction;
+    case: "directResponse";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.FilterAction filter_action = 17;
+     */
+    value: FilterAction;
+    case: "filterAction";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.NonForwardingAction non_forwarding_action = 18;
+     */
+    value: NonForwardingAction;
+    case: "nonForwardingAction";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.core.v3.Metadata metadata = 4;
@@ -369,22 +357,19 @@ export declare type WeightedCluster = Message<"envoy.config.route.v3.WeightedClu
   /**
    * @generated from oneof envoy.config.route.v3.WeightedCluster.random_value_specifier
    */
-  randomValueSpecifier:
-    | {
-        /**
-         * @generated from field: string header_name = 4;
-         */
-        value: string;
-        case: "headerName";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.BoolValue use_hash_policy = 5;
-         */
-        value: BoolValue;
-        case: "useHashPolicy";
-      }
-    | { case: undefined; value?: undefined };
+  randomValueSpecifier: {
+    /**
+     * @generated from field: string header_name = 4;
+     */
+    value: string;
+    case: "headerName";
+  } | {
+    /**
+     * @generated from field: google.protobuf.BoolValue use_hash_policy = 5;
+     */
+    value: BoolValue;
+    case: "useHashPolicy";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -445,15 +430,13 @@ export declare type WeightedCluster_ClusterWeight = Message<"envoy.config.route.
   /**
    * @generated from oneof envoy.config.route.v3.WeightedCluster.ClusterWeight.host_rewrite_specifier
    */
-  hostRewriteSpecifier:
-    | {
-        /**
-         * @generated from field: string host_rewrite_literal = 11;
-         */
-        value: string;
-        case: "hostRewriteLiteral";
-      }
-    | { case: undefined; value?: undefined };
+  hostRewriteSpecifier: {
+    /**
+     * @generated from field: string host_rewrite_literal = 11;
+     */
+    value: string;
+    case: "hostRewriteLiteral";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -490,50 +473,43 @@ export declare type RouteMatch = Message<"envoy.config.route.v3.RouteMatch"> & {
   /**
    * @generated from oneof envoy.config.route.v3.RouteMatch.path_specifier
    */
-  pathSpecifier:
-    | {
-        /**
-         * @generated from field: string prefix = 1;
-         */
-        value: string;
-        case: "prefix";
-      }
-    | {
-        /**
-         * @generated from field: string path = 2;
-         */
-        value: string;
-        case: "path";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 10;
-         */
-        value: RegexMatcher;
-        case: "safeRegex";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteMatch.ConnectMatcher connect_matcher = 12;
-         */
-        value: RouteMatch_ConnectMatcher;
-        case: "connectMatcher";
-      }
-    | {
-        /**
-         * @generated from field: string path_separated_prefix = 14;
-         */
-        value: string;
-        case: "pathSeparatedPrefix";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_match_policy = 15;
-         */
-        value: TypedExtensionConfig;
-        case: "pathMatchPolicy";
-      }
-    | { case: undefined; value?: undefined };
+  pathSpecifier: {
+    /**
+     * @generated from field: string prefix = 1;
+     */
+    value: string;
+    case: "prefix";
+  } | {
+    /**
+     * @generated from field: string path = 2;
+     */
+    value: string;
+    case: "path";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex = 10;
+     */
+    value: RegexMatcher;
+    case: "safeRegex";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteMatch.ConnectMatcher connect_matcher = 12;
+     */
+    value: RouteMatch_ConnectMatcher;
+    case: "connectMatcher";
+  } | {
+    /**
+     * @generated from field: string path_separated_prefix = 14;
+     */
+    value: string;
+    case: "pathSeparatedPrefix";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig path_match_policy = 15;
+     */
+    value: TypedExtensionConfig;
+    case: "pathMatchPolicy";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.BoolValue case_sensitive = 4;
@@ -590,8 +566,8 @@ export declare const RouteMatchSchema: GenMessage<RouteMatch>;
 /**
  * @generated from message envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions
  */
-export declare type RouteMatch_GrpcRouteMatchOptions =
-  Message<"envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"> & {};
+export declare type RouteMatch_GrpcRouteMatchOptions = Message<"envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteMatch.GrpcRouteMatchOptions.
@@ -602,18 +578,17 @@ export declare const RouteMatch_GrpcRouteMatchOptionsSchema: GenMessage<RouteMat
 /**
  * @generated from message envoy.config.route.v3.RouteMatch.TlsContextMatchOptions
  */
-export declare type RouteMatch_TlsContextMatchOptions =
-  Message<"envoy.config.route.v3.RouteMatch.TlsContextMatchOptions"> & {
-    /**
-     * @generated from field: google.protobuf.BoolValue presented = 1;
-     */
-    presented?: boolean | undefined;
+export declare type RouteMatch_TlsContextMatchOptions = Message<"envoy.config.route.v3.RouteMatch.TlsContextMatchOptions"> & {
+  /**
+   * @generated from field: google.protobuf.BoolValue presented = 1;
+   */
+  presented?: boolean | undefined;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue validated = 2;
-     */
-    validated?: boolean | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.BoolValue validated = 2;
+   */
+  validated?: boolean | undefined;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteMatch.TlsContextMatchOptions.
@@ -624,7 +599,8 @@ export declare const RouteMatch_TlsContextMatchOptionsSchema: GenMessage<RouteMa
 /**
  * @generated from message envoy.config.route.v3.RouteMatch.ConnectMatcher
  */
-export declare type RouteMatch_ConnectMatcher = Message<"envoy.config.route.v3.RouteMatch.ConnectMatcher"> & {};
+export declare type RouteMatch_ConnectMatcher = Message<"envoy.config.route.v3.RouteMatch.ConnectMatcher"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteMatch.ConnectMatcher.
@@ -669,15 +645,13 @@ export declare type CorsPolicy = Message<"envoy.config.route.v3.CorsPolicy"> & {
   /**
    * @generated from oneof envoy.config.route.v3.CorsPolicy.enabled_specifier
    */
-  enabledSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 9;
-         */
-        value: RuntimeFractionalPercent;
-        case: "filterEnabled";
-      }
-    | { case: undefined; value?: undefined };
+  enabledSpecifier: {
+    /**
+     * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent filter_enabled = 9;
+     */
+    value: RuntimeFractionalPercent;
+    case: "filterEnabled";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent shadow_enabled = 10;
@@ -708,43 +682,37 @@ export declare type RouteAction = Message<"envoy.config.route.v3.RouteAction"> &
   /**
    * @generated from oneof envoy.config.route.v3.RouteAction.cluster_specifier
    */
-  clusterSpecifier:
-    | {
-        /**
-         * @generated from field: string cluster = 1;
-         */
-        value: string;
-        case: "cluster";
-      }
-    | {
-        /**
-         * @generated from field: string cluster_header = 2;
-         */
-        value: string;
-        case: "clusterHeader";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.WeightedCluster weighted_clusters = 3;
-         */
-        value: WeightedCluster;
-        case: "weightedClusters";
-      }
-    | {
-        /**
-         * @generated from field: string cluster_specifier_plugin = 37;
-         */
-        value: string;
-        case: "clusterSpecifierPlugin";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.ClusterSpecifierPlugin inline_cluster_specifier_plugin = 39;
-         */
-        value: ClusterSpecifierPlugin;
-        case: "inlineClusterSpecifierPlugin";
-      }
-    | { case: undefined; value?: undefined };
+  clusterSpecifier: {
+    /**
+     * @generated from field: string cluster = 1;
+     */
+    value: string;
+    case: "cluster";
+  } | {
+    /**
+     * @generated from field: string cluster_header = 2;
+     */
+    value: string;
+    case: "clusterHeader";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.WeightedCluster weighted_clusters = 3;
+     */
+    value: WeightedCluster;
+    case: "weightedClusters";
+  } | {
+    /**
+     * @generated from field: string cluster_specifier_plugin = 37;
+     */
+    value: string;
+    case: "clusterSpecifierPlugin";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.ClusterSpecifierPlugin inline_cluster_specifier_plugin = 39;
+     */
+    value: ClusterSpecifierPlugin;
+    case: "inlineClusterSpecifierPlugin";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.route.v3.RouteAction.ClusterNotFoundResponseCode cluster_not_found_response_code = 20;
@@ -779,43 +747,37 @@ export declare type RouteAction = Message<"envoy.config.route.v3.RouteAction"> &
   /**
    * @generated from oneof envoy.config.route.v3.RouteAction.host_rewrite_specifier
    */
-  hostRewriteSpecifier:
-    | {
-        /**
-         * @generated from field: string host_rewrite_literal = 6;
-         */
-        value: string;
-        case: "hostRewriteLiteral";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.BoolValue auto_host_rewrite = 7;
-         */
-        value: BoolValue;
-        case: "autoHostRewrite";
-      }
-    | {
-        /**
-         * @generated from field: string host_rewrite_header = 29;
-         */
-        value: string;
-        case: "hostRewriteHeader";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute host_rewrite_path_regex = 35;
-         */
-        value: RegexMatchAndSubstitute;
-        case: "hostRewritePathRegex";
-      }
-    | {
-        /**
-         * @generated from field: string host_rewrite = 44;
-         */
-        value: string;
-        case: "hostRewrite";
-      }
-    | { case: undefined; value?: undefined };
+  hostRewriteSpecifier: {
+    /**
+     * @generated from field: string host_rewrite_literal = 6;
+     */
+    value: string;
+    case: "hostRewriteLiteral";
+  } | {
+    /**
+     * @generated from field: google.protobuf.BoolValue auto_host_rewrite = 7;
+     */
+    value: BoolValue;
+    case: "autoHostRewrite";
+  } | {
+    /**
+     * @generated from field: string host_rewrite_header = 29;
+     */
+    value: string;
+    case: "hostRewriteHeader";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute host_rewrite_path_regex = 35;
+     */
+    value: RegexMatchAndSubstitute;
+    case: "hostRewritePathRegex";
+  } | {
+    /**
+     * @generated from field: string host_rewrite = 44;
+     */
+    value: string;
+    case: "hostRewrite";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool append_x_forwarded_host = 38;
@@ -938,43 +900,42 @@ export declare const RouteActionSchema: GenMessage<RouteAction>;
 /**
  * @generated from message envoy.config.route.v3.RouteAction.RequestMirrorPolicy
  */
-export declare type RouteAction_RequestMirrorPolicy =
-  Message<"envoy.config.route.v3.RouteAction.RequestMirrorPolicy"> & {
-    /**
-     * @generated from field: string cluster = 1;
-     */
-    cluster: string;
+export declare type RouteAction_RequestMirrorPolicy = Message<"envoy.config.route.v3.RouteAction.RequestMirrorPolicy"> & {
+  /**
+   * @generated from field: string cluster = 1;
+   */
+  cluster: string;
 
-    /**
-     * @generated from field: string cluster_header = 5;
-     */
-    clusterHeader: string;
+  /**
+   * @generated from field: string cluster_header = 5;
+   */
+  clusterHeader: string;
 
-    /**
-     * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 3;
-     */
-    runtimeFraction?: RuntimeFractionalPercent | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.RuntimeFractionalPercent runtime_fraction = 3;
+   */
+  runtimeFraction?: RuntimeFractionalPercent | undefined;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue trace_sampled = 4;
-     */
-    traceSampled?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue trace_sampled = 4;
+   */
+  traceSampled?: boolean | undefined;
 
-    /**
-     * @generated from field: bool disable_shadow_host_suffix_append = 6;
-     */
-    disableShadowHostSuffixAppend: boolean;
+  /**
+   * @generated from field: bool disable_shadow_host_suffix_append = 6;
+   */
+  disableShadowHostSuffixAppend: boolean;
 
-    /**
-     * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_headers_mutations = 7;
-     */
-    requestHeadersMutations: HeaderMutation[];
+  /**
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation request_headers_mutations = 7;
+   */
+  requestHeadersMutations: HeaderMutation[];
 
-    /**
-     * @generated from field: string host_rewrite_literal = 8;
-     */
-    hostRewriteLiteral: string;
-  };
+  /**
+   * @generated from field: string host_rewrite_literal = 8;
+   */
+  hostRewriteLiteral: string;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.RequestMirrorPolicy.
@@ -989,43 +950,37 @@ export declare type RouteAction_HashPolicy = Message<"envoy.config.route.v3.Rout
   /**
    * @generated from oneof envoy.config.route.v3.RouteAction.HashPolicy.policy_specifier
    */
-  policySpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Header header = 1;
-         */
-        value: RouteAction_HashPolicy_Header;
-        case: "header";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Cookie cookie = 2;
-         */
-        value: RouteAction_HashPolicy_Cookie;
-        case: "cookie";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties = 3;
-         */
-        value: RouteAction_HashPolicy_ConnectionProperties;
-        case: "connectionProperties";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter query_parameter = 5;
-         */
-        value: RouteAction_HashPolicy_QueryParameter;
-        case: "queryParameter";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.FilterState filter_state = 6;
-         */
-        value: RouteAction_HashPolicy_FilterState;
-        case: "filterState";
-      }
-    | { case: undefined; value?: undefined };
+  policySpecifier: {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Header header = 1;
+     */
+    value: RouteAction_HashPolicy_Header;
+    case: "header";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.Cookie cookie = 2;
+     */
+    value: RouteAction_HashPolicy_Cookie;
+    case: "cookie";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties connection_properties = 3;
+     */
+    value: RouteAction_HashPolicy_ConnectionProperties;
+    case: "connectionProperties";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter query_parameter = 5;
+     */
+    value: RouteAction_HashPolicy_QueryParameter;
+    case: "queryParameter";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteAction.HashPolicy.FilterState filter_state = 6;
+     */
+    value: RouteAction_HashPolicy_FilterState;
+    case: "filterState";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool terminal = 4;
@@ -1063,18 +1018,17 @@ export declare const RouteAction_HashPolicy_HeaderSchema: GenMessage<RouteAction
 /**
  * @generated from message envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute
  */
-export declare type RouteAction_HashPolicy_CookieAttribute =
-  Message<"envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type RouteAction_HashPolicy_CookieAttribute = Message<"envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
-    /**
-     * @generated from field: string value = 2;
-     */
-    value: string;
-  };
+  /**
+   * @generated from field: string value = 2;
+   */
+  value: string;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.HashPolicy.CookieAttribute.
@@ -1116,13 +1070,12 @@ export declare const RouteAction_HashPolicy_CookieSchema: GenMessage<RouteAction
 /**
  * @generated from message envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties
  */
-export declare type RouteAction_HashPolicy_ConnectionProperties =
-  Message<"envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"> & {
-    /**
-     * @generated from field: bool source_ip = 1;
-     */
-    sourceIp: boolean;
-  };
+export declare type RouteAction_HashPolicy_ConnectionProperties = Message<"envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties"> & {
+  /**
+   * @generated from field: bool source_ip = 1;
+   */
+  sourceIp: boolean;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.HashPolicy.ConnectionProperties.
@@ -1133,13 +1086,12 @@ export declare const RouteAction_HashPolicy_ConnectionPropertiesSchema: GenMessa
 /**
  * @generated from message envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter
  */
-export declare type RouteAction_HashPolicy_QueryParameter =
-  Message<"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
-  };
+export declare type RouteAction_HashPolicy_QueryParameter = Message<"envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.HashPolicy.QueryParameter.
@@ -1150,13 +1102,12 @@ export declare const RouteAction_HashPolicy_QueryParameterSchema: GenMessage<Rou
 /**
  * @generated from message envoy.config.route.v3.RouteAction.HashPolicy.FilterState
  */
-export declare type RouteAction_HashPolicy_FilterState =
-  Message<"envoy.config.route.v3.RouteAction.HashPolicy.FilterState"> & {
-    /**
-     * @generated from field: string key = 1;
-     */
-    key: string;
-  };
+export declare type RouteAction_HashPolicy_FilterState = Message<"envoy.config.route.v3.RouteAction.HashPolicy.FilterState"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.HashPolicy.FilterState.
@@ -1193,18 +1144,17 @@ export declare const RouteAction_UpgradeConfigSchema: GenMessage<RouteAction_Upg
 /**
  * @generated from message envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig
  */
-export declare type RouteAction_UpgradeConfig_ConnectConfig =
-  Message<"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.ProxyProtocolConfig proxy_protocol_config = 1;
-     */
-    proxyProtocolConfig?: ProxyProtocolConfig | undefined;
+export declare type RouteAction_UpgradeConfig_ConnectConfig = Message<"envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.ProxyProtocolConfig proxy_protocol_config = 1;
+   */
+  proxyProtocolConfig?: ProxyProtocolConfig | undefined;
 
-    /**
-     * @generated from field: bool allow_post = 2;
-     */
-    allowPost: boolean;
-  };
+  /**
+   * @generated from field: bool allow_post = 2;
+   */
+  allowPost: boolean;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RouteAction.UpgradeConfig.ConnectConfig.
@@ -1376,15 +1326,13 @@ export declare type RetryPolicy_RetryPriority = Message<"envoy.config.route.v3.R
   /**
    * @generated from oneof envoy.config.route.v3.RetryPolicy.RetryPriority.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -1405,15 +1353,13 @@ export declare type RetryPolicy_RetryHostPredicate = Message<"envoy.config.route
   /**
    * @generated from oneof envoy.config.route.v3.RetryPolicy.RetryHostPredicate.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -1467,18 +1413,17 @@ export declare const RetryPolicy_ResetHeaderSchema: GenMessage<RetryPolicy_Reset
 /**
  * @generated from message envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff
  */
-export declare type RetryPolicy_RateLimitedRetryBackOff =
-  Message<"envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff"> & {
-    /**
-     * @generated from field: repeated envoy.config.route.v3.RetryPolicy.ResetHeader reset_headers = 1;
-     */
-    resetHeaders: RetryPolicy_ResetHeader[];
+export declare type RetryPolicy_RateLimitedRetryBackOff = Message<"envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff"> & {
+  /**
+   * @generated from field: repeated envoy.config.route.v3.RetryPolicy.ResetHeader reset_headers = 1;
+   */
+  resetHeaders: RetryPolicy_ResetHeader[];
 
-    /**
-     * @generated from field: google.protobuf.Duration max_interval = 2;
-     */
-    maxInterval?: Duration | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.Duration max_interval = 2;
+   */
+  maxInterval?: Duration | undefined;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RetryPolicy.RateLimitedRetryBackOff.
@@ -1539,22 +1484,19 @@ export declare type RedirectAction = Message<"envoy.config.route.v3.RedirectActi
   /**
    * @generated from oneof envoy.config.route.v3.RedirectAction.scheme_rewrite_specifier
    */
-  schemeRewriteSpecifier:
-    | {
-        /**
-         * @generated from field: bool https_redirect = 4;
-         */
-        value: boolean;
-        case: "httpsRedirect";
-      }
-    | {
-        /**
-         * @generated from field: string scheme_redirect = 7;
-         */
-        value: string;
-        case: "schemeRedirect";
-      }
-    | { case: undefined; value?: undefined };
+  schemeRewriteSpecifier: {
+    /**
+     * @generated from field: bool https_redirect = 4;
+     */
+    value: boolean;
+    case: "httpsRedirect";
+  } | {
+    /**
+     * @generated from field: string scheme_redirect = 7;
+     */
+    value: string;
+    case: "schemeRedirect";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string host_redirect = 1;
@@ -1569,36 +1511,31 @@ export declare type RedirectAction = Message<"envoy.config.route.v3.RedirectActi
   /**
    * @generated from oneof envoy.config.route.v3.RedirectAction.path_rewrite_specifier
    */
-  pathRewriteSpecifier:
-    | {
-        /**
-         * @generated from field: string path_redirect = 2;
-         */
-        value: string;
-        case: "pathRedirect";
-      }
-    | {
-        /**
-         * @generated from field: string prefix_rewrite = 5;
-         */
-        value: string;
-        case: "prefixRewrite";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 9;
-         */
-        value: RegexMatchAndSubstitute;
-        case: "regexRewrite";
-      }
-    | {
-        /**
-         * @generated from field: string path_rewrite = 10;
-         */
-        value: string;
-        case: "pathRewrite";
-      }
-    | { case: undefined; value?: undefined };
+  pathRewriteSpecifier: {
+    /**
+     * @generated from field: string path_redirect = 2;
+     */
+    value: string;
+    case: "pathRedirect";
+  } | {
+    /**
+     * @generated from field: string prefix_rewrite = 5;
+     */
+    value: string;
+    case: "prefixRewrite";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatchAndSubstitute regex_rewrite = 9;
+     */
+    value: RegexMatchAndSubstitute;
+    case: "regexRewrite";
+  } | {
+    /**
+     * @generated from field: string path_rewrite = 10;
+     */
+    value: string;
+    case: "pathRewrite";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.route.v3.RedirectAction.RedirectResponseCode response_code = 3;
@@ -1681,7 +1618,8 @@ export declare const DirectResponseActionSchema: GenMessage<DirectResponseAction
 /**
  * @generated from message envoy.config.route.v3.NonForwardingAction
  */
-export declare type NonForwardingAction = Message<"envoy.config.route.v3.NonForwardingAction"> & {};
+export declare type NonForwardingAction = Message<"envoy.config.route.v3.NonForwardingAction"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.NonForwardingAction.
@@ -1825,100 +1763,86 @@ export declare type RateLimit_Action = Message<"envoy.config.route.v3.RateLimit.
   /**
    * @generated from oneof envoy.config.route.v3.RateLimit.Action.action_specifier
    */
-  actionSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.SourceCluster source_cluster = 1;
-         */
-        value: RateLimit_Action_SourceCluster;
-        case: "sourceCluster";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.DestinationCluster destination_cluster = 2;
-         */
-        value: RateLimit_Action_DestinationCluster;
-        case: "destinationCluster";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.RequestHeaders request_headers = 3;
-         */
-        value: RateLimit_Action_RequestHeaders;
-        case: "requestHeaders";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameters query_parameters = 12;
-         */
-        value: RateLimit_Action_QueryParameters;
-        case: "queryParameters";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddress remote_address = 4;
-         */
-        value: RateLimit_Action_RemoteAddress;
-        case: "remoteAddress";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.GenericKey generic_key = 5;
-         */
-        value: RateLimit_Action_GenericKey;
-        case: "genericKey";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.HeaderValueMatch header_value_match = 6;
-         */
-        value: RateLimit_Action_HeaderValueMatch;
-        case: "headerValueMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [deprecated = true];
-         * @deprecated
-         */
-        value: RateLimit_Action_DynamicMetaData;
-        case: "dynamicMetadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData metadata = 8;
-         */
-        value: RateLimit_Action_MetaData;
-        case: "metadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 9;
-         */
-        value: TypedExtensionConfig;
-        case: "extension";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress masked_remote_address = 10;
-         */
-        value: RateLimit_Action_MaskedRemoteAddress;
-        case: "maskedRemoteAddress";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch query_parameter_value_match = 11;
-         */
-        value: RateLimit_Action_QueryParameterValueMatch;
-        case: "queryParameterValueMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch remote_address_match = 13;
-         */
-        value: RateLimit_Action_RemoteAddressMatch;
-        case: "remoteAddressMatch";
-      }
-    | { case: undefined; value?: undefined };
+  actionSpecifier: {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.SourceCluster source_cluster = 1;
+     */
+    value: RateLimit_Action_SourceCluster;
+    case: "sourceCluster";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.DestinationCluster destination_cluster = 2;
+     */
+    value: RateLimit_Action_DestinationCluster;
+    case: "destinationCluster";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.RequestHeaders request_headers = 3;
+     */
+    value: RateLimit_Action_RequestHeaders;
+    case: "requestHeaders";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameters query_parameters = 12;
+     */
+    value: RateLimit_Action_QueryParameters;
+    case: "queryParameters";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddress remote_address = 4;
+     */
+    value: RateLimit_Action_RemoteAddress;
+    case: "remoteAddress";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.GenericKey generic_key = 5;
+     */
+    value: RateLimit_Action_GenericKey;
+    case: "genericKey";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.HeaderValueMatch header_value_match = 6;
+     */
+    value: RateLimit_Action_HeaderValueMatch;
+    case: "headerValueMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.DynamicMetaData dynamic_metadata = 7 [deprecated = true];
+     * @deprecated
+     */
+    value: RateLimit_Action_DynamicMetaData;
+    case: "dynamicMetadata";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.MetaData metadata = 8;
+     */
+    value: RateLimit_Action_MetaData;
+    case: "metadata";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig extension = 9;
+     */
+    value: TypedExtensionConfig;
+    case: "extension";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress masked_remote_address = 10;
+     */
+    value: RateLimit_Action_MaskedRemoteAddress;
+    case: "maskedRemoteAddress";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch query_parameter_value_match = 11;
+     */
+    value: RateLimit_Action_QueryParameterValueMatch;
+    case: "queryParameterValueMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch remote_address_match = 13;
+     */
+    value: RateLimit_Action_RemoteAddressMatch;
+    case: "remoteAddressMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -1930,8 +1854,8 @@ export declare const RateLimit_ActionSchema: GenMessage<RateLimit_Action>;
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.SourceCluster
  */
-export declare type RateLimit_Action_SourceCluster =
-  Message<"envoy.config.route.v3.RateLimit.Action.SourceCluster"> & {};
+export declare type RateLimit_Action_SourceCluster = Message<"envoy.config.route.v3.RateLimit.Action.SourceCluster"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.SourceCluster.
@@ -1942,8 +1866,8 @@ export declare const RateLimit_Action_SourceClusterSchema: GenMessage<RateLimit_
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.DestinationCluster
  */
-export declare type RateLimit_Action_DestinationCluster =
-  Message<"envoy.config.route.v3.RateLimit.Action.DestinationCluster"> & {};
+export declare type RateLimit_Action_DestinationCluster = Message<"envoy.config.route.v3.RateLimit.Action.DestinationCluster"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.DestinationCluster.
@@ -1954,23 +1878,22 @@ export declare const RateLimit_Action_DestinationClusterSchema: GenMessage<RateL
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.RequestHeaders
  */
-export declare type RateLimit_Action_RequestHeaders =
-  Message<"envoy.config.route.v3.RateLimit.Action.RequestHeaders"> & {
-    /**
-     * @generated from field: string header_name = 1;
-     */
-    headerName: string;
+export declare type RateLimit_Action_RequestHeaders = Message<"envoy.config.route.v3.RateLimit.Action.RequestHeaders"> & {
+  /**
+   * @generated from field: string header_name = 1;
+   */
+  headerName: string;
 
-    /**
-     * @generated from field: string descriptor_key = 2;
-     */
-    descriptorKey: string;
+  /**
+   * @generated from field: string descriptor_key = 2;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: bool skip_if_absent = 3;
-     */
-    skipIfAbsent: boolean;
-  };
+  /**
+   * @generated from field: bool skip_if_absent = 3;
+   */
+  skipIfAbsent: boolean;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.RequestHeaders.
@@ -1981,23 +1904,22 @@ export declare const RateLimit_Action_RequestHeadersSchema: GenMessage<RateLimit
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.QueryParameters
  */
-export declare type RateLimit_Action_QueryParameters =
-  Message<"envoy.config.route.v3.RateLimit.Action.QueryParameters"> & {
-    /**
-     * @generated from field: string query_parameter_name = 1;
-     */
-    queryParameterName: string;
+export declare type RateLimit_Action_QueryParameters = Message<"envoy.config.route.v3.RateLimit.Action.QueryParameters"> & {
+  /**
+   * @generated from field: string query_parameter_name = 1;
+   */
+  queryParameterName: string;
 
-    /**
-     * @generated from field: string descriptor_key = 2;
-     */
-    descriptorKey: string;
+  /**
+   * @generated from field: string descriptor_key = 2;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: bool skip_if_absent = 3;
-     */
-    skipIfAbsent: boolean;
-  };
+  /**
+   * @generated from field: bool skip_if_absent = 3;
+   */
+  skipIfAbsent: boolean;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.QueryParameters.
@@ -2008,8 +1930,8 @@ export declare const RateLimit_Action_QueryParametersSchema: GenMessage<RateLimi
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.RemoteAddress
  */
-export declare type RateLimit_Action_RemoteAddress =
-  Message<"envoy.config.route.v3.RateLimit.Action.RemoteAddress"> & {};
+export declare type RateLimit_Action_RemoteAddress = Message<"envoy.config.route.v3.RateLimit.Action.RemoteAddress"> & {
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.RemoteAddress.
@@ -2020,18 +1942,17 @@ export declare const RateLimit_Action_RemoteAddressSchema: GenMessage<RateLimit_
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress
  */
-export declare type RateLimit_Action_MaskedRemoteAddress =
-  Message<"envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress"> & {
-    /**
-     * @generated from field: google.protobuf.UInt32Value v4_prefix_mask_len = 1;
-     */
-    v4PrefixMaskLen?: number | undefined;
+export declare type RateLimit_Action_MaskedRemoteAddress = Message<"envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value v4_prefix_mask_len = 1;
+   */
+  v4PrefixMaskLen?: number | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value v6_prefix_mask_len = 2;
-     */
-    v6PrefixMaskLen?: number | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt32Value v6_prefix_mask_len = 2;
+   */
+  v6PrefixMaskLen?: number | undefined;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.MaskedRemoteAddress.
@@ -2068,33 +1989,32 @@ export declare const RateLimit_Action_GenericKeySchema: GenMessage<RateLimit_Act
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.HeaderValueMatch
  */
-export declare type RateLimit_Action_HeaderValueMatch =
-  Message<"envoy.config.route.v3.RateLimit.Action.HeaderValueMatch"> & {
-    /**
-     * @generated from field: string descriptor_value = 1;
-     */
-    descriptorValue: string;
+export declare type RateLimit_Action_HeaderValueMatch = Message<"envoy.config.route.v3.RateLimit.Action.HeaderValueMatch"> & {
+  /**
+   * @generated from field: string descriptor_value = 1;
+   */
+  descriptorValue: string;
 
-    /**
-     * @generated from field: string default_value = 5;
-     */
-    defaultValue: string;
+  /**
+   * @generated from field: string default_value = 5;
+   */
+  defaultValue: string;
 
-    /**
-     * @generated from field: string descriptor_key = 4;
-     */
-    descriptorKey: string;
+  /**
+   * @generated from field: string descriptor_key = 4;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue expect_match = 2;
-     */
-    expectMatch?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue expect_match = 2;
+   */
+  expectMatch?: boolean | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 3;
-     */
-    headers: HeaderMatcher[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.route.v3.HeaderMatcher headers = 3;
+   */
+  headers: HeaderMatcher[];
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.HeaderValueMatch.
@@ -2105,23 +2025,22 @@ export declare const RateLimit_Action_HeaderValueMatchSchema: GenMessage<RateLim
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.DynamicMetaData
  */
-export declare type RateLimit_Action_DynamicMetaData =
-  Message<"envoy.config.route.v3.RateLimit.Action.DynamicMetaData"> & {
-    /**
-     * @generated from field: string descriptor_key = 1;
-     */
-    descriptorKey: string;
+export declare type RateLimit_Action_DynamicMetaData = Message<"envoy.config.route.v3.RateLimit.Action.DynamicMetaData"> & {
+  /**
+   * @generated from field: string descriptor_key = 1;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2;
-     */
-    metadataKey?: MetadataKey | undefined;
+  /**
+   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 2;
+   */
+  metadataKey?: MetadataKey | undefined;
 
-    /**
-     * @generated from field: string default_value = 3;
-     */
-    defaultValue: string;
-  };
+  /**
+   * @generated from field: string default_value = 3;
+   */
+  defaultValue: string;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.DynamicMetaData.
@@ -2198,33 +2117,32 @@ export declare const RateLimit_Action_MetaData_SourceSchema: GenEnum<RateLimit_A
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch
  */
-export declare type RateLimit_Action_QueryParameterValueMatch =
-  Message<"envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch"> & {
-    /**
-     * @generated from field: string descriptor_value = 1;
-     */
-    descriptorValue: string;
+export declare type RateLimit_Action_QueryParameterValueMatch = Message<"envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch"> & {
+  /**
+   * @generated from field: string descriptor_value = 1;
+   */
+  descriptorValue: string;
 
-    /**
-     * @generated from field: string default_value = 5;
-     */
-    defaultValue: string;
+  /**
+   * @generated from field: string default_value = 5;
+   */
+  defaultValue: string;
 
-    /**
-     * @generated from field: string descriptor_key = 4;
-     */
-    descriptorKey: string;
+  /**
+   * @generated from field: string descriptor_key = 4;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue expect_match = 2;
-     */
-    expectMatch?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue expect_match = 2;
+   */
+  expectMatch?: boolean | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 3;
-     */
-    queryParameters: QueryParameterMatcher[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.route.v3.QueryParameterMatcher query_parameters = 3;
+   */
+  queryParameters: QueryParameterMatcher[];
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.QueryParameterValueMatch.
@@ -2235,28 +2153,27 @@ export declare const RateLimit_Action_QueryParameterValueMatchSchema: GenMessage
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch
  */
-export declare type RateLimit_Action_RemoteAddressMatch =
-  Message<"envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch"> & {
-    /**
-     * @generated from field: string descriptor_value = 1;
-     */
-    descriptorValue: string;
+export declare type RateLimit_Action_RemoteAddressMatch = Message<"envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch"> & {
+  /**
+   * @generated from field: string descriptor_value = 1;
+   */
+  descriptorValue: string;
 
-    /**
-     * @generated from field: string descriptor_key = 2;
-     */
-    descriptorKey: string;
+  /**
+   * @generated from field: string descriptor_key = 2;
+   */
+  descriptorKey: string;
 
-    /**
-     * @generated from field: string default_value = 3;
-     */
-    defaultValue: string;
+  /**
+   * @generated from field: string default_value = 3;
+   */
+  defaultValue: string;
 
-    /**
-     * @generated from field: envoy.type.matcher.v3.AddressMatcher address_matcher = 4;
-     */
-    addressMatcher?: AddressMatcher | undefined;
-  };
+  /**
+   * @generated from field: envoy.type.matcher.v3.AddressMatcher address_matcher = 4;
+   */
+  addressMatcher?: AddressMatcher | undefined;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Action.RemoteAddressMatch.
@@ -2271,22 +2188,19 @@ export declare type RateLimit_Override = Message<"envoy.config.route.v3.RateLimi
   /**
    * @generated from oneof envoy.config.route.v3.RateLimit.Override.override_specifier
    */
-  overrideSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Override.DynamicMetadata dynamic_metadata = 1;
-         */
-        value: RateLimit_Override_DynamicMetadata;
-        case: "dynamicMetadata";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.route.v3.RateLimit.Override.RateLimitOverride rate_limit = 2;
-         */
-        value: RateLimit_Override_RateLimitOverride;
-        case: "rateLimit";
-      }
-    | { case: undefined; value?: undefined };
+  overrideSpecifier: {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Override.DynamicMetadata dynamic_metadata = 1;
+     */
+    value: RateLimit_Override_DynamicMetadata;
+    case: "dynamicMetadata";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RateLimit.Override.RateLimitOverride rate_limit = 2;
+     */
+    value: RateLimit_Override_RateLimitOverride;
+    case: "rateLimit";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -2298,13 +2212,12 @@ export declare const RateLimit_OverrideSchema: GenMessage<RateLimit_Override>;
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Override.DynamicMetadata
  */
-export declare type RateLimit_Override_DynamicMetadata =
-  Message<"envoy.config.route.v3.RateLimit.Override.DynamicMetadata"> & {
-    /**
-     * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 1;
-     */
-    metadataKey?: MetadataKey | undefined;
-  };
+export declare type RateLimit_Override_DynamicMetadata = Message<"envoy.config.route.v3.RateLimit.Override.DynamicMetadata"> & {
+  /**
+   * @generated from field: envoy.type.metadata.v3.MetadataKey metadata_key = 1;
+   */
+  metadataKey?: MetadataKey | undefined;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Override.DynamicMetadata.
@@ -2315,18 +2228,17 @@ export declare const RateLimit_Override_DynamicMetadataSchema: GenMessage<RateLi
 /**
  * @generated from message envoy.config.route.v3.RateLimit.Override.RateLimitOverride
  */
-export declare type RateLimit_Override_RateLimitOverride =
-  Message<"envoy.config.route.v3.RateLimit.Override.RateLimitOverride"> & {
-    /**
-     * @generated from field: uint32 requests_per_unit = 1;
-     */
-    requestsPerUnit: number;
+export declare type RateLimit_Override_RateLimitOverride = Message<"envoy.config.route.v3.RateLimit.Override.RateLimitOverride"> & {
+  /**
+   * @generated from field: uint32 requests_per_unit = 1;
+   */
+  requestsPerUnit: number;
 
-    /**
-     * @generated from field: envoy.type.v3.RateLimitUnit unit = 2;
-     */
-    unit: RateLimitUnit;
-  };
+  /**
+   * @generated from field: envoy.type.v3.RateLimitUnit unit = 2;
+   */
+  unit: RateLimitUnit;
+};
 
 /**
  * Describes the message envoy.config.route.v3.RateLimit.Override.RateLimitOverride.
@@ -2397,69 +2309,60 @@ export declare type HeaderMatcher = Message<"envoy.config.route.v3.HeaderMatcher
   /**
    * @generated from oneof envoy.config.route.v3.HeaderMatcher.header_match_specifier
    */
-  headerMatchSpecifier:
-    | {
-        /**
-         * @generated from field: string exact_match = 4 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "exactMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex_match = 11 [deprecated = true];
-         * @deprecated
-         */
-        value: RegexMatcher;
-        case: "safeRegexMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.v3.Int64Range range_match = 6;
-         */
-        value: Int64Range;
-        case: "rangeMatch";
-      }
-    | {
-        /**
-         * @generated from field: bool present_match = 7;
-         */
-        value: boolean;
-        case: "presentMatch";
-      }
-    | {
-        /**
-         * @generated from field: string prefix_match = 9 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "prefixMatch";
-      }
-    | {
-        /**
-         * @generated from field: string suffix_match = 10 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "suffixMatch";
-      }
-    | {
-        /**
-         * @generated from field: string contains_match = 12 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "containsMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 13;
-         */
-        value: StringMatcher;
-        case: "stringMatch";
-      }
-    | { case: undefined; value?: undefined };
+  headerMatchSpecifier: {
+    /**
+     * @generated from field: string exact_match = 4 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "exactMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher safe_regex_match = 11 [deprecated = true];
+     * @deprecated
+     */
+    value: RegexMatcher;
+    case: "safeRegexMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.v3.Int64Range range_match = 6;
+     */
+    value: Int64Range;
+    case: "rangeMatch";
+  } | {
+    /**
+     * @generated from field: bool present_match = 7;
+     */
+    value: boolean;
+    case: "presentMatch";
+  } | {
+    /**
+     * @generated from field: string prefix_match = 9 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "prefixMatch";
+  } | {
+    /**
+     * @generated from field: string suffix_match = 10 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "suffixMatch";
+  } | {
+    /**
+     * @generated from field: string contains_match = 12 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "containsMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 13;
+     */
+    value: StringMatcher;
+    case: "stringMatch";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool invert_match = 8;
@@ -2490,22 +2393,19 @@ export declare type QueryParameterMatcher = Message<"envoy.config.route.v3.Query
   /**
    * @generated from oneof envoy.config.route.v3.QueryParameterMatcher.query_parameter_match_specifier
    */
-  queryParameterMatchSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 5;
-         */
-        value: StringMatcher;
-        case: "stringMatch";
-      }
-    | {
-        /**
-         * @generated from field: bool present_match = 6;
-         */
-        value: boolean;
-        case: "presentMatch";
-      }
-    | { case: undefined; value?: undefined };
+  queryParameterMatchSpecifier: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 5;
+     */
+    value: StringMatcher;
+    case: "stringMatch";
+  } | {
+    /**
+     * @generated from field: bool present_match = 6;
+     */
+    value: boolean;
+    case: "presentMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -2601,3 +2501,4 @@ export declare type FilterConfig = Message<"envoy.config.route.v3.FilterConfig">
  * Use `create(FilterConfigSchema)` to create a new message.
  */
 export declare const FilterConfigSchema: GenMessage<FilterConfig>;
+

@@ -136,3 +136,4 @@ export declare type Vhds = Message<"envoy.config.route.v3.Vhds"> & {
  * Use `create(VhdsSchema)` to create a new message.
  */
 export declare const VhdsSchema: GenMessage<Vhds>;
+

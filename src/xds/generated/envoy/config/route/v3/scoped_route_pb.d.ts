@@ -66,24 +66,22 @@ export declare const ScopedRouteConfiguration_KeySchema: GenMessage<ScopedRouteC
 /**
  * @generated from message envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment
  */
-export declare type ScopedRouteConfiguration_Key_Fragment =
-  Message<"envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment"> & {
+export declare type ScopedRouteConfiguration_Key_Fragment = Message<"envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment"> & {
+  /**
+   * @generated from oneof envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment.type
+   */
+  type: {
     /**
-     * @generated from oneof envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment.type
+     * @generated from field: string string_key = 1;
      */
-    type:
-      | {
-          /**
-           * @generated from field: string string_key = 1;
-           */
-          value: string;
-          case: "stringKey";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "stringKey";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.route.v3.ScopedRouteConfiguration.Key.Fragment.
  * Use `create(ScopedRouteConfiguration_Key_FragmentSchema)` to create a new message.
  */
 export declare const ScopedRouteConfiguration_Key_FragmentSchema: GenMessage<ScopedRouteConfiguration_Key_Fragment>;
+

@@ -57,3 +57,4 @@ export declare type DatadogConfig = Message<"envoy.config.trace.v3.DatadogConfig
  * Use `create(DatadogConfigSchema)` to create a new message.
  */
 export declare const DatadogConfigSchema: GenMessage<DatadogConfig>;
+

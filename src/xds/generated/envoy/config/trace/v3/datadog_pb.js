@@ -12,27 +12,20 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/trace/v3/datadog.proto.
  */
-export const file_envoy_config_trace_v3_datadog =
-  /*@__PURE__*/
-  fileDesc(
-    "CiNlbnZveS9jb25maWcvdHJhY2UvdjMvZGF0YWRvZy5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIkoKE0RhdGFkb2dSZW1vdGVDb25maWcSMwoQcG9sbGluZ19pbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLdAQoNRGF0YWRvZ0NvbmZpZxIiChFjb2xsZWN0b3JfY2x1c3RlchgBIAEoCUIH+kIEcgIQARIdCgxzZXJ2aWNlX25hbWUYAiABKAlCB/pCBHICEAESGgoSY29sbGVjdG9yX2hvc3RuYW1lGAMgASgJEkEKDXJlbW90ZV9jb25maWcYBCABKAsyKi5lbnZveS5jb25maWcudHJhY2UudjMuRGF0YWRvZ1JlbW90ZUNvbmZpZzoqmsWIHiUKI2Vudm95LmNvbmZpZy50cmFjZS52Mi5EYXRhZG9nQ29uZmlnQrMBCiNpby5lbnZveXByb3h5LmVudm95LmNvbmZpZy50cmFjZS52M0IMRGF0YWRvZ1Byb3RvUAFaRGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy90cmFjZS92Mzt0cmFjZXYz8pj+jwUqEihlbnZveS5leHRlbnNpb25zLnRyYWNlcnMuZGF0YWRvZy52NGFscGhhuoDI0QYCEAJiBnByb3RvMw",
-    [
-      file_google_protobuf_duration,
-      file_udpa_annotations_migrate,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_trace_v3_datadog = /*@__PURE__*/
+  fileDesc("CiNlbnZveS9jb25maWcvdHJhY2UvdjMvZGF0YWRvZy5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIkoKE0RhdGFkb2dSZW1vdGVDb25maWcSMwoQcG9sbGluZ19pbnRlcnZhbBgBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiLdAQoNRGF0YWRvZ0NvbmZpZxIiChFjb2xsZWN0b3JfY2x1c3RlchgBIAEoCUIH+kIEcgIQARIdCgxzZXJ2aWNlX25hbWUYAiABKAlCB/pCBHICEAESGgoSY29sbGVjdG9yX2hvc3RuYW1lGAMgASgJEkEKDXJlbW90ZV9jb25maWcYBCABKAsyKi5lbnZveS5jb25maWcudHJhY2UudjMuRGF0YWRvZ1JlbW90ZUNvbmZpZzoqmsWIHiUKI2Vudm95LmNvbmZpZy50cmFjZS52Mi5EYXRhZG9nQ29uZmlnQrMBCiNpby5lbnZveXByb3h5LmVudm95LmNvbmZpZy50cmFjZS52M0IMRGF0YWRvZ1Byb3RvUAFaRGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy90cmFjZS92Mzt0cmFjZXYz8pj+jwUqEihlbnZveS5leHRlbnNpb25zLnRyYWNlcnMuZGF0YWRvZy52NGFscGhhuoDI0QYCEAJiBnByb3RvMw", [file_google_protobuf_duration, file_udpa_annotations_migrate, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.trace.v3.DatadogRemoteConfig.
  * Use `create(DatadogRemoteConfigSchema)` to create a new message.
  */
-export const DatadogRemoteConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_datadog, 0);
+export const DatadogRemoteConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_datadog, 0);
 
 /**
  * Describes the message envoy.config.trace.v3.DatadogConfig.
  * Use `create(DatadogConfigSchema)` to create a new message.
  */
-export const DatadogConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_datadog, 1);
+export const DatadogConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_datadog, 1);
+

@@ -32,3 +32,4 @@ export declare type DynamicOtConfig = Message<"envoy.config.trace.v3.DynamicOtCo
  * Use `create(DynamicOtConfigSchema)` to create a new message.
  */
 export declare const DynamicOtConfigSchema: GenMessage<DynamicOtConfig>;
+

@@ -13,22 +13,13 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/trace/v3/dynamic_ot.proto.
  */
-export const file_envoy_config_trace_v3_dynamic_ot =
-  /*@__PURE__*/
-  fileDesc(
-    "CiZlbnZveS9jb25maWcvdHJhY2UvdjMvZHluYW1pY19vdC5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIqYBCg9EeW5hbWljT3RDb25maWcSKQoHbGlicmFyeRgBIAEoCUIYGAH6QgRyAhABkseG2AQDMy4wuO7y0gUBEjoKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCERgBkseG2AQDMy4wuO7y0gUBOiyaxYgeJwolZW52b3kuY29uZmlnLnRyYWNlLnYyLkR5bmFtaWNPdENvbmZpZ0K4AQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCDkR5bmFtaWNPdFByb3RvUAFaRGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy90cmFjZS92Mzt0cmFjZXYz8pj+jwUtEitlbnZveS5leHRlbnNpb25zLnRyYWNlcnMuZHluYW1pY19vdC52NGFscGhhuoDI0QYCEAJiBnByb3RvMw",
-    [
-      file_google_protobuf_struct,
-      file_envoy_annotations_deprecation,
-      file_udpa_annotations_migrate,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_trace_v3_dynamic_ot = /*@__PURE__*/
+  fileDesc("CiZlbnZveS9jb25maWcvdHJhY2UvdjMvZHluYW1pY19vdC5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIqYBCg9EeW5hbWljT3RDb25maWcSKQoHbGlicmFyeRgBIAEoCUIYGAH6QgRyAhABkseG2AQDMy4wuO7y0gUBEjoKBmNvbmZpZxgCIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCERgBkseG2AQDMy4wuO7y0gUBOiyaxYgeJwolZW52b3kuY29uZmlnLnRyYWNlLnYyLkR5bmFtaWNPdENvbmZpZ0K4AQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCDkR5bmFtaWNPdFByb3RvUAFaRGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L2NvbmZpZy90cmFjZS92Mzt0cmFjZXYz8pj+jwUtEitlbnZveS5leHRlbnNpb25zLnRyYWNlcnMuZHluYW1pY19vdC52NGFscGhhuoDI0QYCEAJiBnByb3RvMw", [file_google_protobuf_struct, file_envoy_annotations_deprecation, file_udpa_annotations_migrate, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.trace.v3.DynamicOtConfig.
  * Use `create(DynamicOtConfigSchema)` to create a new message.
  */
-export const DynamicOtConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_dynamic_ot, 0);
+export const DynamicOtConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_dynamic_ot, 0);
+

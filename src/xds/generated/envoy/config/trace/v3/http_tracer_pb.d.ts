@@ -39,15 +39,13 @@ export declare type Tracing_Http = Message<"envoy.config.trace.v3.Tracing.Http">
   /**
    * @generated from oneof envoy.config.trace.v3.Tracing.Http.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -55,3 +53,4 @@ export declare type Tracing_Http = Message<"envoy.config.trace.v3.Tracing.Http">
  * Use `create(Tracing_HttpSchema)` to create a new message.
  */
 export declare const Tracing_HttpSchema: GenMessage<Tracing_Http>;
+

@@ -72,3 +72,4 @@ export enum LightstepConfig_PropagationMode {
  * Describes the enum envoy.config.trace.v3.LightstepConfig.PropagationMode.
  */
 export declare const LightstepConfig_PropagationModeSchema: GenEnum<LightstepConfig_PropagationMode>;
+

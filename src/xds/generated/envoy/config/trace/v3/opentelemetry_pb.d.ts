@@ -73,3 +73,4 @@ export declare type OpenTelemetryConfig = Message<"envoy.config.trace.v3.OpenTel
  * Use `create(OpenTelemetryConfigSchema)` to create a new message.
  */
 export declare const OpenTelemetryConfigSchema: GenMessage<OpenTelemetryConfig>;
+

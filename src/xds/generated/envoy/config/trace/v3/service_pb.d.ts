@@ -26,3 +26,4 @@ export declare type TraceServiceConfig = Message<"envoy.config.trace.v3.TraceSer
  * Use `create(TraceServiceConfigSchema)` to create a new message.
  */
 export declare const TraceServiceConfigSchema: GenMessage<TraceServiceConfig>;
+

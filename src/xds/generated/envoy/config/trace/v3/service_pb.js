@@ -11,20 +11,13 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/trace/v3/service.proto.
  */
-export const file_envoy_config_trace_v3_service =
-  /*@__PURE__*/
-  fileDesc(
-    "CiNlbnZveS9jb25maWcvdHJhY2UvdjMvc2VydmljZS5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIogBChJUcmFjZVNlcnZpY2VDb25maWcSQQoMZ3JwY19zZXJ2aWNlGAEgASgLMiEuZW52b3kuY29uZmlnLmNvcmUudjMuR3JwY1NlcnZpY2VCCPpCBYoBAhABOi+axYgeKgooZW52b3kuY29uZmlnLnRyYWNlLnYyLlRyYWNlU2VydmljZUNvbmZpZ0KDAQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCDFNlcnZpY2VQcm90b1ABWkRnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvdHJhY2UvdjM7dHJhY2V2M7qAyNEGAhACYgZwcm90bzM",
-    [
-      file_envoy_config_core_v3_grpc_service,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_trace_v3_service = /*@__PURE__*/
+  fileDesc("CiNlbnZveS9jb25maWcvdHJhY2UvdjMvc2VydmljZS5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIogBChJUcmFjZVNlcnZpY2VDb25maWcSQQoMZ3JwY19zZXJ2aWNlGAEgASgLMiEuZW52b3kuY29uZmlnLmNvcmUudjMuR3JwY1NlcnZpY2VCCPpCBYoBAhABOi+axYgeKgooZW52b3kuY29uZmlnLnRyYWNlLnYyLlRyYWNlU2VydmljZUNvbmZpZ0KDAQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCDFNlcnZpY2VQcm90b1ABWkRnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvdHJhY2UvdjM7dHJhY2V2M7qAyNEGAhACYgZwcm90bzM", [file_envoy_config_core_v3_grpc_service, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.trace.v3.TraceServiceConfig.
  * Use `create(TraceServiceConfigSchema)` to create a new message.
  */
-export const TraceServiceConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_service, 0);
+export const TraceServiceConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_service, 0);
+

@@ -49,15 +49,13 @@ export declare type ClientConfig = Message<"envoy.config.trace.v3.ClientConfig">
   /**
    * @generated from oneof envoy.config.trace.v3.ClientConfig.backend_token_specifier
    */
-  backendTokenSpecifier:
-    | {
-        /**
-         * @generated from field: string backend_token = 3;
-         */
-        value: string;
-        case: "backendToken";
-      }
-    | { case: undefined; value?: undefined };
+  backendTokenSpecifier: {
+    /**
+     * @generated from field: string backend_token = 3;
+     */
+    value: string;
+    case: "backendToken";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.UInt32Value max_cache_size = 4;
@@ -70,3 +68,4 @@ export declare type ClientConfig = Message<"envoy.config.trace.v3.ClientConfig">
  * Use `create(ClientConfigSchema)` to create a new message.
  */
 export declare const ClientConfigSchema: GenMessage<ClientConfig>;
+

@@ -8,3 +8,4 @@ import type { GenFile } from "@bufbuild/protobuf/codegenv2";
  * Describes the file envoy/config/trace/v3/trace.proto.
  */
 export declare const file_envoy_config_trace_v3_trace: GenFile;
+

@@ -63,3 +63,4 @@ export declare type XRayConfig_SegmentFields = Message<"envoy.config.trace.v3.XR
  * Use `create(XRayConfig_SegmentFieldsSchema)` to create a new message.
  */
 export declare const XRayConfig_SegmentFieldsSchema: GenMessage<XRayConfig_SegmentFields>;
+

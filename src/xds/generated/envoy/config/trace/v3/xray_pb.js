@@ -14,29 +14,20 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/config/trace/v3/xray.proto.
  */
-export const file_envoy_config_trace_v3_xray =
-  /*@__PURE__*/
-  fileDesc(
-    "CiBlbnZveS9jb25maWcvdHJhY2UvdjMveHJheS5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIukCCgpYUmF5Q29uZmlnEjwKD2RhZW1vbl9lbmRwb2ludBgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3MSHQoMc2VnbWVudF9uYW1lGAIgASgJQgf6QgRyAhABEkAKFnNhbXBsaW5nX3J1bGVfbWFuaWZlc3QYAyABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlEkcKDnNlZ21lbnRfZmllbGRzGAQgASgLMi8uZW52b3kuY29uZmlnLnRyYWNlLnYzLlhSYXlDb25maWcuU2VnbWVudEZpZWxkcxpFCg1TZWdtZW50RmllbGRzEg4KBm9yaWdpbhgBIAEoCRIkCgNhd3MYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0OiyaxYgeJwolZW52b3kuY29uZmlnLnRyYWNlLnYyYWxwaGEuWFJheUNvbmZpZ0KtAQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCCVhyYXlQcm90b1ABWkRnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvdHJhY2UvdjM7dHJhY2V2M/KY/o8FJxIlZW52b3kuZXh0ZW5zaW9ucy50cmFjZXJzLnhyYXkudjRhbHBoYbqAyNEGAhACYgZwcm90bzM",
-    [
-      file_envoy_config_core_v3_address,
-      file_envoy_config_core_v3_base,
-      file_google_protobuf_struct,
-      file_udpa_annotations_migrate,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_config_trace_v3_xray = /*@__PURE__*/
+  fileDesc("CiBlbnZveS9jb25maWcvdHJhY2UvdjMveHJheS5wcm90bxIVZW52b3kuY29uZmlnLnRyYWNlLnYzIukCCgpYUmF5Q29uZmlnEjwKD2RhZW1vbl9lbmRwb2ludBgBIAEoCzIjLmVudm95LmNvbmZpZy5jb3JlLnYzLlNvY2tldEFkZHJlc3MSHQoMc2VnbWVudF9uYW1lGAIgASgJQgf6QgRyAhABEkAKFnNhbXBsaW5nX3J1bGVfbWFuaWZlc3QYAyABKAsyIC5lbnZveS5jb25maWcuY29yZS52My5EYXRhU291cmNlEkcKDnNlZ21lbnRfZmllbGRzGAQgASgLMi8uZW52b3kuY29uZmlnLnRyYWNlLnYzLlhSYXlDb25maWcuU2VnbWVudEZpZWxkcxpFCg1TZWdtZW50RmllbGRzEg4KBm9yaWdpbhgBIAEoCRIkCgNhd3MYAiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0OiyaxYgeJwolZW52b3kuY29uZmlnLnRyYWNlLnYyYWxwaGEuWFJheUNvbmZpZ0KtAQojaW8uZW52b3lwcm94eS5lbnZveS5jb25maWcudHJhY2UudjNCCVhyYXlQcm90b1ABWkRnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9jb25maWcvdHJhY2UvdjM7dHJhY2V2M/KY/o8FJxIlZW52b3kuZXh0ZW5zaW9ucy50cmFjZXJzLnhyYXkudjRhbHBoYbqAyNEGAhACYgZwcm90bzM", [file_envoy_config_core_v3_address, file_envoy_config_core_v3_base, file_google_protobuf_struct, file_udpa_annotations_migrate, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.config.trace.v3.XRayConfig.
  * Use `create(XRayConfigSchema)` to create a new message.
  */
-export const XRayConfigSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_xray, 0);
+export const XRayConfigSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_xray, 0);
 
 /**
  * Describes the message envoy.config.trace.v3.XRayConfig.SegmentFields.
  * Use `create(XRayConfig_SegmentFieldsSchema)` to create a new message.
  */
-export const XRayConfig_SegmentFieldsSchema = /*@__PURE__*/ messageDesc(file_envoy_config_trace_v3_xray, 0, 0);
+export const XRayConfig_SegmentFieldsSchema = /*@__PURE__*/
+  messageDesc(file_envoy_config_trace_v3_xray, 0, 0);
+

@@ -123,3 +123,4 @@ export enum ZipkinConfig_CollectorEndpointVersion {
  * Describes the enum envoy.config.trace.v3.ZipkinConfig.CollectorEndpointVersion.
  */
 export declare const ZipkinConfig_CollectorEndpointVersionSchema: GenEnum<ZipkinConfig_CollectorEndpointVersion>;
+

@@ -534,23 +534,22 @@ export declare const TLSPropertiesSchema: GenMessage<TLSProperties>;
 /**
  * @generated from message envoy.data.accesslog.v3.TLSProperties.CertificateProperties
  */
-export declare type TLSProperties_CertificateProperties =
-  Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties"> & {
-    /**
-     * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName subject_alt_name = 1;
-     */
-    subjectAltName: TLSProperties_CertificateProperties_SubjectAltName[];
+export declare type TLSProperties_CertificateProperties = Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties"> & {
+  /**
+   * @generated from field: repeated envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName subject_alt_name = 1;
+   */
+  subjectAltName: TLSProperties_CertificateProperties_SubjectAltName[];
 
-    /**
-     * @generated from field: string subject = 2;
-     */
-    subject: string;
+  /**
+   * @generated from field: string subject = 2;
+   */
+  subject: string;
 
-    /**
-     * @generated from field: string issuer = 3;
-     */
-    issuer: string;
-  };
+  /**
+   * @generated from field: string issuer = 3;
+   */
+  issuer: string;
+};
 
 /**
  * Describes the message envoy.data.accesslog.v3.TLSProperties.CertificateProperties.
@@ -561,28 +560,24 @@ export declare const TLSProperties_CertificatePropertiesSchema: GenMessage<TLSPr
 /**
  * @generated from message envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName
  */
-export declare type TLSProperties_CertificateProperties_SubjectAltName =
-  Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName"> & {
+export declare type TLSProperties_CertificateProperties_SubjectAltName = Message<"envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName"> & {
+  /**
+   * @generated from oneof envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName.san
+   */
+  san: {
     /**
-     * @generated from oneof envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName.san
+     * @generated from field: string uri = 1;
      */
-    san:
-      | {
-          /**
-           * @generated from field: string uri = 1;
-           */
-          value: string;
-          case: "uri";
-        }
-      | {
-          /**
-           * @generated from field: string dns = 2;
-           */
-          value: string;
-          case: "dns";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "uri";
+  } | {
+    /**
+     * @generated from field: string dns = 2;
+     */
+    value: string;
+    case: "dns";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.data.accesslog.v3.TLSProperties.CertificateProperties.SubjectAltName.
@@ -846,3 +841,4 @@ export enum AccessLogType {
  * Describes the enum envoy.data.accesslog.v3.AccessLogType.
  */
 export declare const AccessLogTypeSchema: GenEnum<AccessLogType>;
+

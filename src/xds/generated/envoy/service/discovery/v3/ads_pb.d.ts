@@ -4,12 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type {
-  DeltaDiscoveryRequestSchema,
-  DeltaDiscoveryResponseSchema,
-  DiscoveryRequestSchema,
-  DiscoveryResponseSchema,
-} from "./discovery_pb.js";
+import type { DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema, DiscoveryRequestSchema, DiscoveryResponseSchema } from "./discovery_pb.js";
 
 /**
  * Describes the file envoy/service/discovery/v3/ads.proto.
@@ -19,7 +14,8 @@ export declare const file_envoy_service_discovery_v3_ads: GenFile;
 /**
  * @generated from message envoy.service.discovery.v3.AdsDummy
  */
-export declare type AdsDummy = Message<"envoy.service.discovery.v3.AdsDummy"> & {};
+export declare type AdsDummy = Message<"envoy.service.discovery.v3.AdsDummy"> & {
+};
 
 /**
  * Describes the message envoy.service.discovery.v3.AdsDummy.
@@ -38,7 +34,7 @@ export declare const AggregatedDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  };
+  },
   /**
    * @generated from rpc envoy.service.discovery.v3.AggregatedDiscoveryService.DeltaAggregatedResources
    */
@@ -46,5 +42,6 @@ export declare const AggregatedDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DeltaDiscoveryRequestSchema;
     output: typeof DeltaDiscoveryResponseSchema;
-  };
+  },
 }>;
+

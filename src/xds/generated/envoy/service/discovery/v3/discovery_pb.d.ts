@@ -282,36 +282,31 @@ export declare type DynamicParameterConstraints = Message<"envoy.service.discove
   /**
    * @generated from oneof envoy.service.discovery.v3.DynamicParameterConstraints.type
    */
-  type:
-    | {
-        /**
-         * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint constraint = 1;
-         */
-        value: DynamicParameterConstraints_SingleConstraint;
-        case: "constraint";
-      }
-    | {
-        /**
-         * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList or_constraints = 2;
-         */
-        value: DynamicParameterConstraints_ConstraintList;
-        case: "orConstraints";
-      }
-    | {
-        /**
-         * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList and_constraints = 3;
-         */
-        value: DynamicParameterConstraints_ConstraintList;
-        case: "andConstraints";
-      }
-    | {
-        /**
-         * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints not_constraints = 4;
-         */
-        value: DynamicParameterConstraints;
-        case: "notConstraints";
-      }
-    | { case: undefined; value?: undefined };
+  type: {
+    /**
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint constraint = 1;
+     */
+    value: DynamicParameterConstraints_SingleConstraint;
+    case: "constraint";
+  } | {
+    /**
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList or_constraints = 2;
+     */
+    value: DynamicParameterConstraints_ConstraintList;
+    case: "orConstraints";
+  } | {
+    /**
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList and_constraints = 3;
+     */
+    value: DynamicParameterConstraints_ConstraintList;
+    case: "andConstraints";
+  } | {
+    /**
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints not_constraints = 4;
+     */
+    value: DynamicParameterConstraints;
+    case: "notConstraints";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -323,33 +318,29 @@ export declare const DynamicParameterConstraintsSchema: GenMessage<DynamicParame
 /**
  * @generated from message envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint
  */
-export declare type DynamicParameterConstraints_SingleConstraint =
-  Message<"envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint"> & {
-    /**
-     * @generated from field: string key = 1;
-     */
-    key: string;
+export declare type DynamicParameterConstraints_SingleConstraint = Message<"envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint"> & {
+  /**
+   * @generated from field: string key = 1;
+   */
+  key: string;
 
+  /**
+   * @generated from oneof envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.constraint_type
+   */
+  constraintType: {
     /**
-     * @generated from oneof envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.constraint_type
+     * @generated from field: string value = 2;
      */
-    constraintType:
-      | {
-          /**
-           * @generated from field: string value = 2;
-           */
-          value: string;
-          case: "value";
-        }
-      | {
-          /**
-           * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists exists = 3;
-           */
-          value: DynamicParameterConstraints_SingleConstraint_Exists;
-          case: "exists";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "value";
+  } | {
+    /**
+     * @generated from field: envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists exists = 3;
+     */
+    value: DynamicParameterConstraints_SingleConstraint_Exists;
+    case: "exists";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.
@@ -360,8 +351,8 @@ export declare const DynamicParameterConstraints_SingleConstraintSchema: GenMess
 /**
  * @generated from message envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists
  */
-export declare type DynamicParameterConstraints_SingleConstraint_Exists =
-  Message<"envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists"> & {};
+export declare type DynamicParameterConstraints_SingleConstraint_Exists = Message<"envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists"> & {
+};
 
 /**
  * Describes the message envoy.service.discovery.v3.DynamicParameterConstraints.SingleConstraint.Exists.
@@ -372,13 +363,12 @@ export declare const DynamicParameterConstraints_SingleConstraint_ExistsSchema: 
 /**
  * @generated from message envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList
  */
-export declare type DynamicParameterConstraints_ConstraintList =
-  Message<"envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList"> & {
-    /**
-     * @generated from field: repeated envoy.service.discovery.v3.DynamicParameterConstraints constraints = 1;
-     */
-    constraints: DynamicParameterConstraints[];
-  };
+export declare type DynamicParameterConstraints_ConstraintList = Message<"envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList"> & {
+  /**
+   * @generated from field: repeated envoy.service.discovery.v3.DynamicParameterConstraints constraints = 1;
+   */
+  constraints: DynamicParameterConstraints[];
+};
 
 /**
  * Describes the message envoy.service.discovery.v3.DynamicParameterConstraints.ConstraintList.
@@ -452,3 +442,4 @@ export declare type Resource_CacheControl = Message<"envoy.service.discovery.v3.
  * Use `create(Resource_CacheControlSchema)` to create a new message.
  */
 export declare const Resource_CacheControlSchema: GenMessage<Resource_CacheControl>;
+

@@ -4,12 +4,7 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type {
-  DeltaDiscoveryRequestSchema,
-  DeltaDiscoveryResponseSchema,
-  DiscoveryRequestSchema,
-  DiscoveryResponseSchema,
-} from "../../discovery/v3/discovery_pb.js";
+import type { DeltaDiscoveryRequestSchema, DeltaDiscoveryResponseSchema, DiscoveryRequestSchema, DiscoveryResponseSchema } from "../../discovery/v3/discovery_pb.js";
 
 /**
  * Describes the file envoy/service/secret/v3/sds.proto.
@@ -19,7 +14,8 @@ export declare const file_envoy_service_secret_v3_sds: GenFile;
 /**
  * @generated from message envoy.service.secret.v3.SdsDummy
  */
-export declare type SdsDummy = Message<"envoy.service.secret.v3.SdsDummy"> & {};
+export declare type SdsDummy = Message<"envoy.service.secret.v3.SdsDummy"> & {
+};
 
 /**
  * Describes the message envoy.service.secret.v3.SdsDummy.
@@ -38,7 +34,7 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DeltaDiscoveryRequestSchema;
     output: typeof DeltaDiscoveryResponseSchema;
-  };
+  },
   /**
    * @generated from rpc envoy.service.secret.v3.SecretDiscoveryService.StreamSecrets
    */
@@ -46,7 +42,7 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  };
+  },
   /**
    * @generated from rpc envoy.service.secret.v3.SecretDiscoveryService.FetchSecrets
    */
@@ -54,5 +50,6 @@ export declare const SecretDiscoveryService: GenService<{
     methodKind: "unary";
     input: typeof DiscoveryRequestSchema;
     output: typeof DiscoveryResponseSchema;
-  };
+  },
 }>;
+

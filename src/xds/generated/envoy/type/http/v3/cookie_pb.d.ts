@@ -62,3 +62,4 @@ export declare type CookieAttribute = Message<"envoy.type.http.v3.CookieAttribut
  * Use `create(CookieAttributeSchema)` to create a new message.
  */
 export declare const CookieAttributeSchema: GenMessage<CookieAttribute>;
+

@@ -33,22 +33,19 @@ export declare type PathTransformation_Operation = Message<"envoy.type.http.v3.P
   /**
    * @generated from oneof envoy.type.http.v3.PathTransformation.Operation.operation_specifier
    */
-  operationSpecifier:
-    | {
-        /**
-         * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986 normalize_path_rfc_3986 = 2;
-         */
-        value: PathTransformation_Operation_NormalizePathRFC3986;
-        case: "normalizePathRfc3986";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.http.v3.PathTransformation.Operation.MergeSlashes merge_slashes = 3;
-         */
-        value: PathTransformation_Operation_MergeSlashes;
-        case: "mergeSlashes";
-      }
-    | { case: undefined; value?: undefined };
+  operationSpecifier: {
+    /**
+     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986 normalize_path_rfc_3986 = 2;
+     */
+    value: PathTransformation_Operation_NormalizePathRFC3986;
+    case: "normalizePathRfc3986";
+  } | {
+    /**
+     * @generated from field: envoy.type.http.v3.PathTransformation.Operation.MergeSlashes merge_slashes = 3;
+     */
+    value: PathTransformation_Operation_MergeSlashes;
+    case: "mergeSlashes";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -60,8 +57,8 @@ export declare const PathTransformation_OperationSchema: GenMessage<PathTransfor
 /**
  * @generated from message envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986
  */
-export declare type PathTransformation_Operation_NormalizePathRFC3986 =
-  Message<"envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986"> & {};
+export declare type PathTransformation_Operation_NormalizePathRFC3986 = Message<"envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986"> & {
+};
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986.
@@ -72,11 +69,12 @@ export declare const PathTransformation_Operation_NormalizePathRFC3986Schema: Ge
 /**
  * @generated from message envoy.type.http.v3.PathTransformation.Operation.MergeSlashes
  */
-export declare type PathTransformation_Operation_MergeSlashes =
-  Message<"envoy.type.http.v3.PathTransformation.Operation.MergeSlashes"> & {};
+export declare type PathTransformation_Operation_MergeSlashes = Message<"envoy.type.http.v3.PathTransformation.Operation.MergeSlashes"> & {
+};
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.Operation.MergeSlashes.
  * Use `create(PathTransformation_Operation_MergeSlashesSchema)` to create a new message.
  */
 export declare const PathTransformation_Operation_MergeSlashesSchema: GenMessage<PathTransformation_Operation_MergeSlashes>;
+

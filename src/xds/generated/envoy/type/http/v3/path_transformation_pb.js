@@ -9,39 +9,34 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/http/v3/path_transformation.proto.
  */
-export const file_envoy_type_http_v3_path_transformation =
-  /*@__PURE__*/
-  fileDesc(
-    "CixlbnZveS90eXBlL2h0dHAvdjMvcGF0aF90cmFuc2Zvcm1hdGlvbi5wcm90bxISZW52b3kudHlwZS5odHRwLnYzIu4CChJQYXRoVHJhbnNmb3JtYXRpb24SRAoKb3BlcmF0aW9ucxgBIAMoCzIwLmVudm95LnR5cGUuaHR0cC52My5QYXRoVHJhbnNmb3JtYXRpb24uT3BlcmF0aW9uGpECCglPcGVyYXRpb24SaAoXbm9ybWFsaXplX3BhdGhfcmZjXzM5ODYYAiABKAsyRS5lbnZveS50eXBlLmh0dHAudjMuUGF0aFRyYW5zZm9ybWF0aW9uLk9wZXJhdGlvbi5Ob3JtYWxpemVQYXRoUkZDMzk4NkgAElYKDW1lcmdlX3NsYXNoZXMYAyABKAsyPS5lbnZveS50eXBlLmh0dHAudjMuUGF0aFRyYW5zZm9ybWF0aW9uLk9wZXJhdGlvbi5NZXJnZVNsYXNoZXNIABoWChROb3JtYWxpemVQYXRoUkZDMzk4NhoOCgxNZXJnZVNsYXNoZXNCGgoTb3BlcmF0aW9uX3NwZWNpZmllchID+EIBQocBCiBpby5lbnZveXByb3h5LmVudm95LnR5cGUuaHR0cC52M0IXUGF0aFRyYW5zZm9ybWF0aW9uUHJvdG9QAVpAZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9odHRwL3YzO2h0dHB2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status, file_validate_validate],
-  );
+export const file_envoy_type_http_v3_path_transformation = /*@__PURE__*/
+  fileDesc("CixlbnZveS90eXBlL2h0dHAvdjMvcGF0aF90cmFuc2Zvcm1hdGlvbi5wcm90bxISZW52b3kudHlwZS5odHRwLnYzIu4CChJQYXRoVHJhbnNmb3JtYXRpb24SRAoKb3BlcmF0aW9ucxgBIAMoCzIwLmVudm95LnR5cGUuaHR0cC52My5QYXRoVHJhbnNmb3JtYXRpb24uT3BlcmF0aW9uGpECCglPcGVyYXRpb24SaAoXbm9ybWFsaXplX3BhdGhfcmZjXzM5ODYYAiABKAsyRS5lbnZveS50eXBlLmh0dHAudjMuUGF0aFRyYW5zZm9ybWF0aW9uLk9wZXJhdGlvbi5Ob3JtYWxpemVQYXRoUkZDMzk4NkgAElYKDW1lcmdlX3NsYXNoZXMYAyABKAsyPS5lbnZveS50eXBlLmh0dHAudjMuUGF0aFRyYW5zZm9ybWF0aW9uLk9wZXJhdGlvbi5NZXJnZVNsYXNoZXNIABoWChROb3JtYWxpemVQYXRoUkZDMzk4NhoOCgxNZXJnZVNsYXNoZXNCGgoTb3BlcmF0aW9uX3NwZWNpZmllchID+EIBQocBCiBpby5lbnZveXByb3h5LmVudm95LnR5cGUuaHR0cC52M0IXUGF0aFRyYW5zZm9ybWF0aW9uUHJvdG9QAVpAZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9odHRwL3YzO2h0dHB2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.
  * Use `create(PathTransformationSchema)` to create a new message.
  */
-export const PathTransformationSchema = /*@__PURE__*/ messageDesc(file_envoy_type_http_v3_path_transformation, 0);
+export const PathTransformationSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_http_v3_path_transformation, 0);
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.Operation.
  * Use `create(PathTransformation_OperationSchema)` to create a new message.
  */
-export const PathTransformation_OperationSchema =
-  /*@__PURE__*/
+export const PathTransformation_OperationSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_http_v3_path_transformation, 0, 0);
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.Operation.NormalizePathRFC3986.
  * Use `create(PathTransformation_Operation_NormalizePathRFC3986Schema)` to create a new message.
  */
-export const PathTransformation_Operation_NormalizePathRFC3986Schema =
-  /*@__PURE__*/
+export const PathTransformation_Operation_NormalizePathRFC3986Schema = /*@__PURE__*/
   messageDesc(file_envoy_type_http_v3_path_transformation, 0, 0, 0);
 
 /**
  * Describes the message envoy.type.http.v3.PathTransformation.Operation.MergeSlashes.
  * Use `create(PathTransformation_Operation_MergeSlashesSchema)` to create a new message.
  */
-export const PathTransformation_Operation_MergeSlashesSchema =
-  /*@__PURE__*/
+export const PathTransformation_Operation_MergeSlashesSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_http_v3_path_transformation, 0, 0, 1);
+

@@ -31,3 +31,4 @@ export declare type AddressMatcher = Message<"envoy.type.matcher.v3.AddressMatch
  * Use `create(AddressMatcherSchema)` to create a new message.
  */
 export declare const AddressMatcherSchema: GenMessage<AddressMatcher>;
+

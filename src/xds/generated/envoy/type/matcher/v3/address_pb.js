@@ -9,15 +9,13 @@ import { file_udpa_annotations_status } from "../../../../udpa/annotations/statu
 /**
  * Describes the file envoy/type/matcher/v3/address.proto.
  */
-export const file_envoy_type_matcher_v3_address =
-  /*@__PURE__*/
-  fileDesc(
-    "CiNlbnZveS90eXBlL21hdGNoZXIvdjMvYWRkcmVzcy5wcm90bxIVZW52b3kudHlwZS5tYXRjaGVyLnYzIk4KDkFkZHJlc3NNYXRjaGVyEiYKBnJhbmdlcxgBIAMoCzIWLnhkcy5jb3JlLnYzLkNpZHJSYW5nZRIUCgxpbnZlcnRfbWF0Y2gYAiABKAhChQEKI2lvLmVudm95cHJveHkuZW52b3kudHlwZS5tYXRjaGVyLnYzQgxBZGRyZXNzUHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM",
-    [file_xds_core_v3_cidr, file_udpa_annotations_status],
-  );
+export const file_envoy_type_matcher_v3_address = /*@__PURE__*/
+  fileDesc("CiNlbnZveS90eXBlL21hdGNoZXIvdjMvYWRkcmVzcy5wcm90bxIVZW52b3kudHlwZS5tYXRjaGVyLnYzIk4KDkFkZHJlc3NNYXRjaGVyEiYKBnJhbmdlcxgBIAMoCzIWLnhkcy5jb3JlLnYzLkNpZHJSYW5nZRIUCgxpbnZlcnRfbWF0Y2gYAiABKAhChQEKI2lvLmVudm95cHJveHkuZW52b3kudHlwZS5tYXRjaGVyLnYzQgxBZGRyZXNzUHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM", [file_xds_core_v3_cidr, file_udpa_annotations_status]);
 
 /**
  * Describes the message envoy.type.matcher.v3.AddressMatcher.
  * Use `create(AddressMatcherSchema)` to create a new message.
  */
-export const AddressMatcherSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_address, 0);
+export const AddressMatcherSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_address, 0);
+

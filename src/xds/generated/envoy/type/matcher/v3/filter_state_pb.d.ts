@@ -24,22 +24,19 @@ export declare type FilterStateMatcher = Message<"envoy.type.matcher.v3.FilterSt
   /**
    * @generated from oneof envoy.type.matcher.v3.FilterStateMatcher.matcher
    */
-  matcher:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 2;
-         */
-        value: StringMatcher;
-        case: "stringMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.AddressMatcher address_match = 3;
-         */
-        value: AddressMatcher;
-        case: "addressMatch";
-      }
-    | { case: undefined; value?: undefined };
+  matcher: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 2;
+     */
+    value: StringMatcher;
+    case: "stringMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.AddressMatcher address_match = 3;
+     */
+    value: AddressMatcher;
+    case: "addressMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -47,3 +44,4 @@ export declare type FilterStateMatcher = Message<"envoy.type.matcher.v3.FilterSt
  * Use `create(FilterStateMatcherSchema)` to create a new message.
  */
 export declare const FilterStateMatcherSchema: GenMessage<FilterStateMatcher>;
+

@@ -77,16 +77,16 @@ export declare const HttpResponseTrailerMatchInputSchema: GenMessage<HttpRespons
 /**
  * @generated from message envoy.type.matcher.v3.HttpRequestQueryParamMatchInput
  */
-export declare type HttpRequestQueryParamMatchInput =
-  Message<"envoy.type.matcher.v3.HttpRequestQueryParamMatchInput"> & {
-    /**
-     * @generated from field: string query_param = 1;
-     */
-    queryParam: string;
-  };
+export declare type HttpRequestQueryParamMatchInput = Message<"envoy.type.matcher.v3.HttpRequestQueryParamMatchInput"> & {
+  /**
+   * @generated from field: string query_param = 1;
+   */
+  queryParam: string;
+};
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpRequestQueryParamMatchInput.
  * Use `create(HttpRequestQueryParamMatchInputSchema)` to create a new message.
  */
 export declare const HttpRequestQueryParamMatchInputSchema: GenMessage<HttpRequestQueryParamMatchInput>;
+

@@ -9,41 +9,41 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/matcher/v3/http_inputs.proto.
  */
-export const file_envoy_type_matcher_v3_http_inputs =
-  /*@__PURE__*/
-  fileDesc(
-    "CidlbnZveS90eXBlL21hdGNoZXIvdjMvaHR0cF9pbnB1dHMucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyI/ChtIdHRwUmVxdWVzdEhlYWRlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkAKHEh0dHBSZXF1ZXN0VHJhaWxlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkAKHEh0dHBSZXNwb25zZUhlYWRlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkEKHUh0dHBSZXNwb25zZVRyYWlsZXJNYXRjaElucHV0EiAKC2hlYWRlcl9uYW1lGAEgASgJQgv6QghyBsgBAMABASI/Ch9IdHRwUmVxdWVzdFF1ZXJ5UGFyYW1NYXRjaElucHV0EhwKC3F1ZXJ5X3BhcmFtGAEgASgJQgf6QgRyAhABQogBCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUubWF0Y2hlci52M0IPSHR0cElucHV0c1Byb3RvUAFaRmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvbWF0Y2hlci92MzttYXRjaGVydjO6gMjRBgIQAmIGcHJvdG8z",
-    [file_udpa_annotations_status, file_validate_validate],
-  );
+export const file_envoy_type_matcher_v3_http_inputs = /*@__PURE__*/
+  fileDesc("CidlbnZveS90eXBlL21hdGNoZXIvdjMvaHR0cF9pbnB1dHMucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyI/ChtIdHRwUmVxdWVzdEhlYWRlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkAKHEh0dHBSZXF1ZXN0VHJhaWxlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkAKHEh0dHBSZXNwb25zZUhlYWRlck1hdGNoSW5wdXQSIAoLaGVhZGVyX25hbWUYASABKAlCC/pCCHIGyAEAwAEBIkEKHUh0dHBSZXNwb25zZVRyYWlsZXJNYXRjaElucHV0EiAKC2hlYWRlcl9uYW1lGAEgASgJQgv6QghyBsgBAMABASI/Ch9IdHRwUmVxdWVzdFF1ZXJ5UGFyYW1NYXRjaElucHV0EhwKC3F1ZXJ5X3BhcmFtGAEgASgJQgf6QgRyAhABQogBCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUubWF0Y2hlci52M0IPSHR0cElucHV0c1Byb3RvUAFaRmdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvbWF0Y2hlci92MzttYXRjaGVydjO6gMjRBgIQAmIGcHJvdG8z", [file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpRequestHeaderMatchInput.
  * Use `create(HttpRequestHeaderMatchInputSchema)` to create a new message.
  */
-export const HttpRequestHeaderMatchInputSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_http_inputs, 0);
+export const HttpRequestHeaderMatchInputSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_http_inputs, 0);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpRequestTrailerMatchInput.
  * Use `create(HttpRequestTrailerMatchInputSchema)` to create a new message.
  */
-export const HttpRequestTrailerMatchInputSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_http_inputs, 1);
+export const HttpRequestTrailerMatchInputSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_http_inputs, 1);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseHeaderMatchInput.
  * Use `create(HttpResponseHeaderMatchInputSchema)` to create a new message.
  */
-export const HttpResponseHeaderMatchInputSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_http_inputs, 2);
+export const HttpResponseHeaderMatchInputSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_http_inputs, 2);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseTrailerMatchInput.
  * Use `create(HttpResponseTrailerMatchInputSchema)` to create a new message.
  */
-export const HttpResponseTrailerMatchInputSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_http_inputs, 3);
+export const HttpResponseTrailerMatchInputSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_http_inputs, 3);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpRequestQueryParamMatchInput.
  * Use `create(HttpRequestQueryParamMatchInputSchema)` to create a new message.
  */
-export const HttpRequestQueryParamMatchInputSchema =
-  /*@__PURE__*/
+export const HttpRequestQueryParamMatchInputSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_matcher_v3_http_inputs, 4);
+

@@ -49,15 +49,13 @@ export declare type MetadataMatcher_PathSegment = Message<"envoy.type.matcher.v3
   /**
    * @generated from oneof envoy.type.matcher.v3.MetadataMatcher.PathSegment.segment
    */
-  segment:
-    | {
-        /**
-         * @generated from field: string key = 1;
-         */
-        value: string;
-        case: "key";
-      }
-    | { case: undefined; value?: undefined };
+  segment: {
+    /**
+     * @generated from field: string key = 1;
+     */
+    value: string;
+    case: "key";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -65,3 +63,4 @@ export declare type MetadataMatcher_PathSegment = Message<"envoy.type.matcher.v3
  * Use `create(MetadataMatcher_PathSegmentSchema)` to create a new message.
  */
 export declare const MetadataMatcher_PathSegmentSchema: GenMessage<MetadataMatcher_PathSegment>;
+

@@ -32,3 +32,4 @@ export declare type NodeMatcher = Message<"envoy.type.matcher.v3.NodeMatcher"> &
  * Use `create(NodeMatcherSchema)` to create a new message.
  */
 export declare const NodeMatcherSchema: GenMessage<NodeMatcher>;
+

@@ -18,22 +18,19 @@ export declare type DoubleMatcher = Message<"envoy.type.matcher.v3.DoubleMatcher
   /**
    * @generated from oneof envoy.type.matcher.v3.DoubleMatcher.match_pattern
    */
-  matchPattern:
-    | {
-        /**
-         * @generated from field: envoy.type.v3.DoubleRange range = 1;
-         */
-        value: DoubleRange;
-        case: "range";
-      }
-    | {
-        /**
-         * @generated from field: double exact = 2;
-         */
-        value: number;
-        case: "exact";
-      }
-    | { case: undefined; value?: undefined };
+  matchPattern: {
+    /**
+     * @generated from field: envoy.type.v3.DoubleRange range = 1;
+     */
+    value: DoubleRange;
+    case: "range";
+  } | {
+    /**
+     * @generated from field: double exact = 2;
+     */
+    value: number;
+    case: "exact";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -41,3 +38,4 @@ export declare type DoubleMatcher = Message<"envoy.type.matcher.v3.DoubleMatcher
  * Use `create(DoubleMatcherSchema)` to create a new message.
  */
 export declare const DoubleMatcherSchema: GenMessage<DoubleMatcher>;
+

@@ -18,15 +18,13 @@ export declare type PathMatcher = Message<"envoy.type.matcher.v3.PathMatcher"> &
   /**
    * @generated from oneof envoy.type.matcher.v3.PathMatcher.rule
    */
-  rule:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher path = 1;
-         */
-        value: StringMatcher;
-        case: "path";
-      }
-    | { case: undefined; value?: undefined };
+  rule: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher path = 1;
+     */
+    value: StringMatcher;
+    case: "path";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -34,3 +32,4 @@ export declare type PathMatcher = Message<"envoy.type.matcher.v3.PathMatcher"> &
  * Use `create(PathMatcherSchema)` to create a new message.
  */
 export declare const PathMatcherSchema: GenMessage<PathMatcher>;
+

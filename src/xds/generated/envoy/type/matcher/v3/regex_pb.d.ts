@@ -17,16 +17,14 @@ export declare type RegexMatcher = Message<"envoy.type.matcher.v3.RegexMatcher">
   /**
    * @generated from oneof envoy.type.matcher.v3.RegexMatcher.engine_type
    */
-  engineType:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1 [deprecated = true];
-         * @deprecated
-         */
-        value: RegexMatcher_GoogleRE2;
-        case: "googleRe2";
-      }
-    | { case: undefined; value?: undefined };
+  engineType: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1 [deprecated = true];
+     * @deprecated
+     */
+    value: RegexMatcher_GoogleRE2;
+    case: "googleRe2";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string regex = 2;
@@ -77,3 +75,4 @@ export declare type RegexMatchAndSubstitute = Message<"envoy.type.matcher.v3.Reg
  * Use `create(RegexMatchAndSubstituteSchema)` to create a new message.
  */
 export declare const RegexMatchAndSubstituteSchema: GenMessage<RegexMatchAndSubstitute>;
+

@@ -12,33 +12,27 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/matcher/v3/regex.proto.
  */
-export const file_envoy_type_matcher_v3_regex =
-  /*@__PURE__*/
-  fileDesc(
-    "CiFlbnZveS90eXBlL21hdGNoZXIvdjMvcmVnZXgucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyK0AgoMUmVnZXhNYXRjaGVyElAKCmdvb2dsZV9yZTIYASABKAsyLS5lbnZveS50eXBlLm1hdGNoZXIudjMuUmVnZXhNYXRjaGVyLkdvb2dsZVJFMkILGAGSx4bYBAMzLjBIABIWCgVyZWdleBgCIAEoCUIH+kIEcgIQARqCAQoJR29vZ2xlUkUyEkMKEG1heF9wcm9ncmFtX3NpemUYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWVCCxgBkseG2AQDMy4wOjCaxYgeKwopZW52b3kudHlwZS5tYXRjaGVyLlJlZ2V4TWF0Y2hlci5Hb29nbGVSRTI6JprFiB4hCh9lbnZveS50eXBlLm1hdGNoZXIuUmVnZXhNYXRjaGVyQg0KC2VuZ2luZV90eXBlIq8BChdSZWdleE1hdGNoQW5kU3Vic3RpdHV0ZRI+CgdwYXR0ZXJuGAEgASgLMiMuZW52b3kudHlwZS5tYXRjaGVyLnYzLlJlZ2V4TWF0Y2hlckII+kIFigECEAESIQoMc3Vic3RpdHV0aW9uGAIgASgJQgv6QghyBsgBAMABAjoxmsWIHiwKKmVudm95LnR5cGUubWF0Y2hlci5SZWdleE1hdGNoQW5kU3Vic3RpdHV0ZUKDAQojaW8uZW52b3lwcm94eS5lbnZveS50eXBlLm1hdGNoZXIudjNCClJlZ2V4UHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM",
-    [
-      file_google_protobuf_wrappers,
-      file_envoy_annotations_deprecation,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_type_matcher_v3_regex = /*@__PURE__*/
+  fileDesc("CiFlbnZveS90eXBlL21hdGNoZXIvdjMvcmVnZXgucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyK0AgoMUmVnZXhNYXRjaGVyElAKCmdvb2dsZV9yZTIYASABKAsyLS5lbnZveS50eXBlLm1hdGNoZXIudjMuUmVnZXhNYXRjaGVyLkdvb2dsZVJFMkILGAGSx4bYBAMzLjBIABIWCgVyZWdleBgCIAEoCUIH+kIEcgIQARqCAQoJR29vZ2xlUkUyEkMKEG1heF9wcm9ncmFtX3NpemUYASABKAsyHC5nb29nbGUucHJvdG9idWYuVUludDMyVmFsdWVCCxgBkseG2AQDMy4wOjCaxYgeKwopZW52b3kudHlwZS5tYXRjaGVyLlJlZ2V4TWF0Y2hlci5Hb29nbGVSRTI6JprFiB4hCh9lbnZveS50eXBlLm1hdGNoZXIuUmVnZXhNYXRjaGVyQg0KC2VuZ2luZV90eXBlIq8BChdSZWdleE1hdGNoQW5kU3Vic3RpdHV0ZRI+CgdwYXR0ZXJuGAEgASgLMiMuZW52b3kudHlwZS5tYXRjaGVyLnYzLlJlZ2V4TWF0Y2hlckII+kIFigECEAESIQoMc3Vic3RpdHV0aW9uGAIgASgJQgv6QghyBsgBAMABAjoxmsWIHiwKKmVudm95LnR5cGUubWF0Y2hlci5SZWdleE1hdGNoQW5kU3Vic3RpdHV0ZUKDAQojaW8uZW52b3lwcm94eS5lbnZveS50eXBlLm1hdGNoZXIudjNCClJlZ2V4UHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM", [file_google_protobuf_wrappers, file_envoy_annotations_deprecation, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.matcher.v3.RegexMatcher.
  * Use `create(RegexMatcherSchema)` to create a new message.
  */
-export const RegexMatcherSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_regex, 0);
+export const RegexMatcherSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_regex, 0);
 
 /**
  * Describes the message envoy.type.matcher.v3.RegexMatcher.GoogleRE2.
  * Use `create(RegexMatcher_GoogleRE2Schema)` to create a new message.
  */
-export const RegexMatcher_GoogleRE2Schema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_regex, 0, 0);
+export const RegexMatcher_GoogleRE2Schema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_regex, 0, 0);
 
 /**
  * Describes the message envoy.type.matcher.v3.RegexMatchAndSubstitute.
  * Use `create(RegexMatchAndSubstituteSchema)` to create a new message.
  */
-export const RegexMatchAndSubstituteSchema = /*@__PURE__*/ messageDesc(file_envoy_type_matcher_v3_regex, 1);
+export const RegexMatchAndSubstituteSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_matcher_v3_regex, 1);
+

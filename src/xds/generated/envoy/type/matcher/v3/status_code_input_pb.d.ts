@@ -13,8 +13,8 @@ export declare const file_envoy_type_matcher_v3_status_code_input: GenFile;
 /**
  * @generated from message envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput
  */
-export declare type HttpResponseStatusCodeMatchInput =
-  Message<"envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput"> & {};
+export declare type HttpResponseStatusCodeMatchInput = Message<"envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput"> & {
+};
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput.
@@ -25,8 +25,8 @@ export declare const HttpResponseStatusCodeMatchInputSchema: GenMessage<HttpResp
 /**
  * @generated from message envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput
  */
-export declare type HttpResponseStatusCodeClassMatchInput =
-  Message<"envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"> & {};
+export declare type HttpResponseStatusCodeClassMatchInput = Message<"envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput"> & {
+};
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput.
@@ -37,11 +37,12 @@ export declare const HttpResponseStatusCodeClassMatchInputSchema: GenMessage<Htt
 /**
  * @generated from message envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput
  */
-export declare type HttpResponseLocalReplyMatchInput =
-  Message<"envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput"> & {};
+export declare type HttpResponseLocalReplyMatchInput = Message<"envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput"> & {
+};
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput.
  * Use `create(HttpResponseLocalReplyMatchInputSchema)` to create a new message.
  */
 export declare const HttpResponseLocalReplyMatchInputSchema: GenMessage<HttpResponseLocalReplyMatchInput>;
+

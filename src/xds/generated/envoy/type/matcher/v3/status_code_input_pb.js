@@ -8,33 +8,27 @@ import { file_udpa_annotations_status } from "../../../../udpa/annotations/statu
 /**
  * Describes the file envoy/type/matcher/v3/status_code_input.proto.
  */
-export const file_envoy_type_matcher_v3_status_code_input =
-  /*@__PURE__*/
-  fileDesc(
-    "Ci1lbnZveS90eXBlL21hdGNoZXIvdjMvc3RhdHVzX2NvZGVfaW5wdXQucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyIiCiBIdHRwUmVzcG9uc2VTdGF0dXNDb2RlTWF0Y2hJbnB1dCInCiVIdHRwUmVzcG9uc2VTdGF0dXNDb2RlQ2xhc3NNYXRjaElucHV0IiIKIEh0dHBSZXNwb25zZUxvY2FsUmVwbHlNYXRjaElucHV0Qo0BCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUubWF0Y2hlci52M0IUU3RhdHVzQ29kZUlucHV0UHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status],
-  );
+export const file_envoy_type_matcher_v3_status_code_input = /*@__PURE__*/
+  fileDesc("Ci1lbnZveS90eXBlL21hdGNoZXIvdjMvc3RhdHVzX2NvZGVfaW5wdXQucHJvdG8SFWVudm95LnR5cGUubWF0Y2hlci52MyIiCiBIdHRwUmVzcG9uc2VTdGF0dXNDb2RlTWF0Y2hJbnB1dCInCiVIdHRwUmVzcG9uc2VTdGF0dXNDb2RlQ2xhc3NNYXRjaElucHV0IiIKIEh0dHBSZXNwb25zZUxvY2FsUmVwbHlNYXRjaElucHV0Qo0BCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUubWF0Y2hlci52M0IUU3RhdHVzQ29kZUlucHV0UHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS9tYXRjaGVyL3YzO21hdGNoZXJ2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status]);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseStatusCodeMatchInput.
  * Use `create(HttpResponseStatusCodeMatchInputSchema)` to create a new message.
  */
-export const HttpResponseStatusCodeMatchInputSchema =
-  /*@__PURE__*/
+export const HttpResponseStatusCodeMatchInputSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_matcher_v3_status_code_input, 0);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseStatusCodeClassMatchInput.
  * Use `create(HttpResponseStatusCodeClassMatchInputSchema)` to create a new message.
  */
-export const HttpResponseStatusCodeClassMatchInputSchema =
-  /*@__PURE__*/
+export const HttpResponseStatusCodeClassMatchInputSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_matcher_v3_status_code_input, 1);
 
 /**
  * Describes the message envoy.type.matcher.v3.HttpResponseLocalReplyMatchInput.
  * Use `create(HttpResponseLocalReplyMatchInputSchema)` to create a new message.
  */
-export const HttpResponseLocalReplyMatchInputSchema =
-  /*@__PURE__*/
+export const HttpResponseLocalReplyMatchInputSchema = /*@__PURE__*/
   messageDesc(file_envoy_type_matcher_v3_status_code_input, 2);
+

@@ -39,15 +39,13 @@ export declare type StructMatcher_PathSegment = Message<"envoy.type.matcher.v3.S
   /**
    * @generated from oneof envoy.type.matcher.v3.StructMatcher.PathSegment.segment
    */
-  segment:
-    | {
-        /**
-         * @generated from field: string key = 1;
-         */
-        value: string;
-        case: "key";
-      }
-    | { case: undefined; value?: undefined };
+  segment: {
+    /**
+     * @generated from field: string key = 1;
+     */
+    value: string;
+    case: "key";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -55,3 +53,4 @@ export declare type StructMatcher_PathSegment = Message<"envoy.type.matcher.v3.S
  * Use `create(StructMatcher_PathSegmentSchema)` to create a new message.
  */
 export declare const StructMatcher_PathSegmentSchema: GenMessage<StructMatcher_PathSegment>;
+

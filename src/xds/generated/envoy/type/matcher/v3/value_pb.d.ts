@@ -19,57 +19,49 @@ export declare type ValueMatcher = Message<"envoy.type.matcher.v3.ValueMatcher">
   /**
    * @generated from oneof envoy.type.matcher.v3.ValueMatcher.match_pattern
    */
-  matchPattern:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.ValueMatcher.NullMatch null_match = 1;
-         */
-        value: ValueMatcher_NullMatch;
-        case: "nullMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.DoubleMatcher double_match = 2;
-         */
-        value: DoubleMatcher;
-        case: "doubleMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 3;
-         */
-        value: StringMatcher;
-        case: "stringMatch";
-      }
-    | {
-        /**
-         * @generated from field: bool bool_match = 4;
-         */
-        value: boolean;
-        case: "boolMatch";
-      }
-    | {
-        /**
-         * @generated from field: bool present_match = 5;
-         */
-        value: boolean;
-        case: "presentMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.ListMatcher list_match = 6;
-         */
-        value: ListMatcher;
-        case: "listMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.OrMatcher or_match = 7;
-         */
-        value: OrMatcher;
-        case: "orMatch";
-      }
-    | { case: undefined; value?: undefined };
+  matchPattern: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.ValueMatcher.NullMatch null_match = 1;
+     */
+    value: ValueMatcher_NullMatch;
+    case: "nullMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.DoubleMatcher double_match = 2;
+     */
+    value: DoubleMatcher;
+    case: "doubleMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.StringMatcher string_match = 3;
+     */
+    value: StringMatcher;
+    case: "stringMatch";
+  } | {
+    /**
+     * @generated from field: bool bool_match = 4;
+     */
+    value: boolean;
+    case: "boolMatch";
+  } | {
+    /**
+     * @generated from field: bool present_match = 5;
+     */
+    value: boolean;
+    case: "presentMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.ListMatcher list_match = 6;
+     */
+    value: ListMatcher;
+    case: "listMatch";
+  } | {
+    /**
+     * @generated from field: envoy.type.matcher.v3.OrMatcher or_match = 7;
+     */
+    value: OrMatcher;
+    case: "orMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -81,7 +73,8 @@ export declare const ValueMatcherSchema: GenMessage<ValueMatcher>;
 /**
  * @generated from message envoy.type.matcher.v3.ValueMatcher.NullMatch
  */
-export declare type ValueMatcher_NullMatch = Message<"envoy.type.matcher.v3.ValueMatcher.NullMatch"> & {};
+export declare type ValueMatcher_NullMatch = Message<"envoy.type.matcher.v3.ValueMatcher.NullMatch"> & {
+};
 
 /**
  * Describes the message envoy.type.matcher.v3.ValueMatcher.NullMatch.
@@ -96,15 +89,13 @@ export declare type ListMatcher = Message<"envoy.type.matcher.v3.ListMatcher"> &
   /**
    * @generated from oneof envoy.type.matcher.v3.ListMatcher.match_pattern
    */
-  matchPattern:
-    | {
-        /**
-         * @generated from field: envoy.type.matcher.v3.ValueMatcher one_of = 1;
-         */
-        value: ValueMatcher;
-        case: "oneOf";
-      }
-    | { case: undefined; value?: undefined };
+  matchPattern: {
+    /**
+     * @generated from field: envoy.type.matcher.v3.ValueMatcher one_of = 1;
+     */
+    value: ValueMatcher;
+    case: "oneOf";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -128,3 +119,4 @@ export declare type OrMatcher = Message<"envoy.type.matcher.v3.OrMatcher"> & {
  * Use `create(OrMatcherSchema)` to create a new message.
  */
 export declare const OrMatcherSchema: GenMessage<OrMatcher>;
+

@@ -38,22 +38,19 @@ export declare type MetadataKey_PathSegment = Message<"envoy.type.metadata.v3.Me
   /**
    * @generated from oneof envoy.type.metadata.v3.MetadataKey.PathSegment.segment
    */
-  segment:
-    | {
-        /**
-         * @generated from field: string key = 1;
-         */
-        value: string;
-        case: "key";
-      }
-    | {
-        /**
-         * @generated from field: uint32 index = 2;
-         */
-        value: number;
-        case: "index";
-      }
-    | { case: undefined; value?: undefined };
+  segment: {
+    /**
+     * @generated from field: string key = 1;
+     */
+    value: string;
+    case: "key";
+  } | {
+    /**
+     * @generated from field: uint32 index = 2;
+     */
+    value: number;
+    case: "index";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -69,36 +66,31 @@ export declare type MetadataKind = Message<"envoy.type.metadata.v3.MetadataKind"
   /**
    * @generated from oneof envoy.type.metadata.v3.MetadataKind.kind
    */
-  kind:
-    | {
-        /**
-         * @generated from field: envoy.type.metadata.v3.MetadataKind.Request request = 1;
-         */
-        value: MetadataKind_Request;
-        case: "request";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.metadata.v3.MetadataKind.Route route = 2;
-         */
-        value: MetadataKind_Route;
-        case: "route";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.metadata.v3.MetadataKind.Cluster cluster = 3;
-         */
-        value: MetadataKind_Cluster;
-        case: "cluster";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.metadata.v3.MetadataKind.Host host = 4;
-         */
-        value: MetadataKind_Host;
-        case: "host";
-      }
-    | { case: undefined; value?: undefined };
+  kind: {
+    /**
+     * @generated from field: envoy.type.metadata.v3.MetadataKind.Request request = 1;
+     */
+    value: MetadataKind_Request;
+    case: "request";
+  } | {
+    /**
+     * @generated from field: envoy.type.metadata.v3.MetadataKind.Route route = 2;
+     */
+    value: MetadataKind_Route;
+    case: "route";
+  } | {
+    /**
+     * @generated from field: envoy.type.metadata.v3.MetadataKind.Cluster cluster = 3;
+     */
+    value: MetadataKind_Cluster;
+    case: "cluster";
+  } | {
+    /**
+     * @generated from field: envoy.type.metadata.v3.MetadataKind.Host host = 4;
+     */
+    value: MetadataKind_Host;
+    case: "host";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -110,7 +102,8 @@ export declare const MetadataKindSchema: GenMessage<MetadataKind>;
 /**
  * @generated from message envoy.type.metadata.v3.MetadataKind.Request
  */
-export declare type MetadataKind_Request = Message<"envoy.type.metadata.v3.MetadataKind.Request"> & {};
+export declare type MetadataKind_Request = Message<"envoy.type.metadata.v3.MetadataKind.Request"> & {
+};
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Request.
@@ -121,7 +114,8 @@ export declare const MetadataKind_RequestSchema: GenMessage<MetadataKind_Request
 /**
  * @generated from message envoy.type.metadata.v3.MetadataKind.Route
  */
-export declare type MetadataKind_Route = Message<"envoy.type.metadata.v3.MetadataKind.Route"> & {};
+export declare type MetadataKind_Route = Message<"envoy.type.metadata.v3.MetadataKind.Route"> & {
+};
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Route.
@@ -132,7 +126,8 @@ export declare const MetadataKind_RouteSchema: GenMessage<MetadataKind_Route>;
 /**
  * @generated from message envoy.type.metadata.v3.MetadataKind.Cluster
  */
-export declare type MetadataKind_Cluster = Message<"envoy.type.metadata.v3.MetadataKind.Cluster"> & {};
+export declare type MetadataKind_Cluster = Message<"envoy.type.metadata.v3.MetadataKind.Cluster"> & {
+};
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Cluster.
@@ -143,10 +138,12 @@ export declare const MetadataKind_ClusterSchema: GenMessage<MetadataKind_Cluster
 /**
  * @generated from message envoy.type.metadata.v3.MetadataKind.Host
  */
-export declare type MetadataKind_Host = Message<"envoy.type.metadata.v3.MetadataKind.Host"> & {};
+export declare type MetadataKind_Host = Message<"envoy.type.metadata.v3.MetadataKind.Host"> & {
+};
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Host.
  * Use `create(MetadataKind_HostSchema)` to create a new message.
  */
 export declare const MetadataKind_HostSchema: GenMessage<MetadataKind_Host>;
+

@@ -10,51 +10,55 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/metadata/v3/metadata.proto.
  */
-export const file_envoy_type_metadata_v3_metadata =
-  /*@__PURE__*/
-  fileDesc(
-    "CiVlbnZveS90eXBlL21ldGFkYXRhL3YzL21ldGFkYXRhLnByb3RvEhZlbnZveS50eXBlLm1ldGFkYXRhLnYzIpYCCgtNZXRhZGF0YUtleRIUCgNrZXkYASABKAlCB/pCBHICEAESRwoEcGF0aBgCIAMoCzIvLmVudm95LnR5cGUubWV0YWRhdGEudjMuTWV0YWRhdGFLZXkuUGF0aFNlZ21lbnRCCPpCBZIBAggBGn0KC1BhdGhTZWdtZW50EhYKA2tleRgBIAEoCUIH+kIEcgIQAUgAEg8KBWluZGV4GAIgASgNSAA6NZrFiB4wCi5lbnZveS50eXBlLm1ldGFkYXRhLnYyLk1ldGFkYXRhS2V5LlBhdGhTZWdtZW50Qg4KB3NlZ21lbnQSA/hCATopmsWIHiQKImVudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLZXkiswQKDE1ldGFkYXRhS2luZBI/CgdyZXF1ZXN0GAEgASgLMiwuZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuUmVxdWVzdEgAEjsKBXJvdXRlGAIgASgLMiouZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuUm91dGVIABI/CgdjbHVzdGVyGAMgASgLMiwuZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuQ2x1c3RlckgAEjkKBGhvc3QYBCABKAsyKS5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2luZC5Ib3N0SAAaPQoHUmVxdWVzdDoymsWIHi0KK2Vudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLaW5kLlJlcXVlc3QaOQoFUm91dGU6MJrFiB4rCillbnZveS50eXBlLm1ldGFkYXRhLnYyLk1ldGFkYXRhS2luZC5Sb3V0ZRo9CgdDbHVzdGVyOjKaxYgeLQorZW52b3kudHlwZS5tZXRhZGF0YS52Mi5NZXRhZGF0YUtpbmQuQ2x1c3Rlcho3CgRIb3N0Oi+axYgeKgooZW52b3kudHlwZS5tZXRhZGF0YS52Mi5NZXRhZGF0YUtpbmQuSG9zdDoqmsWIHiUKI2Vudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLaW5kQgsKBGtpbmQSA/hCAUKJAQokaW8uZW52b3lwcm94eS5lbnZveS50eXBlLm1ldGFkYXRhLnYzQg1NZXRhZGF0YVByb3RvUAFaSGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvbWV0YWRhdGEvdjM7bWV0YWRhdGF2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate],
-  );
+export const file_envoy_type_metadata_v3_metadata = /*@__PURE__*/
+  fileDesc("CiVlbnZveS90eXBlL21ldGFkYXRhL3YzL21ldGFkYXRhLnByb3RvEhZlbnZveS50eXBlLm1ldGFkYXRhLnYzIpYCCgtNZXRhZGF0YUtleRIUCgNrZXkYASABKAlCB/pCBHICEAESRwoEcGF0aBgCIAMoCzIvLmVudm95LnR5cGUubWV0YWRhdGEudjMuTWV0YWRhdGFLZXkuUGF0aFNlZ21lbnRCCPpCBZIBAggBGn0KC1BhdGhTZWdtZW50EhYKA2tleRgBIAEoCUIH+kIEcgIQAUgAEg8KBWluZGV4GAIgASgNSAA6NZrFiB4wCi5lbnZveS50eXBlLm1ldGFkYXRhLnYyLk1ldGFkYXRhS2V5LlBhdGhTZWdtZW50Qg4KB3NlZ21lbnQSA/hCATopmsWIHiQKImVudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLZXkiswQKDE1ldGFkYXRhS2luZBI/CgdyZXF1ZXN0GAEgASgLMiwuZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuUmVxdWVzdEgAEjsKBXJvdXRlGAIgASgLMiouZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuUm91dGVIABI/CgdjbHVzdGVyGAMgASgLMiwuZW52b3kudHlwZS5tZXRhZGF0YS52My5NZXRhZGF0YUtpbmQuQ2x1c3RlckgAEjkKBGhvc3QYBCABKAsyKS5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2luZC5Ib3N0SAAaPQoHUmVxdWVzdDoymsWIHi0KK2Vudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLaW5kLlJlcXVlc3QaOQoFUm91dGU6MJrFiB4rCillbnZveS50eXBlLm1ldGFkYXRhLnYyLk1ldGFkYXRhS2luZC5Sb3V0ZRo9CgdDbHVzdGVyOjKaxYgeLQorZW52b3kudHlwZS5tZXRhZGF0YS52Mi5NZXRhZGF0YUtpbmQuQ2x1c3Rlcho3CgRIb3N0Oi+axYgeKgooZW52b3kudHlwZS5tZXRhZGF0YS52Mi5NZXRhZGF0YUtpbmQuSG9zdDoqmsWIHiUKI2Vudm95LnR5cGUubWV0YWRhdGEudjIuTWV0YWRhdGFLaW5kQgsKBGtpbmQSA/hCAUKJAQokaW8uZW52b3lwcm94eS5lbnZveS50eXBlLm1ldGFkYXRhLnYzQg1NZXRhZGF0YVByb3RvUAFaSGdpdGh1Yi5jb20vZW52b3lwcm94eS9nby1jb250cm9sLXBsYW5lL2Vudm95L3R5cGUvbWV0YWRhdGEvdjM7bWV0YWRhdGF2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKey.
  * Use `create(MetadataKeySchema)` to create a new message.
  */
-export const MetadataKeySchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 0);
+export const MetadataKeySchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 0);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKey.PathSegment.
  * Use `create(MetadataKey_PathSegmentSchema)` to create a new message.
  */
-export const MetadataKey_PathSegmentSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 0, 0);
+export const MetadataKey_PathSegmentSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 0, 0);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.
  * Use `create(MetadataKindSchema)` to create a new message.
  */
-export const MetadataKindSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 1);
+export const MetadataKindSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 1);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Request.
  * Use `create(MetadataKind_RequestSchema)` to create a new message.
  */
-export const MetadataKind_RequestSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 1, 0);
+export const MetadataKind_RequestSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 1, 0);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Route.
  * Use `create(MetadataKind_RouteSchema)` to create a new message.
  */
-export const MetadataKind_RouteSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 1, 1);
+export const MetadataKind_RouteSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 1, 1);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Cluster.
  * Use `create(MetadataKind_ClusterSchema)` to create a new message.
  */
-export const MetadataKind_ClusterSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 1, 2);
+export const MetadataKind_ClusterSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 1, 2);
 
 /**
  * Describes the message envoy.type.metadata.v3.MetadataKind.Host.
  * Use `create(MetadataKind_HostSchema)` to create a new message.
  */
-export const MetadataKind_HostSchema = /*@__PURE__*/ messageDesc(file_envoy_type_metadata_v3_metadata, 1, 3);
+export const MetadataKind_HostSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_metadata_v3_metadata, 1, 3);
+

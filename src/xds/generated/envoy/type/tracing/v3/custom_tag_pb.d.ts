@@ -23,43 +23,37 @@ export declare type CustomTag = Message<"envoy.type.tracing.v3.CustomTag"> & {
   /**
    * @generated from oneof envoy.type.tracing.v3.CustomTag.type
    */
-  type:
-    | {
-        /**
-         * @generated from field: envoy.type.tracing.v3.CustomTag.Literal literal = 2;
-         */
-        value: CustomTag_Literal;
-        case: "literal";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.tracing.v3.CustomTag.Environment environment = 3;
-         */
-        value: CustomTag_Environment;
-        case: "environment";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.tracing.v3.CustomTag.Header request_header = 4;
-         */
-        value: CustomTag_Header;
-        case: "requestHeader";
-      }
-    | {
-        /**
-         * @generated from field: envoy.type.tracing.v3.CustomTag.Metadata metadata = 5;
-         */
-        value: CustomTag_Metadata;
-        case: "metadata";
-      }
-    | {
-        /**
-         * @generated from field: string value = 6;
-         */
-        value: string;
-        case: "value";
-      }
-    | { case: undefined; value?: undefined };
+  type: {
+    /**
+     * @generated from field: envoy.type.tracing.v3.CustomTag.Literal literal = 2;
+     */
+    value: CustomTag_Literal;
+    case: "literal";
+  } | {
+    /**
+     * @generated from field: envoy.type.tracing.v3.CustomTag.Environment environment = 3;
+     */
+    value: CustomTag_Environment;
+    case: "environment";
+  } | {
+    /**
+     * @generated from field: envoy.type.tracing.v3.CustomTag.Header request_header = 4;
+     */
+    value: CustomTag_Header;
+    case: "requestHeader";
+  } | {
+    /**
+     * @generated from field: envoy.type.tracing.v3.CustomTag.Metadata metadata = 5;
+     */
+    value: CustomTag_Metadata;
+    case: "metadata";
+  } | {
+    /**
+     * @generated from field: string value = 6;
+     */
+    value: string;
+    case: "value";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.type.tracing.v3.CustomTag.ValueType value_type = 7;
@@ -191,3 +185,4 @@ export enum CustomTag_ValueType {
  * Describes the enum envoy.type.tracing.v3.CustomTag.ValueType.
  */
 export declare const CustomTag_ValueTypeSchema: GenEnum<CustomTag_ValueType>;
+

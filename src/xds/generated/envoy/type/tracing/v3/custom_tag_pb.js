@@ -11,54 +11,53 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file envoy/type/tracing/v3/custom_tag.proto.
  */
-export const file_envoy_type_tracing_v3_custom_tag =
-  /*@__PURE__*/
-  fileDesc(
-    "CiZlbnZveS90eXBlL3RyYWNpbmcvdjMvY3VzdG9tX3RhZy5wcm90bxIVZW52b3kudHlwZS50cmFjaW5nLnYzIvMHCglDdXN0b21UYWcSFAoDdGFnGAEgASgJQgf6QgRyAhABEjsKB2xpdGVyYWwYAiABKAsyKC5lbnZveS50eXBlLnRyYWNpbmcudjMuQ3VzdG9tVGFnLkxpdGVyYWxIABJDCgtlbnZpcm9ubWVudBgDIAEoCzIsLmVudm95LnR5cGUudHJhY2luZy52My5DdXN0b21UYWcuRW52aXJvbm1lbnRIABJBCg5yZXF1ZXN0X2hlYWRlchgEIAEoCzInLmVudm95LnR5cGUudHJhY2luZy52My5DdXN0b21UYWcuSGVhZGVySAASPQoIbWV0YWRhdGEYBSABKAsyKS5lbnZveS50eXBlLnRyYWNpbmcudjMuQ3VzdG9tVGFnLk1ldGFkYXRhSAASDwoFdmFsdWUYBiABKAlIABJICgp2YWx1ZV90eXBlGAcgASgOMiouZW52b3kudHlwZS50cmFjaW5nLnYzLkN1c3RvbVRhZy5WYWx1ZVR5cGVCCPpCBYIBAhABGlEKB0xpdGVyYWwSFgoFdmFsdWUYASABKAlCB/pCBHICEAE6LprFiB4pCidlbnZveS50eXBlLnRyYWNpbmcudjIuQ3VzdG9tVGFnLkxpdGVyYWwabwoLRW52aXJvbm1lbnQSFQoEbmFtZRgBIAEoCUIH+kIEcgIQARIVCg1kZWZhdWx0X3ZhbHVlGAIgASgJOjKaxYgeLQorZW52b3kudHlwZS50cmFjaW5nLnYyLkN1c3RvbVRhZy5FbnZpcm9ubWVudBprCgZIZWFkZXISGwoEbmFtZRgBIAEoCUIN+kIKcggQAcgBAMABARIVCg1kZWZhdWx0X3ZhbHVlGAIgASgJOi2axYgeKAomZW52b3kudHlwZS50cmFjaW5nLnYyLkN1c3RvbVRhZy5IZWFkZXIawQEKCE1ldGFkYXRhEjIKBGtpbmQYASABKAsyJC5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2luZBI5CgxtZXRhZGF0YV9rZXkYAiABKAsyIy5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2V5EhUKDWRlZmF1bHRfdmFsdWUYAyABKAk6L5rFiB4qCihlbnZveS50eXBlLnRyYWNpbmcudjIuQ3VzdG9tVGFnLk1ldGFkYXRhIkcKCVZhbHVlVHlwZRIPCgtVTlNQRUNJRklFRBAAEgoKBlNUUklORxABEgcKA0lOVBACEgoKBkRPVUJMRRADEggKBEJPT0wQBDommsWIHiEKH2Vudm95LnR5cGUudHJhY2luZy52Mi5DdXN0b21UYWdCCwoEdHlwZRID+EIBQocBCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUudHJhY2luZy52M0IOQ3VzdG9tVGFnUHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS90cmFjaW5nL3YzO3RyYWNpbmd2M7qAyNEGAhACYgZwcm90bzM",
-    [
-      file_envoy_type_metadata_v3_metadata,
-      file_udpa_annotations_status,
-      file_udpa_annotations_versioning,
-      file_validate_validate,
-    ],
-  );
+export const file_envoy_type_tracing_v3_custom_tag = /*@__PURE__*/
+  fileDesc("CiZlbnZveS90eXBlL3RyYWNpbmcvdjMvY3VzdG9tX3RhZy5wcm90bxIVZW52b3kudHlwZS50cmFjaW5nLnYzIvMHCglDdXN0b21UYWcSFAoDdGFnGAEgASgJQgf6QgRyAhABEjsKB2xpdGVyYWwYAiABKAsyKC5lbnZveS50eXBlLnRyYWNpbmcudjMuQ3VzdG9tVGFnLkxpdGVyYWxIABJDCgtlbnZpcm9ubWVudBgDIAEoCzIsLmVudm95LnR5cGUudHJhY2luZy52My5DdXN0b21UYWcuRW52aXJvbm1lbnRIABJBCg5yZXF1ZXN0X2hlYWRlchgEIAEoCzInLmVudm95LnR5cGUudHJhY2luZy52My5DdXN0b21UYWcuSGVhZGVySAASPQoIbWV0YWRhdGEYBSABKAsyKS5lbnZveS50eXBlLnRyYWNpbmcudjMuQ3VzdG9tVGFnLk1ldGFkYXRhSAASDwoFdmFsdWUYBiABKAlIABJICgp2YWx1ZV90eXBlGAcgASgOMiouZW52b3kudHlwZS50cmFjaW5nLnYzLkN1c3RvbVRhZy5WYWx1ZVR5cGVCCPpCBYIBAhABGlEKB0xpdGVyYWwSFgoFdmFsdWUYASABKAlCB/pCBHICEAE6LprFiB4pCidlbnZveS50eXBlLnRyYWNpbmcudjIuQ3VzdG9tVGFnLkxpdGVyYWwabwoLRW52aXJvbm1lbnQSFQoEbmFtZRgBIAEoCUIH+kIEcgIQARIVCg1kZWZhdWx0X3ZhbHVlGAIgASgJOjKaxYgeLQorZW52b3kudHlwZS50cmFjaW5nLnYyLkN1c3RvbVRhZy5FbnZpcm9ubWVudBprCgZIZWFkZXISGwoEbmFtZRgBIAEoCUIN+kIKcggQAcgBAMABARIVCg1kZWZhdWx0X3ZhbHVlGAIgASgJOi2axYgeKAomZW52b3kudHlwZS50cmFjaW5nLnYyLkN1c3RvbVRhZy5IZWFkZXIawQEKCE1ldGFkYXRhEjIKBGtpbmQYASABKAsyJC5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2luZBI5CgxtZXRhZGF0YV9rZXkYAiABKAsyIy5lbnZveS50eXBlLm1ldGFkYXRhLnYzLk1ldGFkYXRhS2V5EhUKDWRlZmF1bHRfdmFsdWUYAyABKAk6L5rFiB4qCihlbnZveS50eXBlLnRyYWNpbmcudjIuQ3VzdG9tVGFnLk1ldGFkYXRhIkcKCVZhbHVlVHlwZRIPCgtVTlNQRUNJRklFRBAAEgoKBlNUUklORxABEgcKA0lOVBACEgoKBkRPVUJMRRADEggKBEJPT0wQBDommsWIHiEKH2Vudm95LnR5cGUudHJhY2luZy52Mi5DdXN0b21UYWdCCwoEdHlwZRID+EIBQocBCiNpby5lbnZveXByb3h5LmVudm95LnR5cGUudHJhY2luZy52M0IOQ3VzdG9tVGFnUHJvdG9QAVpGZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvdHlwZS90cmFjaW5nL3YzO3RyYWNpbmd2M7qAyNEGAhACYgZwcm90bzM", [file_envoy_type_metadata_v3_metadata, file_udpa_annotations_status, file_udpa_annotations_versioning, file_validate_validate]);
 
 /**
  * Describes the message envoy.type.tracing.v3.CustomTag.
  * Use `create(CustomTagSchema)` to create a new message.
  */
-export const CustomTagSchema = /*@__PURE__*/ messageDesc(file_envoy_type_tracing_v3_custom_tag, 0);
+export const CustomTagSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_tracing_v3_custom_tag, 0);
 
 /**
  * Describes the message envoy.type.tracing.v3.CustomTag.Literal.
  * Use `create(CustomTag_LiteralSchema)` to create a new message.
  */
-export const CustomTag_LiteralSchema = /*@__PURE__*/ messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 0);
+export const CustomTag_LiteralSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 0);
 
 /**
  * Describes the message envoy.type.tracing.v3.CustomTag.Environment.
  * Use `create(CustomTag_EnvironmentSchema)` to create a new message.
  */
-export const CustomTag_EnvironmentSchema = /*@__PURE__*/ messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 1);
+export const CustomTag_EnvironmentSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 1);
 
 /**
  * Describes the message envoy.type.tracing.v3.CustomTag.Header.
  * Use `create(CustomTag_HeaderSchema)` to create a new message.
  */
-export const CustomTag_HeaderSchema = /*@__PURE__*/ messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 2);
+export const CustomTag_HeaderSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 2);
 
 /**
  * Describes the message envoy.type.tracing.v3.CustomTag.Metadata.
  * Use `create(CustomTag_MetadataSchema)` to create a new message.
  */
-export const CustomTag_MetadataSchema = /*@__PURE__*/ messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 3);
+export const CustomTag_MetadataSchema = /*@__PURE__*/
+  messageDesc(file_envoy_type_tracing_v3_custom_tag, 0, 3);
 
 /**
  * Describes the enum envoy.type.tracing.v3.CustomTag.ValueType.
  */
-export const CustomTag_ValueTypeSchema = /*@__PURE__*/ enumDesc(file_envoy_type_tracing_v3_custom_tag, 0, 0);
+export const CustomTag_ValueTypeSchema = /*@__PURE__*/
+  enumDesc(file_envoy_type_tracing_v3_custom_tag, 0, 0);
 
 /**
  * @generated from enum envoy.type.tracing.v3.CustomTag.ValueType
  */
-export const CustomTag_ValueType = /*@__PURE__*/ tsEnum(CustomTag_ValueTypeSchema);
+export const CustomTag_ValueType = /*@__PURE__*/
+  tsEnum(CustomTag_ValueTypeSchema);
+

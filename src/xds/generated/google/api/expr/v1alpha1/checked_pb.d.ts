@@ -55,99 +55,85 @@ export declare type Type = Message<"google.api.expr.v1alpha1.Type"> & {
   /**
    * @generated from oneof google.api.expr.v1alpha1.Type.type_kind
    */
-  typeKind:
-    | {
-        /**
-         * @generated from field: google.protobuf.Empty dyn = 1;
-         */
-        value: Empty;
-        case: "dyn";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.NullValue null = 2;
-         */
-        value: NullValue;
-        case: "null";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType primitive = 3;
-         */
-        value: Type_PrimitiveType;
-        case: "primitive";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType wrapper = 4;
-         */
-        value: Type_PrimitiveType;
-        case: "wrapper";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.WellKnownType well_known = 5;
-         */
-        value: Type_WellKnownType;
-        case: "wellKnown";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.ListType list_type = 6;
-         */
-        value: Type_ListType;
-        case: "listType";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.MapType map_type = 7;
-         */
-        value: Type_MapType;
-        case: "mapType";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.FunctionType function = 8;
-         */
-        value: Type_FunctionType;
-        case: "function";
-      }
-    | {
-        /**
-         * @generated from field: string message_type = 9;
-         */
-        value: string;
-        case: "messageType";
-      }
-    | {
-        /**
-         * @generated from field: string type_param = 10;
-         */
-        value: string;
-        case: "typeParam";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type type = 11;
-         */
-        value: Type;
-        case: "type";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.Empty error = 12;
-         */
-        value: Empty;
-        case: "error";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Type.AbstractType abstract_type = 14;
-         */
-        value: Type_AbstractType;
-        case: "abstractType";
-      }
-    | { case: undefined; value?: undefined };
+  typeKind: {
+    /**
+     * @generated from field: google.protobuf.Empty dyn = 1;
+     */
+    value: Empty;
+    case: "dyn";
+  } | {
+    /**
+     * @generated from field: google.protobuf.NullValue null = 2;
+     */
+    value: NullValue;
+    case: "null";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType primitive = 3;
+     */
+    value: Type_PrimitiveType;
+    case: "primitive";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.PrimitiveType wrapper = 4;
+     */
+    value: Type_PrimitiveType;
+    case: "wrapper";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.WellKnownType well_known = 5;
+     */
+    value: Type_WellKnownType;
+    case: "wellKnown";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.ListType list_type = 6;
+     */
+    value: Type_ListType;
+    case: "listType";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.MapType map_type = 7;
+     */
+    value: Type_MapType;
+    case: "mapType";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.FunctionType function = 8;
+     */
+    value: Type_FunctionType;
+    case: "function";
+  } | {
+    /**
+     * @generated from field: string message_type = 9;
+     */
+    value: string;
+    case: "messageType";
+  } | {
+    /**
+     * @generated from field: string type_param = 10;
+     */
+    value: string;
+    case: "typeParam";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type type = 11;
+     */
+    value: Type;
+    case: "type";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Empty error = 12;
+     */
+    value: Empty;
+    case: "error";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Type.AbstractType abstract_type = 14;
+     */
+    value: Type_AbstractType;
+    case: "abstractType";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -322,22 +308,19 @@ export declare type Decl = Message<"google.api.expr.v1alpha1.Decl"> & {
   /**
    * @generated from oneof google.api.expr.v1alpha1.Decl.decl_kind
    */
-  declKind:
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Decl.IdentDecl ident = 2;
-         */
-        value: Decl_IdentDecl;
-        case: "ident";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Decl.FunctionDecl function = 3;
-         */
-        value: Decl_FunctionDecl;
-        case: "function";
-      }
-    | { case: undefined; value?: undefined };
+  declKind: {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Decl.IdentDecl ident = 2;
+     */
+    value: Decl_IdentDecl;
+    case: "ident";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Decl.FunctionDecl function = 3;
+     */
+    value: Decl_FunctionDecl;
+    case: "function";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -459,3 +442,4 @@ export declare type Reference = Message<"google.api.expr.v1alpha1.Reference"> & 
  * Use `create(ReferenceSchema)` to create a new message.
  */
 export declare const ReferenceSchema: GenMessage<Reference>;
+

@@ -9,97 +9,107 @@ import { file_google_protobuf_empty, file_google_protobuf_struct } from "@bufbui
 /**
  * Describes the file google/api/expr/v1alpha1/checked.proto.
  */
-export const file_google_api_expr_v1alpha1_checked =
-  /*@__PURE__*/
-  fileDesc(
-    "CiZnb29nbGUvYXBpL2V4cHIvdjFhbHBoYTEvY2hlY2tlZC5wcm90bxIYZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExIswDCgtDaGVja2VkRXhwchJOCg1yZWZlcmVuY2VfbWFwGAIgAygLMjcuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNoZWNrZWRFeHByLlJlZmVyZW5jZU1hcEVudHJ5EkQKCHR5cGVfbWFwGAMgAygLMjIuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNoZWNrZWRFeHByLlR5cGVNYXBFbnRyeRI5Cgtzb3VyY2VfaW5mbxgFIAEoCzIkLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvEhQKDGV4cHJfdmVyc2lvbhgGIAEoCRIsCgRleHByGAQgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIaWAoRUmVmZXJlbmNlTWFwRW50cnkSCwoDa2V5GAEgASgDEjIKBXZhbHVlGAIgASgLMiMuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlJlZmVyZW5jZToCOAEaTgoMVHlwZU1hcEVudHJ5EgsKA2tleRgBIAEoAxItCgV2YWx1ZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlOgI4ASKCCgoEVHlwZRIlCgNkeW4YASABKAsyFi5nb29nbGUucHJvdG9idWYuRW1wdHlIABIqCgRudWxsGAIgASgOMhouZ29vZ2xlLnByb3RvYnVmLk51bGxWYWx1ZUgAEkEKCXByaW1pdGl2ZRgDIAEoDjIsLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLlByaW1pdGl2ZVR5cGVIABI/Cgd3cmFwcGVyGAQgASgOMiwuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUuUHJpbWl0aXZlVHlwZUgAEkIKCndlbGxfa25vd24YBSABKA4yLC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZS5XZWxsS25vd25UeXBlSAASPAoJbGlzdF90eXBlGAYgASgLMicuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUuTGlzdFR5cGVIABI6CghtYXBfdHlwZRgHIAEoCzImLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLk1hcFR5cGVIABI/CghmdW5jdGlvbhgIIAEoCzIrLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLkZ1bmN0aW9uVHlwZUgAEhYKDG1lc3NhZ2VfdHlwZRgJIAEoCUgAEhQKCnR5cGVfcGFyYW0YCiABKAlIABIuCgR0eXBlGAsgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGVIABInCgVlcnJvchgMIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eUgAEkQKDWFic3RyYWN0X3R5cGUYDiABKAsyKy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZS5BYnN0cmFjdFR5cGVIABo9CghMaXN0VHlwZRIxCgllbGVtX3R5cGUYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRpvCgdNYXBUeXBlEjAKCGtleV90eXBlGAEgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUSMgoKdmFsdWVfdHlwZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlGnYKDEZ1bmN0aW9uVHlwZRIzCgtyZXN1bHRfdHlwZRgBIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlEjEKCWFyZ190eXBlcxgCIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlGlUKDEFic3RyYWN0VHlwZRIMCgRuYW1lGAEgASgJEjcKD3BhcmFtZXRlcl90eXBlcxgCIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlInMKDVByaW1pdGl2ZVR5cGUSHgoaUFJJTUlUSVZFX1RZUEVfVU5TUEVDSUZJRUQQABIICgRCT09MEAESCQoFSU5UNjQQAhIKCgZVSU5UNjQQAxIKCgZET1VCTEUQBBIKCgZTVFJJTkcQBRIJCgVCWVRFUxAGIlYKDVdlbGxLbm93blR5cGUSHwobV0VMTF9LTk9XTl9UWVBFX1VOU1BFQ0lGSUVEEAASBwoDQU5ZEAESDQoJVElNRVNUQU1QEAISDAoIRFVSQVRJT04QA0ILCgl0eXBlX2tpbmQixgQKBERlY2wSDAoEbmFtZRgBIAEoCRI5CgVpZGVudBgCIAEoCzIoLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5EZWNsLklkZW50RGVjbEgAEj8KCGZ1bmN0aW9uGAMgASgLMisuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkRlY2wuRnVuY3Rpb25EZWNsSAAaeQoJSWRlbnREZWNsEiwKBHR5cGUYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRIxCgV2YWx1ZRgCIAEoCzIiLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Db25zdGFudBILCgNkb2MYAyABKAkaqwIKDEZ1bmN0aW9uRGVjbBJHCglvdmVybG9hZHMYASADKAsyNC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRGVjbC5GdW5jdGlvbkRlY2wuT3ZlcmxvYWQSCwoDZG9jGAIgASgJGsQBCghPdmVybG9hZBITCgtvdmVybG9hZF9pZBgBIAEoCRIuCgZwYXJhbXMYAiADKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRITCgt0eXBlX3BhcmFtcxgDIAMoCRIzCgtyZXN1bHRfdHlwZRgEIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlEhwKFGlzX2luc3RhbmNlX2Z1bmN0aW9uGAUgASgIEgsKA2RvYxgGIAEoCUILCglkZWNsX2tpbmQiYQoJUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSEwoLb3ZlcmxvYWRfaWQYAyADKAkSMQoFdmFsdWUYBCABKAsyIi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuQ29uc3RhbnRCaQocY29tLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMUIJRGVjbFByb3RvUAFaPGdvb2dsZS5nb2xhbmcub3JnL2dlbnByb3RvL2dvb2dsZWFwaXMvYXBpL2V4cHIvdjFhbHBoYTE7ZXhwcmIGcHJvdG8z",
-    [file_google_api_expr_v1alpha1_syntax, file_google_protobuf_empty, file_google_protobuf_struct],
-  );
+export const file_google_api_expr_v1alpha1_checked = /*@__PURE__*/
+  fileDesc("CiZnb29nbGUvYXBpL2V4cHIvdjFhbHBoYTEvY2hlY2tlZC5wcm90bxIYZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExIswDCgtDaGVja2VkRXhwchJOCg1yZWZlcmVuY2VfbWFwGAIgAygLMjcuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNoZWNrZWRFeHByLlJlZmVyZW5jZU1hcEVudHJ5EkQKCHR5cGVfbWFwGAMgAygLMjIuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNoZWNrZWRFeHByLlR5cGVNYXBFbnRyeRI5Cgtzb3VyY2VfaW5mbxgFIAEoCzIkLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvEhQKDGV4cHJfdmVyc2lvbhgGIAEoCRIsCgRleHByGAQgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIaWAoRUmVmZXJlbmNlTWFwRW50cnkSCwoDa2V5GAEgASgDEjIKBXZhbHVlGAIgASgLMiMuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlJlZmVyZW5jZToCOAEaTgoMVHlwZU1hcEVudHJ5EgsKA2tleRgBIAEoAxItCgV2YWx1ZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlOgI4ASKCCgoEVHlwZRIlCgNkeW4YASABKAsyFi5nb29nbGUucHJvdG9idWYuRW1wdHlIABIqCgRudWxsGAIgASgOMhouZ29vZ2xlLnByb3RvYnVmLk51bGxWYWx1ZUgAEkEKCXByaW1pdGl2ZRgDIAEoDjIsLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLlByaW1pdGl2ZVR5cGVIABI/Cgd3cmFwcGVyGAQgASgOMiwuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUuUHJpbWl0aXZlVHlwZUgAEkIKCndlbGxfa25vd24YBSABKA4yLC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZS5XZWxsS25vd25UeXBlSAASPAoJbGlzdF90eXBlGAYgASgLMicuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUuTGlzdFR5cGVIABI6CghtYXBfdHlwZRgHIAEoCzImLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLk1hcFR5cGVIABI/CghmdW5jdGlvbhgIIAEoCzIrLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlLkZ1bmN0aW9uVHlwZUgAEhYKDG1lc3NhZ2VfdHlwZRgJIAEoCUgAEhQKCnR5cGVfcGFyYW0YCiABKAlIABIuCgR0eXBlGAsgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGVIABInCgVlcnJvchgMIAEoCzIWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eUgAEkQKDWFic3RyYWN0X3R5cGUYDiABKAsyKy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZS5BYnN0cmFjdFR5cGVIABo9CghMaXN0VHlwZRIxCgllbGVtX3R5cGUYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRpvCgdNYXBUeXBlEjAKCGtleV90eXBlGAEgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlR5cGUSMgoKdmFsdWVfdHlwZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlGnYKDEZ1bmN0aW9uVHlwZRIzCgtyZXN1bHRfdHlwZRgBIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlEjEKCWFyZ190eXBlcxgCIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlGlUKDEFic3RyYWN0VHlwZRIMCgRuYW1lGAEgASgJEjcKD3BhcmFtZXRlcl90eXBlcxgCIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlInMKDVByaW1pdGl2ZVR5cGUSHgoaUFJJTUlUSVZFX1RZUEVfVU5TUEVDSUZJRUQQABIICgRCT09MEAESCQoFSU5UNjQQAhIKCgZVSU5UNjQQAxIKCgZET1VCTEUQBBIKCgZTVFJJTkcQBRIJCgVCWVRFUxAGIlYKDVdlbGxLbm93blR5cGUSHwobV0VMTF9LTk9XTl9UWVBFX1VOU1BFQ0lGSUVEEAASBwoDQU5ZEAESDQoJVElNRVNUQU1QEAISDAoIRFVSQVRJT04QA0ILCgl0eXBlX2tpbmQixgQKBERlY2wSDAoEbmFtZRgBIAEoCRI5CgVpZGVudBgCIAEoCzIoLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5EZWNsLklkZW50RGVjbEgAEj8KCGZ1bmN0aW9uGAMgASgLMisuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkRlY2wuRnVuY3Rpb25EZWNsSAAaeQoJSWRlbnREZWNsEiwKBHR5cGUYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRIxCgV2YWx1ZRgCIAEoCzIiLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Db25zdGFudBILCgNkb2MYAyABKAkaqwIKDEZ1bmN0aW9uRGVjbBJHCglvdmVybG9hZHMYASADKAsyNC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRGVjbC5GdW5jdGlvbkRlY2wuT3ZlcmxvYWQSCwoDZG9jGAIgASgJGsQBCghPdmVybG9hZBITCgtvdmVybG9hZF9pZBgBIAEoCRIuCgZwYXJhbXMYAiADKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuVHlwZRITCgt0eXBlX3BhcmFtcxgDIAMoCRIzCgtyZXN1bHRfdHlwZRgEIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5UeXBlEhwKFGlzX2luc3RhbmNlX2Z1bmN0aW9uGAUgASgIEgsKA2RvYxgGIAEoCUILCglkZWNsX2tpbmQiYQoJUmVmZXJlbmNlEgwKBG5hbWUYASABKAkSEwoLb3ZlcmxvYWRfaWQYAyADKAkSMQoFdmFsdWUYBCABKAsyIi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuQ29uc3RhbnRCaQocY29tLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMUIJRGVjbFByb3RvUAFaPGdvb2dsZS5nb2xhbmcub3JnL2dlbnByb3RvL2dvb2dsZWFwaXMvYXBpL2V4cHIvdjFhbHBoYTE7ZXhwcmIGcHJvdG8z", [file_google_api_expr_v1alpha1_syntax, file_google_protobuf_empty, file_google_protobuf_struct]);
 
 /**
  * Describes the message google.api.expr.v1alpha1.CheckedExpr.
  * Use `create(CheckedExprSchema)` to create a new message.
  */
-export const CheckedExprSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 0);
+export const CheckedExprSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Type.
  * Use `create(TypeSchema)` to create a new message.
  */
-export const TypeSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 1);
+export const TypeSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 1);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Type.ListType.
  * Use `create(Type_ListTypeSchema)` to create a new message.
  */
-export const Type_ListTypeSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 1, 0);
+export const Type_ListTypeSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 1, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Type.MapType.
  * Use `create(Type_MapTypeSchema)` to create a new message.
  */
-export const Type_MapTypeSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 1, 1);
+export const Type_MapTypeSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 1, 1);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Type.FunctionType.
  * Use `create(Type_FunctionTypeSchema)` to create a new message.
  */
-export const Type_FunctionTypeSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 1, 2);
+export const Type_FunctionTypeSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 1, 2);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Type.AbstractType.
  * Use `create(Type_AbstractTypeSchema)` to create a new message.
  */
-export const Type_AbstractTypeSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 1, 3);
+export const Type_AbstractTypeSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 1, 3);
 
 /**
  * Describes the enum google.api.expr.v1alpha1.Type.PrimitiveType.
  */
-export const Type_PrimitiveTypeSchema = /*@__PURE__*/ enumDesc(file_google_api_expr_v1alpha1_checked, 1, 0);
+export const Type_PrimitiveTypeSchema = /*@__PURE__*/
+  enumDesc(file_google_api_expr_v1alpha1_checked, 1, 0);
 
 /**
  * @generated from enum google.api.expr.v1alpha1.Type.PrimitiveType
  */
-export const Type_PrimitiveType = /*@__PURE__*/ tsEnum(Type_PrimitiveTypeSchema);
+export const Type_PrimitiveType = /*@__PURE__*/
+  tsEnum(Type_PrimitiveTypeSchema);
 
 /**
  * Describes the enum google.api.expr.v1alpha1.Type.WellKnownType.
  */
-export const Type_WellKnownTypeSchema = /*@__PURE__*/ enumDesc(file_google_api_expr_v1alpha1_checked, 1, 1);
+export const Type_WellKnownTypeSchema = /*@__PURE__*/
+  enumDesc(file_google_api_expr_v1alpha1_checked, 1, 1);
 
 /**
  * @generated from enum google.api.expr.v1alpha1.Type.WellKnownType
  */
-export const Type_WellKnownType = /*@__PURE__*/ tsEnum(Type_WellKnownTypeSchema);
+export const Type_WellKnownType = /*@__PURE__*/
+  tsEnum(Type_WellKnownTypeSchema);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Decl.
  * Use `create(DeclSchema)` to create a new message.
  */
-export const DeclSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 2);
+export const DeclSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 2);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Decl.IdentDecl.
  * Use `create(Decl_IdentDeclSchema)` to create a new message.
  */
-export const Decl_IdentDeclSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 2, 0);
+export const Decl_IdentDeclSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 2, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Decl.FunctionDecl.
  * Use `create(Decl_FunctionDeclSchema)` to create a new message.
  */
-export const Decl_FunctionDeclSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 2, 1);
+export const Decl_FunctionDeclSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 2, 1);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Decl.FunctionDecl.Overload.
  * Use `create(Decl_FunctionDecl_OverloadSchema)` to create a new message.
  */
-export const Decl_FunctionDecl_OverloadSchema =
-  /*@__PURE__*/
+export const Decl_FunctionDecl_OverloadSchema = /*@__PURE__*/
   messageDesc(file_google_api_expr_v1alpha1_checked, 2, 1, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Reference.
  * Use `create(ReferenceSchema)` to create a new message.
  */
-export const ReferenceSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_checked, 3);
+export const ReferenceSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_checked, 3);
+

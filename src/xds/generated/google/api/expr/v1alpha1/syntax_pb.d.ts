@@ -44,57 +44,49 @@ export declare type Expr = Message<"google.api.expr.v1alpha1.Expr"> & {
   /**
    * @generated from oneof google.api.expr.v1alpha1.Expr.expr_kind
    */
-  exprKind:
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Constant const_expr = 3;
-         */
-        value: Constant;
-        case: "constExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.Ident ident_expr = 4;
-         */
-        value: Expr_Ident;
-        case: "identExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.Select select_expr = 5;
-         */
-        value: Expr_Select;
-        case: "selectExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.Call call_expr = 6;
-         */
-        value: Expr_Call;
-        case: "callExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.CreateList list_expr = 7;
-         */
-        value: Expr_CreateList;
-        case: "listExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.CreateStruct struct_expr = 8;
-         */
-        value: Expr_CreateStruct;
-        case: "structExpr";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr.Comprehension comprehension_expr = 9;
-         */
-        value: Expr_Comprehension;
-        case: "comprehensionExpr";
-      }
-    | { case: undefined; value?: undefined };
+  exprKind: {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Constant const_expr = 3;
+     */
+    value: Constant;
+    case: "constExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.Ident ident_expr = 4;
+     */
+    value: Expr_Ident;
+    case: "identExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.Select select_expr = 5;
+     */
+    value: Expr_Select;
+    case: "selectExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.Call call_expr = 6;
+     */
+    value: Expr_Call;
+    case: "callExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.CreateList list_expr = 7;
+     */
+    value: Expr_CreateList;
+    case: "listExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.CreateStruct struct_expr = 8;
+     */
+    value: Expr_CreateStruct;
+    case: "structExpr";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr.Comprehension comprehension_expr = 9;
+     */
+    value: Expr_Comprehension;
+    case: "comprehensionExpr";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -225,22 +217,19 @@ export declare type Expr_CreateStruct_Entry = Message<"google.api.expr.v1alpha1.
   /**
    * @generated from oneof google.api.expr.v1alpha1.Expr.CreateStruct.Entry.key_kind
    */
-  keyKind:
-    | {
-        /**
-         * @generated from field: string field_key = 2;
-         */
-        value: string;
-        case: "fieldKey";
-      }
-    | {
-        /**
-         * @generated from field: google.api.expr.v1alpha1.Expr map_key = 3;
-         */
-        value: Expr;
-        case: "mapKey";
-      }
-    | { case: undefined; value?: undefined };
+  keyKind: {
+    /**
+     * @generated from field: string field_key = 2;
+     */
+    value: string;
+    case: "fieldKey";
+  } | {
+    /**
+     * @generated from field: google.api.expr.v1alpha1.Expr map_key = 3;
+     */
+    value: Expr;
+    case: "mapKey";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.api.expr.v1alpha1.Expr value = 4;
@@ -317,73 +306,63 @@ export declare type Constant = Message<"google.api.expr.v1alpha1.Constant"> & {
   /**
    * @generated from oneof google.api.expr.v1alpha1.Constant.constant_kind
    */
-  constantKind:
-    | {
-        /**
-         * @generated from field: google.protobuf.NullValue null_value = 1;
-         */
-        value: NullValue;
-        case: "nullValue";
-      }
-    | {
-        /**
-         * @generated from field: bool bool_value = 2;
-         */
-        value: boolean;
-        case: "boolValue";
-      }
-    | {
-        /**
-         * @generated from field: int64 int64_value = 3;
-         */
-        value: bigint;
-        case: "int64Value";
-      }
-    | {
-        /**
-         * @generated from field: uint64 uint64_value = 4;
-         */
-        value: bigint;
-        case: "uint64Value";
-      }
-    | {
-        /**
-         * @generated from field: double double_value = 5;
-         */
-        value: number;
-        case: "doubleValue";
-      }
-    | {
-        /**
-         * @generated from field: string string_value = 6;
-         */
-        value: string;
-        case: "stringValue";
-      }
-    | {
-        /**
-         * @generated from field: bytes bytes_value = 7;
-         */
-        value: Uint8Array;
-        case: "bytesValue";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.Duration duration_value = 8 [deprecated = true];
-         * @deprecated
-         */
-        value: Duration;
-        case: "durationValue";
-      }
-    | {
-        /**
-         * @generated from field: google.protobuf.Timestamp timestamp_value = 9 [deprecated = true];
-         * @deprecated
-         */
-        value: Timestamp;
-        case: "timestampValue";
-      }
-    | { case: undefined; value?: undefined };
+  constantKind: {
+    /**
+     * @generated from field: google.protobuf.NullValue null_value = 1;
+     */
+    value: NullValue;
+    case: "nullValue";
+  } | {
+    /**
+     * @generated from field: bool bool_value = 2;
+     */
+    value: boolean;
+    case: "boolValue";
+  } | {
+    /**
+     * @generated from field: int64 int64_value = 3;
+     */
+    value: bigint;
+    case: "int64Value";
+  } | {
+    /**
+     * @generated from field: uint64 uint64_value = 4;
+     */
+    value: bigint;
+    case: "uint64Value";
+  } | {
+    /**
+     * @generated from field: double double_value = 5;
+     */
+    value: number;
+    case: "doubleValue";
+  } | {
+    /**
+     * @generated from field: string string_value = 6;
+     */
+    value: string;
+    case: "stringValue";
+  } | {
+    /**
+     * @generated from field: bytes bytes_value = 7;
+     */
+    value: Uint8Array;
+    case: "bytesValue";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Duration duration_value = 8 [deprecated = true];
+     * @deprecated
+     */
+    value: Duration;
+    case: "durationValue";
+  } | {
+    /**
+     * @generated from field: google.protobuf.Timestamp timestamp_value = 9 [deprecated = true];
+     * @deprecated
+     */
+    value: Timestamp;
+    case: "timestampValue";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -540,3 +519,4 @@ export declare type SourcePosition = Message<"google.api.expr.v1alpha1.SourcePos
  * Use `create(SourcePositionSchema)` to create a new message.
  */
 export declare const SourcePositionSchema: GenMessage<SourcePosition>;
+

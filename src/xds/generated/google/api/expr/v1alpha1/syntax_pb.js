@@ -3,116 +3,121 @@
 /* eslint-disable */
 
 import { enumDesc, fileDesc, messageDesc, tsEnum } from "@bufbuild/protobuf/codegenv2";
-import {
-  file_google_protobuf_duration,
-  file_google_protobuf_struct,
-  file_google_protobuf_timestamp,
-} from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file google/api/expr/v1alpha1/syntax.proto.
  */
-export const file_google_api_expr_v1alpha1_syntax =
-  /*@__PURE__*/
-  fileDesc(
-    "CiVnb29nbGUvYXBpL2V4cHIvdjFhbHBoYTEvc3ludGF4LnByb3RvEhhnb29nbGUuYXBpLmV4cHIudjFhbHBoYTEidQoKUGFyc2VkRXhwchIsCgRleHByGAIgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISOQoLc291cmNlX2luZm8YAyABKAsyJC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuU291cmNlSW5mbyKKCwoERXhwchIKCgJpZBgCIAEoAxI4Cgpjb25zdF9leHByGAMgASgLMiIuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNvbnN0YW50SAASOgoKaWRlbnRfZXhwchgEIAEoCzIkLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByLklkZW50SAASPAoLc2VsZWN0X2V4cHIYBSABKAsyJS5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwci5TZWxlY3RIABI4CgljYWxsX2V4cHIYBiABKAsyIy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwci5DYWxsSAASPgoJbGlzdF9leHByGAcgASgLMikuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ3JlYXRlTGlzdEgAEkIKC3N0cnVjdF9leHByGAggASgLMisuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ3JlYXRlU3RydWN0SAASSgoSY29tcHJlaGVuc2lvbl9leHByGAkgASgLMiwuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ29tcHJlaGVuc2lvbkgAGhUKBUlkZW50EgwKBG5hbWUYASABKAkaWwoGU2VsZWN0Ei8KB29wZXJhbmQYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchINCgVmaWVsZBgCIAEoCRIRCgl0ZXN0X29ubHkYAyABKAgadgoEQ2FsbBIuCgZ0YXJnZXQYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchIQCghmdW5jdGlvbhgCIAEoCRIsCgRhcmdzGAMgAygLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIaWAoKQ3JlYXRlTGlzdBIwCghlbGVtZW50cxgBIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEhgKEG9wdGlvbmFsX2luZGljZXMYAiADKAUamQIKDENyZWF0ZVN0cnVjdBIUCgxtZXNzYWdlX25hbWUYASABKAkSQgoHZW50cmllcxgCIAMoCzIxLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByLkNyZWF0ZVN0cnVjdC5FbnRyeRquAQoFRW50cnkSCgoCaWQYASABKAMSEwoJZmllbGRfa2V5GAIgASgJSAASMQoHbWFwX2tleRgDIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHBySAASLQoFdmFsdWUYBCABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchIWCg5vcHRpb25hbF9lbnRyeRgFIAEoCEIKCghrZXlfa2luZBrIAgoNQ29tcHJlaGVuc2lvbhIQCghpdGVyX3ZhchgBIAEoCRIRCglpdGVyX3ZhcjIYCCABKAkSMgoKaXRlcl9yYW5nZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEhAKCGFjY3VfdmFyGAMgASgJEjEKCWFjY3VfaW5pdBgEIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEjYKDmxvb3BfY29uZGl0aW9uGAUgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISMQoJbG9vcF9zdGVwGAYgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISLgoGcmVzdWx0GAcgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHJCCwoJZXhwcl9raW5kIs0CCghDb25zdGFudBIwCgpudWxsX3ZhbHVlGAEgASgOMhouZ29vZ2xlLnByb3RvYnVmLk51bGxWYWx1ZUgAEhQKCmJvb2xfdmFsdWUYAiABKAhIABIVCgtpbnQ2NF92YWx1ZRgDIAEoA0gAEhYKDHVpbnQ2NF92YWx1ZRgEIAEoBEgAEhYKDGRvdWJsZV92YWx1ZRgFIAEoAUgAEhYKDHN0cmluZ192YWx1ZRgGIAEoCUgAEhUKC2J5dGVzX3ZhbHVlGAcgASgMSAASNwoOZHVyYXRpb25fdmFsdWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CAhgBSAASOQoPdGltZXN0YW1wX3ZhbHVlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEICGAFIAEIPCg1jb25zdGFudF9raW5kIvwFCgpTb3VyY2VJbmZvEhYKDnN5bnRheF92ZXJzaW9uGAEgASgJEhAKCGxvY2F0aW9uGAIgASgJEhQKDGxpbmVfb2Zmc2V0cxgDIAMoBRJGCglwb3NpdGlvbnMYBCADKAsyMy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuU291cmNlSW5mby5Qb3NpdGlvbnNFbnRyeRJJCgttYWNyb19jYWxscxgFIAMoCzI0Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLk1hY3JvQ2FsbHNFbnRyeRJCCgpleHRlbnNpb25zGAYgAygLMi4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlNvdXJjZUluZm8uRXh0ZW5zaW9uGtECCglFeHRlbnNpb24SCgoCaWQYASABKAkSVQoTYWZmZWN0ZWRfY29tcG9uZW50cxgCIAMoDjI4Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLkV4dGVuc2lvbi5Db21wb25lbnQSRwoHdmVyc2lvbhgDIAEoCzI2Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLkV4dGVuc2lvbi5WZXJzaW9uGicKB1ZlcnNpb24SDQoFbWFqb3IYASABKAMSDQoFbWlub3IYAiABKAMibwoJQ29tcG9uZW50EhkKFUNPTVBPTkVOVF9VTlNQRUNJRklFRBAAEhQKEENPTVBPTkVOVF9QQVJTRVIQARIaChZDT01QT05FTlRfVFlQRV9DSEVDS0VSEAISFQoRQ09NUE9ORU5UX1JVTlRJTUUQAxowCg5Qb3NpdGlvbnNFbnRyeRILCgNrZXkYASABKAMSDQoFdmFsdWUYAiABKAU6AjgBGlEKD01hY3JvQ2FsbHNFbnRyeRILCgNrZXkYASABKAMSLQoFdmFsdWUYAiABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwcjoCOAEiUAoOU291cmNlUG9zaXRpb24SEAoIbG9jYXRpb24YASABKAkSDgoGb2Zmc2V0GAIgASgFEgwKBGxpbmUYAyABKAUSDgoGY29sdW1uGAQgASgFQmsKHGNvbS5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTFCC1N5bnRheFByb3RvUAFaPGdvb2dsZS5nb2xhbmcub3JnL2dlbnByb3RvL2dvb2dsZWFwaXMvYXBpL2V4cHIvdjFhbHBoYTE7ZXhwcmIGcHJvdG8z",
-    [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp],
-  );
+export const file_google_api_expr_v1alpha1_syntax = /*@__PURE__*/
+  fileDesc("CiVnb29nbGUvYXBpL2V4cHIvdjFhbHBoYTEvc3ludGF4LnByb3RvEhhnb29nbGUuYXBpLmV4cHIudjFhbHBoYTEidQoKUGFyc2VkRXhwchIsCgRleHByGAIgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISOQoLc291cmNlX2luZm8YAyABKAsyJC5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuU291cmNlSW5mbyKKCwoERXhwchIKCgJpZBgCIAEoAxI4Cgpjb25zdF9leHByGAMgASgLMiIuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkNvbnN0YW50SAASOgoKaWRlbnRfZXhwchgEIAEoCzIkLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByLklkZW50SAASPAoLc2VsZWN0X2V4cHIYBSABKAsyJS5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwci5TZWxlY3RIABI4CgljYWxsX2V4cHIYBiABKAsyIy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwci5DYWxsSAASPgoJbGlzdF9leHByGAcgASgLMikuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ3JlYXRlTGlzdEgAEkIKC3N0cnVjdF9leHByGAggASgLMisuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ3JlYXRlU3RydWN0SAASSgoSY29tcHJlaGVuc2lvbl9leHByGAkgASgLMiwuZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIuQ29tcHJlaGVuc2lvbkgAGhUKBUlkZW50EgwKBG5hbWUYASABKAkaWwoGU2VsZWN0Ei8KB29wZXJhbmQYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchINCgVmaWVsZBgCIAEoCRIRCgl0ZXN0X29ubHkYAyABKAgadgoEQ2FsbBIuCgZ0YXJnZXQYASABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchIQCghmdW5jdGlvbhgCIAEoCRIsCgRhcmdzGAMgAygLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHIaWAoKQ3JlYXRlTGlzdBIwCghlbGVtZW50cxgBIAMoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEhgKEG9wdGlvbmFsX2luZGljZXMYAiADKAUamQIKDENyZWF0ZVN0cnVjdBIUCgxtZXNzYWdlX25hbWUYASABKAkSQgoHZW50cmllcxgCIAMoCzIxLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByLkNyZWF0ZVN0cnVjdC5FbnRyeRquAQoFRW50cnkSCgoCaWQYASABKAMSEwoJZmllbGRfa2V5GAIgASgJSAASMQoHbWFwX2tleRgDIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHBySAASLQoFdmFsdWUYBCABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwchIWCg5vcHRpb25hbF9lbnRyeRgFIAEoCEIKCghrZXlfa2luZBrIAgoNQ29tcHJlaGVuc2lvbhIQCghpdGVyX3ZhchgBIAEoCRIRCglpdGVyX3ZhcjIYCCABKAkSMgoKaXRlcl9yYW5nZRgCIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEhAKCGFjY3VfdmFyGAMgASgJEjEKCWFjY3VfaW5pdBgEIAEoCzIeLmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5FeHByEjYKDmxvb3BfY29uZGl0aW9uGAUgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISMQoJbG9vcF9zdGVwGAYgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHISLgoGcmVzdWx0GAcgASgLMh4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLkV4cHJCCwoJZXhwcl9raW5kIs0CCghDb25zdGFudBIwCgpudWxsX3ZhbHVlGAEgASgOMhouZ29vZ2xlLnByb3RvYnVmLk51bGxWYWx1ZUgAEhQKCmJvb2xfdmFsdWUYAiABKAhIABIVCgtpbnQ2NF92YWx1ZRgDIAEoA0gAEhYKDHVpbnQ2NF92YWx1ZRgEIAEoBEgAEhYKDGRvdWJsZV92YWx1ZRgFIAEoAUgAEhYKDHN0cmluZ192YWx1ZRgGIAEoCUgAEhUKC2J5dGVzX3ZhbHVlGAcgASgMSAASNwoOZHVyYXRpb25fdmFsdWUYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb25CAhgBSAASOQoPdGltZXN0YW1wX3ZhbHVlGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEICGAFIAEIPCg1jb25zdGFudF9raW5kIvwFCgpTb3VyY2VJbmZvEhYKDnN5bnRheF92ZXJzaW9uGAEgASgJEhAKCGxvY2F0aW9uGAIgASgJEhQKDGxpbmVfb2Zmc2V0cxgDIAMoBRJGCglwb3NpdGlvbnMYBCADKAsyMy5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuU291cmNlSW5mby5Qb3NpdGlvbnNFbnRyeRJJCgttYWNyb19jYWxscxgFIAMoCzI0Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLk1hY3JvQ2FsbHNFbnRyeRJCCgpleHRlbnNpb25zGAYgAygLMi4uZ29vZ2xlLmFwaS5leHByLnYxYWxwaGExLlNvdXJjZUluZm8uRXh0ZW5zaW9uGtECCglFeHRlbnNpb24SCgoCaWQYASABKAkSVQoTYWZmZWN0ZWRfY29tcG9uZW50cxgCIAMoDjI4Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLkV4dGVuc2lvbi5Db21wb25lbnQSRwoHdmVyc2lvbhgDIAEoCzI2Lmdvb2dsZS5hcGkuZXhwci52MWFscGhhMS5Tb3VyY2VJbmZvLkV4dGVuc2lvbi5WZXJzaW9uGicKB1ZlcnNpb24SDQoFbWFqb3IYASABKAMSDQoFbWlub3IYAiABKAMibwoJQ29tcG9uZW50EhkKFUNPTVBPTkVOVF9VTlNQRUNJRklFRBAAEhQKEENPTVBPTkVOVF9QQVJTRVIQARIaChZDT01QT05FTlRfVFlQRV9DSEVDS0VSEAISFQoRQ09NUE9ORU5UX1JVTlRJTUUQAxowCg5Qb3NpdGlvbnNFbnRyeRILCgNrZXkYASABKAMSDQoFdmFsdWUYAiABKAU6AjgBGlEKD01hY3JvQ2FsbHNFbnRyeRILCgNrZXkYASABKAMSLQoFdmFsdWUYAiABKAsyHi5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTEuRXhwcjoCOAEiUAoOU291cmNlUG9zaXRpb24SEAoIbG9jYXRpb24YASABKAkSDgoGb2Zmc2V0GAIgASgFEgwKBGxpbmUYAyABKAUSDgoGY29sdW1uGAQgASgFQmsKHGNvbS5nb29nbGUuYXBpLmV4cHIudjFhbHBoYTFCC1N5bnRheFByb3RvUAFaPGdvb2dsZS5nb2xhbmcub3JnL2dlbnByb3RvL2dvb2dsZWFwaXMvYXBpL2V4cHIvdjFhbHBoYTE7ZXhwcmIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Describes the message google.api.expr.v1alpha1.ParsedExpr.
  * Use `create(ParsedExprSchema)` to create a new message.
  */
-export const ParsedExprSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 0);
+export const ParsedExprSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.
  * Use `create(ExprSchema)` to create a new message.
  */
-export const ExprSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1);
+export const ExprSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.Ident.
  * Use `create(Expr_IdentSchema)` to create a new message.
  */
-export const Expr_IdentSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 0);
+export const Expr_IdentSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.Select.
  * Use `create(Expr_SelectSchema)` to create a new message.
  */
-export const Expr_SelectSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 1);
+export const Expr_SelectSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 1);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.Call.
  * Use `create(Expr_CallSchema)` to create a new message.
  */
-export const Expr_CallSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 2);
+export const Expr_CallSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 2);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.CreateList.
  * Use `create(Expr_CreateListSchema)` to create a new message.
  */
-export const Expr_CreateListSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 3);
+export const Expr_CreateListSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 3);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.CreateStruct.
  * Use `create(Expr_CreateStructSchema)` to create a new message.
  */
-export const Expr_CreateStructSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 4);
+export const Expr_CreateStructSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 4);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.CreateStruct.Entry.
  * Use `create(Expr_CreateStruct_EntrySchema)` to create a new message.
  */
-export const Expr_CreateStruct_EntrySchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 4, 0);
+export const Expr_CreateStruct_EntrySchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 4, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Expr.Comprehension.
  * Use `create(Expr_ComprehensionSchema)` to create a new message.
  */
-export const Expr_ComprehensionSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 5);
+export const Expr_ComprehensionSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 1, 5);
 
 /**
  * Describes the message google.api.expr.v1alpha1.Constant.
  * Use `create(ConstantSchema)` to create a new message.
  */
-export const ConstantSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 2);
+export const ConstantSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 2);
 
 /**
  * Describes the message google.api.expr.v1alpha1.SourceInfo.
  * Use `create(SourceInfoSchema)` to create a new message.
  */
-export const SourceInfoSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 3);
+export const SourceInfoSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 3);
 
 /**
  * Describes the message google.api.expr.v1alpha1.SourceInfo.Extension.
  * Use `create(SourceInfo_ExtensionSchema)` to create a new message.
  */
-export const SourceInfo_ExtensionSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 3, 0);
+export const SourceInfo_ExtensionSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 3, 0);
 
 /**
  * Describes the message google.api.expr.v1alpha1.SourceInfo.Extension.Version.
  * Use `create(SourceInfo_Extension_VersionSchema)` to create a new message.
  */
-export const SourceInfo_Extension_VersionSchema =
-  /*@__PURE__*/
+export const SourceInfo_Extension_VersionSchema = /*@__PURE__*/
   messageDesc(file_google_api_expr_v1alpha1_syntax, 3, 0, 0);
 
 /**
  * Describes the enum google.api.expr.v1alpha1.SourceInfo.Extension.Component.
  */
-export const SourceInfo_Extension_ComponentSchema =
-  /*@__PURE__*/
+export const SourceInfo_Extension_ComponentSchema = /*@__PURE__*/
   enumDesc(file_google_api_expr_v1alpha1_syntax, 3, 0, 0);
 
 /**
  * @generated from enum google.api.expr.v1alpha1.SourceInfo.Extension.Component
  */
-export const SourceInfo_Extension_Component = /*@__PURE__*/ tsEnum(SourceInfo_Extension_ComponentSchema);
+export const SourceInfo_Extension_Component = /*@__PURE__*/
+  tsEnum(SourceInfo_Extension_ComponentSchema);
 
 /**
  * Describes the message google.api.expr.v1alpha1.SourcePosition.
  * Use `create(SourcePositionSchema)` to create a new message.
  */
-export const SourcePositionSchema = /*@__PURE__*/ messageDesc(file_google_api_expr_v1alpha1_syntax, 4);
+export const SourcePositionSchema = /*@__PURE__*/
+  messageDesc(file_google_api_expr_v1alpha1_syntax, 4);
+

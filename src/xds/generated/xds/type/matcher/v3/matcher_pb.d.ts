@@ -19,22 +19,19 @@ export declare type Matcher = Message<"xds.type.matcher.v3.Matcher"> & {
   /**
    * @generated from oneof xds.type.matcher.v3.Matcher.matcher_type
    */
-  matcherType:
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherList matcher_list = 1;
-         */
-        value: Matcher_MatcherList;
-        case: "matcherList";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
-         */
-        value: Matcher_MatcherTree;
-        case: "matcherTree";
-      }
-    | { case: undefined; value?: undefined };
+  matcherType: {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList matcher_list = 1;
+     */
+    value: Matcher_MatcherList;
+    case: "matcherList";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
+     */
+    value: Matcher_MatcherTree;
+    case: "matcherTree";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_no_match = 3;
@@ -55,22 +52,19 @@ export declare type Matcher_OnMatch = Message<"xds.type.matcher.v3.Matcher.OnMat
   /**
    * @generated from oneof xds.type.matcher.v3.Matcher.OnMatch.on_match
    */
-  onMatch:
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher matcher = 1;
-         */
-        value: Matcher;
-        case: "matcher";
-      }
-    | {
-        /**
-         * @generated from field: xds.core.v3.TypedExtensionConfig action = 2;
-         */
-        value: TypedExtensionConfig;
-        case: "action";
-      }
-    | { case: undefined; value?: undefined };
+  onMatch: {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher matcher = 1;
+     */
+    value: Matcher;
+    case: "matcher";
+  } | {
+    /**
+     * @generated from field: xds.core.v3.TypedExtensionConfig action = 2;
+     */
+    value: TypedExtensionConfig;
+    case: "action";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool keep_matching = 3;
@@ -107,36 +101,31 @@ export declare type Matcher_MatcherList_Predicate = Message<"xds.type.matcher.v3
   /**
    * @generated from oneof xds.type.matcher.v3.Matcher.MatcherList.Predicate.match_type
    */
-  matchType:
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
-         */
-        value: Matcher_MatcherList_Predicate_SinglePredicate;
-        case: "singlePredicate";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
-         */
-        value: Matcher_MatcherList_Predicate_PredicateList;
-        case: "orMatcher";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
-         */
-        value: Matcher_MatcherList_Predicate_PredicateList;
-        case: "andMatcher";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
-         */
-        value: Matcher_MatcherList_Predicate;
-        case: "notMatcher";
-      }
-    | { case: undefined; value?: undefined };
+  matchType: {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
+     */
+    value: Matcher_MatcherList_Predicate_SinglePredicate;
+    case: "singlePredicate";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
+     */
+    value: Matcher_MatcherList_Predicate_PredicateList;
+    case: "orMatcher";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
+     */
+    value: Matcher_MatcherList_Predicate_PredicateList;
+    case: "andMatcher";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
+     */
+    value: Matcher_MatcherList_Predicate;
+    case: "notMatcher";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -148,33 +137,29 @@ export declare const Matcher_MatcherList_PredicateSchema: GenMessage<Matcher_Mat
 /**
  * @generated from message xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate
  */
-export declare type Matcher_MatcherList_Predicate_SinglePredicate =
-  Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
-    /**
-     * @generated from field: xds.core.v3.TypedExtensionConfig input = 1;
-     */
-    input?: TypedExtensionConfig | undefined;
+export declare type Matcher_MatcherList_Predicate_SinglePredicate = Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
+  /**
+   * @generated from field: xds.core.v3.TypedExtensionConfig input = 1;
+   */
+  input?: TypedExtensionConfig | undefined;
 
+  /**
+   * @generated from oneof xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.matcher
+   */
+  matcher: {
     /**
-     * @generated from oneof xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.matcher
+     * @generated from field: xds.type.matcher.v3.StringMatcher value_match = 2;
      */
-    matcher:
-      | {
-          /**
-           * @generated from field: xds.type.matcher.v3.StringMatcher value_match = 2;
-           */
-          value: StringMatcher;
-          case: "valueMatch";
-        }
-      | {
-          /**
-           * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 3;
-           */
-          value: TypedExtensionConfig;
-          case: "customMatch";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: StringMatcher;
+    case: "valueMatch";
+  } | {
+    /**
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 3;
+     */
+    value: TypedExtensionConfig;
+    case: "customMatch";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message xds.type.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.
@@ -185,13 +170,12 @@ export declare const Matcher_MatcherList_Predicate_SinglePredicateSchema: GenMes
 /**
  * @generated from message xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList
  */
-export declare type Matcher_MatcherList_Predicate_PredicateList =
-  Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
-    /**
-     * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
-     */
-    predicate: Matcher_MatcherList_Predicate[];
-  };
+export declare type Matcher_MatcherList_Predicate_PredicateList = Message<"xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
+  /**
+   * @generated from field: repeated xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
+   */
+  predicate: Matcher_MatcherList_Predicate[];
+};
 
 /**
  * Describes the message xds.type.matcher.v3.Matcher.MatcherList.Predicate.PredicateList.
@@ -202,18 +186,17 @@ export declare const Matcher_MatcherList_Predicate_PredicateListSchema: GenMessa
 /**
  * @generated from message xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher
  */
-export declare type Matcher_MatcherList_FieldMatcher =
-  Message<"xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
-    /**
-     * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
-     */
-    predicate?: Matcher_MatcherList_Predicate | undefined;
+export declare type Matcher_MatcherList_FieldMatcher = Message<"xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
+  /**
+   * @generated from field: xds.type.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
+   */
+  predicate?: Matcher_MatcherList_Predicate | undefined;
 
-    /**
-     * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_match = 2;
-     */
-    onMatch?: Matcher_OnMatch | undefined;
-  };
+  /**
+   * @generated from field: xds.type.matcher.v3.Matcher.OnMatch on_match = 2;
+   */
+  onMatch?: Matcher_OnMatch | undefined;
+};
 
 /**
  * Describes the message xds.type.matcher.v3.Matcher.MatcherList.FieldMatcher.
@@ -233,29 +216,25 @@ export declare type Matcher_MatcherTree = Message<"xds.type.matcher.v3.Matcher.M
   /**
    * @generated from oneof xds.type.matcher.v3.Matcher.MatcherTree.tree_type
    */
-  treeType:
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
-         */
-        value: Matcher_MatcherTree_MatchMap;
-        case: "exactMatchMap";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
-         */
-        value: Matcher_MatcherTree_MatchMap;
-        case: "prefixMatchMap";
-      }
-    | {
-        /**
-         * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 4;
-         */
-        value: TypedExtensionConfig;
-        case: "customMatch";
-      }
-    | { case: undefined; value?: undefined };
+  treeType: {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
+     */
+    value: Matcher_MatcherTree_MatchMap;
+    case: "exactMatchMap";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
+     */
+    value: Matcher_MatcherTree_MatchMap;
+    case: "prefixMatchMap";
+  } | {
+    /**
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom_match = 4;
+     */
+    value: TypedExtensionConfig;
+    case: "customMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -279,3 +258,4 @@ export declare type Matcher_MatcherTree_MatchMap = Message<"xds.type.matcher.v3.
  * Use `create(Matcher_MatcherTree_MatchMapSchema)` to create a new message.
  */
 export declare const Matcher_MatcherTree_MatchMapSchema: GenMessage<Matcher_MatcherTree_MatchMap>;
+

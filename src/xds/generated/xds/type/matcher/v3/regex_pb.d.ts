@@ -17,15 +17,13 @@ export declare type RegexMatcher = Message<"xds.type.matcher.v3.RegexMatcher"> &
   /**
    * @generated from oneof xds.type.matcher.v3.RegexMatcher.engine_type
    */
-  engineType:
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1;
-         */
-        value: RegexMatcher_GoogleRE2;
-        case: "googleRe2";
-      }
-    | { case: undefined; value?: undefined };
+  engineType: {
+    /**
+     * @generated from field: xds.type.matcher.v3.RegexMatcher.GoogleRE2 google_re2 = 1;
+     */
+    value: RegexMatcher_GoogleRE2;
+    case: "googleRe2";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: string regex = 2;
@@ -42,10 +40,12 @@ export declare const RegexMatcherSchema: GenMessage<RegexMatcher>;
 /**
  * @generated from message xds.type.matcher.v3.RegexMatcher.GoogleRE2
  */
-export declare type RegexMatcher_GoogleRE2 = Message<"xds.type.matcher.v3.RegexMatcher.GoogleRE2"> & {};
+export declare type RegexMatcher_GoogleRE2 = Message<"xds.type.matcher.v3.RegexMatcher.GoogleRE2"> & {
+};
 
 /**
  * Describes the message xds.type.matcher.v3.RegexMatcher.GoogleRE2.
  * Use `create(RegexMatcher_GoogleRE2Schema)` to create a new message.
  */
 export declare const RegexMatcher_GoogleRE2Schema: GenMessage<RegexMatcher_GoogleRE2>;
+

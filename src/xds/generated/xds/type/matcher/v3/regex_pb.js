@@ -8,21 +8,20 @@ import { file_validate_validate } from "../../../../validate/validate_pb.js";
 /**
  * Describes the file xds/type/matcher/v3/regex.proto.
  */
-export const file_xds_type_matcher_v3_regex =
-  /*@__PURE__*/
-  fileDesc(
-    "Ch94ZHMvdHlwZS9tYXRjaGVyL3YzL3JlZ2V4LnByb3RvEhN4ZHMudHlwZS5tYXRjaGVyLnYzIpQBCgxSZWdleE1hdGNoZXISSwoKZ29vZ2xlX3JlMhgBIAEoCzIrLnhkcy50eXBlLm1hdGNoZXIudjMuUmVnZXhNYXRjaGVyLkdvb2dsZVJFMkII+kIFigECEAFIABIWCgVyZWdleBgCIAEoCUIH+kIEcgIQARoLCglHb29nbGVSRTJCEgoLZW5naW5lX3R5cGUSA/hCAUJaCh5jb20uZ2l0aHViLnhkcy50eXBlLm1hdGNoZXIudjNCClJlZ2V4UHJvdG9QAVoqZ2l0aHViLmNvbS9jbmNmL3hkcy9nby94ZHMvdHlwZS9tYXRjaGVyL3YzYgZwcm90bzM",
-    [file_validate_validate],
-  );
+export const file_xds_type_matcher_v3_regex = /*@__PURE__*/
+  fileDesc("Ch94ZHMvdHlwZS9tYXRjaGVyL3YzL3JlZ2V4LnByb3RvEhN4ZHMudHlwZS5tYXRjaGVyLnYzIpQBCgxSZWdleE1hdGNoZXISSwoKZ29vZ2xlX3JlMhgBIAEoCzIrLnhkcy50eXBlLm1hdGNoZXIudjMuUmVnZXhNYXRjaGVyLkdvb2dsZVJFMkII+kIFigECEAFIABIWCgVyZWdleBgCIAEoCUIH+kIEcgIQARoLCglHb29nbGVSRTJCEgoLZW5naW5lX3R5cGUSA/hCAUJaCh5jb20uZ2l0aHViLnhkcy50eXBlLm1hdGNoZXIudjNCClJlZ2V4UHJvdG9QAVoqZ2l0aHViLmNvbS9jbmNmL3hkcy9nby94ZHMvdHlwZS9tYXRjaGVyL3YzYgZwcm90bzM", [file_validate_validate]);
 
 /**
  * Describes the message xds.type.matcher.v3.RegexMatcher.
  * Use `create(RegexMatcherSchema)` to create a new message.
  */
-export const RegexMatcherSchema = /*@__PURE__*/ messageDesc(file_xds_type_matcher_v3_regex, 0);
+export const RegexMatcherSchema = /*@__PURE__*/
+  messageDesc(file_xds_type_matcher_v3_regex, 0);
 
 /**
  * Describes the message xds.type.matcher.v3.RegexMatcher.GoogleRE2.
  * Use `create(RegexMatcher_GoogleRE2Schema)` to create a new message.
  */
-export const RegexMatcher_GoogleRE2Schema = /*@__PURE__*/ messageDesc(file_xds_type_matcher_v3_regex, 0, 0);
+export const RegexMatcher_GoogleRE2Schema = /*@__PURE__*/
+  messageDesc(file_xds_type_matcher_v3_regex, 0, 0);
+

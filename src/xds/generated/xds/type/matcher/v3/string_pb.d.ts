@@ -19,50 +19,43 @@ export declare type StringMatcher = Message<"xds.type.matcher.v3.StringMatcher">
   /**
    * @generated from oneof xds.type.matcher.v3.StringMatcher.match_pattern
    */
-  matchPattern:
-    | {
-        /**
-         * @generated from field: string exact = 1;
-         */
-        value: string;
-        case: "exact";
-      }
-    | {
-        /**
-         * @generated from field: string prefix = 2;
-         */
-        value: string;
-        case: "prefix";
-      }
-    | {
-        /**
-         * @generated from field: string suffix = 3;
-         */
-        value: string;
-        case: "suffix";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.RegexMatcher safe_regex = 5;
-         */
-        value: RegexMatcher;
-        case: "safeRegex";
-      }
-    | {
-        /**
-         * @generated from field: string contains = 7;
-         */
-        value: string;
-        case: "contains";
-      }
-    | {
-        /**
-         * @generated from field: xds.core.v3.TypedExtensionConfig custom = 8;
-         */
-        value: TypedExtensionConfig;
-        case: "custom";
-      }
-    | { case: undefined; value?: undefined };
+  matchPattern: {
+    /**
+     * @generated from field: string exact = 1;
+     */
+    value: string;
+    case: "exact";
+  } | {
+    /**
+     * @generated from field: string prefix = 2;
+     */
+    value: string;
+    case: "prefix";
+  } | {
+    /**
+     * @generated from field: string suffix = 3;
+     */
+    value: string;
+    case: "suffix";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.RegexMatcher safe_regex = 5;
+     */
+    value: RegexMatcher;
+    case: "safeRegex";
+  } | {
+    /**
+     * @generated from field: string contains = 7;
+     */
+    value: string;
+    case: "contains";
+  } | {
+    /**
+     * @generated from field: xds.core.v3.TypedExtensionConfig custom = 8;
+     */
+    value: TypedExtensionConfig;
+    case: "custom";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool ignore_case = 6;
@@ -91,3 +84,4 @@ export declare type ListStringMatcher = Message<"xds.type.matcher.v3.ListStringM
  * Use `create(ListStringMatcherSchema)` to create a new message.
  */
 export declare const ListStringMatcherSchema: GenMessage<ListStringMatcher>;
+

@@ -20,22 +20,19 @@ export declare type Matcher = Message<"envoy.config.common.matcher.v3.Matcher"> 
   /**
    * @generated from oneof envoy.config.common.matcher.v3.Matcher.matcher_type
    */
-  matcherType:
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList matcher_list = 1;
-         */
-        value: Matcher_MatcherList;
-        case: "matcherList";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
-         */
-        value: Matcher_MatcherTree;
-        case: "matcherTree";
-      }
-    | { case: undefined; value?: undefined };
+  matcherType: {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList matcher_list = 1;
+     */
+    value: Matcher_MatcherList;
+    case: "matcherList";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree matcher_tree = 2;
+     */
+    value: Matcher_MatcherTree;
+    case: "matcherTree";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_no_match = 3;
@@ -56,22 +53,19 @@ export declare type Matcher_OnMatch = Message<"envoy.config.common.matcher.v3.Ma
   /**
    * @generated from oneof envoy.config.common.matcher.v3.Matcher.OnMatch.on_match
    */
-  onMatch:
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.Matcher matcher = 1;
-         */
-        value: Matcher;
-        case: "matcher";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig action = 2;
-         */
-        value: TypedExtensionConfig;
-        case: "action";
-      }
-    | { case: undefined; value?: undefined };
+  onMatch: {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher matcher = 1;
+     */
+    value: Matcher;
+    case: "matcher";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig action = 2;
+     */
+    value: TypedExtensionConfig;
+    case: "action";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool keep_matching = 3;
@@ -104,42 +98,36 @@ export declare const Matcher_MatcherListSchema: GenMessage<Matcher_MatcherList>;
 /**
  * @generated from message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate
  */
-export declare type Matcher_MatcherList_Predicate =
-  Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate"> & {
+export declare type Matcher_MatcherList_Predicate = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate"> & {
+  /**
+   * @generated from oneof envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.match_type
+   */
+  matchType: {
     /**
-     * @generated from oneof envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.match_type
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
      */
-    matchType:
-      | {
-          /**
-           * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate single_predicate = 1;
-           */
-          value: Matcher_MatcherList_Predicate_SinglePredicate;
-          case: "singlePredicate";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
-           */
-          value: Matcher_MatcherList_Predicate_PredicateList;
-          case: "orMatcher";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
-           */
-          value: Matcher_MatcherList_Predicate_PredicateList;
-          case: "andMatcher";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
-           */
-          value: Matcher_MatcherList_Predicate;
-          case: "notMatcher";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Matcher_MatcherList_Predicate_SinglePredicate;
+    case: "singlePredicate";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList or_matcher = 2;
+     */
+    value: Matcher_MatcherList_Predicate_PredicateList;
+    case: "orMatcher";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList and_matcher = 3;
+     */
+    value: Matcher_MatcherList_Predicate_PredicateList;
+    case: "andMatcher";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate not_matcher = 4;
+     */
+    value: Matcher_MatcherList_Predicate;
+    case: "notMatcher";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.
@@ -150,33 +138,29 @@ export declare const Matcher_MatcherList_PredicateSchema: GenMessage<Matcher_Mat
 /**
  * @generated from message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate
  */
-export declare type Matcher_MatcherList_Predicate_SinglePredicate =
-  Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1;
-     */
-    input?: TypedExtensionConfig | undefined;
+export declare type Matcher_MatcherList_Predicate_SinglePredicate = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig input = 1;
+   */
+  input?: TypedExtensionConfig | undefined;
 
+  /**
+   * @generated from oneof envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.matcher
+   */
+  matcher: {
     /**
-     * @generated from oneof envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.matcher
+     * @generated from field: envoy.type.matcher.v3.StringMatcher value_match = 2;
      */
-    matcher:
-      | {
-          /**
-           * @generated from field: envoy.type.matcher.v3.StringMatcher value_match = 2;
-           */
-          value: StringMatcher;
-          case: "valueMatch";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 3;
-           */
-          value: TypedExtensionConfig;
-          case: "customMatch";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: StringMatcher;
+    case: "valueMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 3;
+     */
+    value: TypedExtensionConfig;
+    case: "customMatch";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.SinglePredicate.
@@ -187,13 +171,12 @@ export declare const Matcher_MatcherList_Predicate_SinglePredicateSchema: GenMes
 /**
  * @generated from message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList
  */
-export declare type Matcher_MatcherList_Predicate_PredicateList =
-  Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
-    /**
-     * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
-     */
-    predicate: Matcher_MatcherList_Predicate[];
-  };
+export declare type Matcher_MatcherList_Predicate_PredicateList = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList"> & {
+  /**
+   * @generated from field: repeated envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
+   */
+  predicate: Matcher_MatcherList_Predicate[];
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate.PredicateList.
@@ -204,18 +187,17 @@ export declare const Matcher_MatcherList_Predicate_PredicateListSchema: GenMessa
 /**
  * @generated from message envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher
  */
-export declare type Matcher_MatcherList_FieldMatcher =
-  Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
-    /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
-     */
-    predicate?: Matcher_MatcherList_Predicate | undefined;
+export declare type Matcher_MatcherList_FieldMatcher = Message<"envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher"> & {
+  /**
+   * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherList.Predicate predicate = 1;
+   */
+  predicate?: Matcher_MatcherList_Predicate | undefined;
 
-    /**
-     * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_match = 2;
-     */
-    onMatch?: Matcher_OnMatch | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.common.matcher.v3.Matcher.OnMatch on_match = 2;
+   */
+  onMatch?: Matcher_OnMatch | undefined;
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.Matcher.MatcherList.FieldMatcher.
@@ -235,29 +217,25 @@ export declare type Matcher_MatcherTree = Message<"envoy.config.common.matcher.v
   /**
    * @generated from oneof envoy.config.common.matcher.v3.Matcher.MatcherTree.tree_type
    */
-  treeType:
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
-         */
-        value: Matcher_MatcherTree_MatchMap;
-        case: "exactMatchMap";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
-         */
-        value: Matcher_MatcherTree_MatchMap;
-        case: "prefixMatchMap";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 4;
-         */
-        value: TypedExtensionConfig;
-        case: "customMatch";
-      }
-    | { case: undefined; value?: undefined };
+  treeType: {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap exact_match_map = 2;
+     */
+    value: Matcher_MatcherTree_MatchMap;
+    case: "exactMatchMap";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap prefix_match_map = 3;
+     */
+    value: Matcher_MatcherTree_MatchMap;
+    case: "prefixMatchMap";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_match = 4;
+     */
+    value: TypedExtensionConfig;
+    case: "customMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -269,13 +247,12 @@ export declare const Matcher_MatcherTreeSchema: GenMessage<Matcher_MatcherTree>;
 /**
  * @generated from message envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap
  */
-export declare type Matcher_MatcherTree_MatchMap =
-  Message<"envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap"> & {
-    /**
-     * @generated from field: map<string, envoy.config.common.matcher.v3.Matcher.OnMatch> map = 1;
-     */
-    map: { [key: string]: Matcher_OnMatch };
-  };
+export declare type Matcher_MatcherTree_MatchMap = Message<"envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap"> & {
+  /**
+   * @generated from field: map<string, envoy.config.common.matcher.v3.Matcher.OnMatch> map = 1;
+   */
+  map: { [key: string]: Matcher_OnMatch };
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.Matcher.MatcherTree.MatchMap.
@@ -290,78 +267,67 @@ export declare type MatchPredicate = Message<"envoy.config.common.matcher.v3.Mat
   /**
    * @generated from oneof envoy.config.common.matcher.v3.MatchPredicate.rule
    */
-  rule:
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet or_match = 1;
-         */
-        value: MatchPredicate_MatchSet;
-        case: "orMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet and_match = 2;
-         */
-        value: MatchPredicate_MatchSet;
-        case: "andMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.MatchPredicate not_match = 3;
-         */
-        value: MatchPredicate;
-        case: "notMatch";
-      }
-    | {
-        /**
-         * @generated from field: bool any_match = 4;
-         */
-        value: boolean;
-        case: "anyMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_headers_match = 5;
-         */
-        value: HttpHeadersMatch;
-        case: "httpRequestHeadersMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_trailers_match = 6;
-         */
-        value: HttpHeadersMatch;
-        case: "httpRequestTrailersMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_headers_match = 7;
-         */
-        value: HttpHeadersMatch;
-        case: "httpResponseHeadersMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_trailers_match = 8;
-         */
-        value: HttpHeadersMatch;
-        case: "httpResponseTrailersMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_request_generic_body_match = 9;
-         */
-        value: HttpGenericBodyMatch;
-        case: "httpRequestGenericBodyMatch";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_response_generic_body_match = 10;
-         */
-        value: HttpGenericBodyMatch;
-        case: "httpResponseGenericBodyMatch";
-      }
-    | { case: undefined; value?: undefined };
+  rule: {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet or_match = 1;
+     */
+    value: MatchPredicate_MatchSet;
+    case: "orMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate.MatchSet and_match = 2;
+     */
+    value: MatchPredicate_MatchSet;
+    case: "andMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate not_match = 3;
+     */
+    value: MatchPredicate;
+    case: "notMatch";
+  } | {
+    /**
+     * @generated from field: bool any_match = 4;
+     */
+    value: boolean;
+    case: "anyMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_headers_match = 5;
+     */
+    value: HttpHeadersMatch;
+    case: "httpRequestHeadersMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_request_trailers_match = 6;
+     */
+    value: HttpHeadersMatch;
+    case: "httpRequestTrailersMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_headers_match = 7;
+     */
+    value: HttpHeadersMatch;
+    case: "httpResponseHeadersMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpHeadersMatch http_response_trailers_match = 8;
+     */
+    value: HttpHeadersMatch;
+    case: "httpResponseTrailersMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_request_generic_body_match = 9;
+     */
+    value: HttpGenericBodyMatch;
+    case: "httpRequestGenericBodyMatch";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.matcher.v3.HttpGenericBodyMatch http_response_generic_body_match = 10;
+     */
+    value: HttpGenericBodyMatch;
+    case: "httpResponseGenericBodyMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -426,31 +392,28 @@ export declare const HttpGenericBodyMatchSchema: GenMessage<HttpGenericBodyMatch
 /**
  * @generated from message envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch
  */
-export declare type HttpGenericBodyMatch_GenericTextMatch =
-  Message<"envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch"> & {
+export declare type HttpGenericBodyMatch_GenericTextMatch = Message<"envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch"> & {
+  /**
+   * @generated from oneof envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch.rule
+   */
+  rule: {
     /**
-     * @generated from oneof envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch.rule
+     * @generated from field: string string_match = 1;
      */
-    rule:
-      | {
-          /**
-           * @generated from field: string string_match = 1;
-           */
-          value: string;
-          case: "stringMatch";
-        }
-      | {
-          /**
-           * @generated from field: bytes binary_match = 2;
-           */
-          value: Uint8Array;
-          case: "binaryMatch";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: string;
+    case: "stringMatch";
+  } | {
+    /**
+     * @generated from field: bytes binary_match = 2;
+     */
+    value: Uint8Array;
+    case: "binaryMatch";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.config.common.matcher.v3.HttpGenericBodyMatch.GenericTextMatch.
  * Use `create(HttpGenericBodyMatch_GenericTextMatchSchema)` to create a new message.
  */
 export declare const HttpGenericBodyMatch_GenericTextMatchSchema: GenMessage<HttpGenericBodyMatch_GenericTextMatch>;
+

@@ -66,29 +66,25 @@ export declare type HeaderMutation = Message<"envoy.config.common.mutation_rules
   /**
    * @generated from oneof envoy.config.common.mutation_rules.v3.HeaderMutation.action
    */
-  action:
-    | {
-        /**
-         * @generated from field: string remove = 1;
-         */
-        value: string;
-        case: "remove";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.HeaderValueOption append = 2;
-         */
-        value: HeaderValueOption;
-        case: "append";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch remove_on_match = 3;
-         */
-        value: HeaderMutation_RemoveOnMatch;
-        case: "removeOnMatch";
-      }
-    | { case: undefined; value?: undefined };
+  action: {
+    /**
+     * @generated from field: string remove = 1;
+     */
+    value: string;
+    case: "remove";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.HeaderValueOption append = 2;
+     */
+    value: HeaderValueOption;
+    case: "append";
+  } | {
+    /**
+     * @generated from field: envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch remove_on_match = 3;
+     */
+    value: HeaderMutation_RemoveOnMatch;
+    case: "removeOnMatch";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -100,16 +96,16 @@ export declare const HeaderMutationSchema: GenMessage<HeaderMutation>;
 /**
  * @generated from message envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch
  */
-export declare type HeaderMutation_RemoveOnMatch =
-  Message<"envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch"> & {
-    /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher key_matcher = 1;
-     */
-    keyMatcher?: StringMatcher | undefined;
-  };
+export declare type HeaderMutation_RemoveOnMatch = Message<"envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch"> & {
+  /**
+   * @generated from field: envoy.type.matcher.v3.StringMatcher key_matcher = 1;
+   */
+  keyMatcher?: StringMatcher | undefined;
+};
 
 /**
  * Describes the message envoy.config.common.mutation_rules.v3.HeaderMutation.RemoveOnMatch.
  * Use `create(HeaderMutation_RemoveOnMatchSchema)` to create a new message.
  */
 export declare const HeaderMutation_RemoveOnMatchSchema: GenMessage<HeaderMutation_RemoveOnMatch>;
+

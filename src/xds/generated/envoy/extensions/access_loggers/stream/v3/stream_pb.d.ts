@@ -18,15 +18,13 @@ export declare type StdoutAccessLog = Message<"envoy.extensions.access_loggers.s
   /**
    * @generated from oneof envoy.extensions.access_loggers.stream.v3.StdoutAccessLog.access_log_format
    */
-  accessLogFormat:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.SubstitutionFormatString log_format = 1;
-         */
-        value: SubstitutionFormatString;
-        case: "logFormat";
-      }
-    | { case: undefined; value?: undefined };
+  accessLogFormat: {
+    /**
+     * @generated from field: envoy.config.core.v3.SubstitutionFormatString log_format = 1;
+     */
+    value: SubstitutionFormatString;
+    case: "logFormat";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -42,15 +40,13 @@ export declare type StderrAccessLog = Message<"envoy.extensions.access_loggers.s
   /**
    * @generated from oneof envoy.extensions.access_loggers.stream.v3.StderrAccessLog.access_log_format
    */
-  accessLogFormat:
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.SubstitutionFormatString log_format = 1;
-         */
-        value: SubstitutionFormatString;
-        case: "logFormat";
-      }
-    | { case: undefined; value?: undefined };
+  accessLogFormat: {
+    /**
+     * @generated from field: envoy.config.core.v3.SubstitutionFormatString log_format = 1;
+     */
+    value: SubstitutionFormatString;
+    case: "logFormat";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -58,3 +54,4 @@ export declare type StderrAccessLog = Message<"envoy.extensions.access_loggers.s
  * Use `create(StderrAccessLogSchema)` to create a new message.
  */
 export declare const StderrAccessLogSchema: GenMessage<StderrAccessLog>;
+

@@ -30,21 +30,21 @@ export declare const ClusterConfigSchema: GenMessage<ClusterConfig>;
 /**
  * @generated from message envoy.extensions.clusters.aggregate.v3.AggregateClusterResource
  */
-export declare type AggregateClusterResource =
-  Message<"envoy.extensions.clusters.aggregate.v3.AggregateClusterResource"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.ConfigSource config_source = 1;
-     */
-    configSource?: ConfigSource | undefined;
+export declare type AggregateClusterResource = Message<"envoy.extensions.clusters.aggregate.v3.AggregateClusterResource"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.ConfigSource config_source = 1;
+   */
+  configSource?: ConfigSource | undefined;
 
-    /**
-     * @generated from field: string resource_name = 2;
-     */
-    resourceName: string;
-  };
+  /**
+   * @generated from field: string resource_name = 2;
+   */
+  resourceName: string;
+};
 
 /**
  * Describes the message envoy.extensions.clusters.aggregate.v3.AggregateClusterResource.
  * Use `create(AggregateClusterResourceSchema)` to create a new message.
  */
 export declare const AggregateClusterResourceSchema: GenMessage<AggregateClusterResource>;
+

@@ -17,28 +17,24 @@ export declare const file_envoy_extensions_load_balancing_policies_common_v3_com
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig
  */
-export declare type LocalityLbConfig =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig"> & {
+export declare type LocalityLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig"> & {
+  /**
+   * @generated from oneof envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.locality_config_specifier
+   */
+  localityConfigSpecifier: {
     /**
-     * @generated from oneof envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.locality_config_specifier
+     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 1;
      */
-    localityConfigSpecifier:
-      | {
-          /**
-           * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig zone_aware_lb_config = 1;
-           */
-          value: LocalityLbConfig_ZoneAwareLbConfig;
-          case: "zoneAwareLbConfig";
-        }
-      | {
-          /**
-           * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 2;
-           */
-          value: LocalityLbConfig_LocalityWeightedLbConfig;
-          case: "localityWeightedLbConfig";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: LocalityLbConfig_ZoneAwareLbConfig;
+    case: "zoneAwareLbConfig";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig locality_weighted_lb_config = 2;
+     */
+    value: LocalityLbConfig_LocalityWeightedLbConfig;
+    case: "localityWeightedLbConfig";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.
@@ -49,39 +45,38 @@ export declare const LocalityLbConfigSchema: GenMessage<LocalityLbConfig>;
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig
  */
-export declare type LocalityLbConfig_ZoneAwareLbConfig =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig"> & {
-    /**
-     * @generated from field: envoy.type.v3.Percent routing_enabled = 1;
-     */
-    routingEnabled?: Percent | undefined;
+export declare type LocalityLbConfig_ZoneAwareLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig"> & {
+  /**
+   * @generated from field: envoy.type.v3.Percent routing_enabled = 1;
+   */
+  routingEnabled?: Percent | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2;
-     */
-    minClusterSize?: bigint | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt64Value min_cluster_size = 2;
+   */
+  minClusterSize?: bigint | undefined;
 
-    /**
-     * @generated from field: bool fail_traffic_on_panic = 3;
-     */
-    failTrafficOnPanic: boolean;
+  /**
+   * @generated from field: bool fail_traffic_on_panic = 3;
+   */
+  failTrafficOnPanic: boolean;
 
-    /**
-     * @generated from field: bool force_locality_direct_routing = 4 [deprecated = true];
-     * @deprecated
-     */
-    forceLocalityDirectRouting: boolean;
+  /**
+   * @generated from field: bool force_locality_direct_routing = 4 [deprecated = true];
+   * @deprecated
+   */
+  forceLocalityDirectRouting: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone force_local_zone = 5;
-     */
-    forceLocalZone?: LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone | undefined;
+  /**
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone force_local_zone = 5;
+   */
+  forceLocalZone?: LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.LocalityBasis locality_basis = 6;
-     */
-    localityBasis: LocalityLbConfig_ZoneAwareLbConfig_LocalityBasis;
-  };
+  /**
+   * @generated from field: envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.LocalityBasis locality_basis = 6;
+   */
+  localityBasis: LocalityLbConfig_ZoneAwareLbConfig_LocalityBasis;
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.
@@ -92,13 +87,12 @@ export declare const LocalityLbConfig_ZoneAwareLbConfigSchema: GenMessage<Locali
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone
  */
-export declare type LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone"> & {
-    /**
-     * @generated from field: google.protobuf.UInt32Value min_size = 1;
-     */
-    minSize?: number | undefined;
-  };
+export declare type LocalityLbConfig_ZoneAwareLbConfig_ForceLocalZone = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value min_size = 1;
+   */
+  minSize?: number | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.ZoneAwareLbConfig.ForceLocalZone.
@@ -129,8 +123,8 @@ export declare const LocalityLbConfig_ZoneAwareLbConfig_LocalityBasisSchema: Gen
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig
  */
-export declare type LocalityLbConfig_LocalityWeightedLbConfig =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig"> & {};
+export declare type LocalityLbConfig_LocalityWeightedLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig"> & {
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.LocalityLbConfig.LocalityWeightedLbConfig.
@@ -167,23 +161,22 @@ export declare const SlowStartConfigSchema: GenMessage<SlowStartConfig>;
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig
  */
-export declare type ConsistentHashingLbConfig =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig"> & {
-    /**
-     * @generated from field: bool use_hostname_for_hashing = 1;
-     */
-    useHostnameForHashing: boolean;
+export declare type ConsistentHashingLbConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig"> & {
+  /**
+   * @generated from field: bool use_hostname_for_hashing = 1;
+   */
+  useHostnameForHashing: boolean;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2;
-     */
-    hashBalanceFactor?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value hash_balance_factor = 2;
+   */
+  hashBalanceFactor?: number | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3;
-     */
-    hashPolicy: RouteAction_HashPolicy[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.route.v3.RouteAction.HashPolicy hash_policy = 3;
+   */
+  hashPolicy: RouteAction_HashPolicy[];
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.ConsistentHashingLbConfig.
@@ -194,26 +187,26 @@ export declare const ConsistentHashingLbConfigSchema: GenMessage<ConsistentHashi
 /**
  * @generated from message envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig
  */
-export declare type OrcaOobReportingConfig =
-  Message<"envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig"> & {
-    /**
-     * @generated from field: uint32 port_value = 1;
-     */
-    portValue: number;
+export declare type OrcaOobReportingConfig = Message<"envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig"> & {
+  /**
+   * @generated from field: uint32 port_value = 1;
+   */
+  portValue: number;
 
-    /**
-     * @generated from field: string authority = 2;
-     */
-    authority: string;
+  /**
+   * @generated from field: string authority = 2;
+   */
+  authority: string;
 
-    /**
-     * @generated from field: google.protobuf.Struct transport_socket_match_criteria = 3;
-     */
-    transportSocketMatchCriteria?: JsonObject | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.Struct transport_socket_match_criteria = 3;
+   */
+  transportSocketMatchCriteria?: JsonObject | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.load_balancing_policies.common.v3.OrcaOobReportingConfig.
  * Use `create(OrcaOobReportingConfigSchema)` to create a new message.
  */
 export declare const OrcaOobReportingConfigSchema: GenMessage<OrcaOobReportingConfig>;
+

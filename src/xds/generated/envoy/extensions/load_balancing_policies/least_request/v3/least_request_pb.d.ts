@@ -73,3 +73,4 @@ export enum LeastRequest_SelectionMethod {
  * Describes the enum envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest.SelectionMethod.
  */
 export declare const LeastRequest_SelectionMethodSchema: GenEnum<LeastRequest_SelectionMethod>;
+

@@ -26,3 +26,4 @@ export declare type Random = Message<"envoy.extensions.load_balancing_policies.r
  * Use `create(RandomSchema)` to create a new message.
  */
 export declare const RandomSchema: GenMessage<Random>;
+

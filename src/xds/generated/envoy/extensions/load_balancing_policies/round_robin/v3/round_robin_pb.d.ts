@@ -31,3 +31,4 @@ export declare type RoundRobin = Message<"envoy.extensions.load_balancing_polici
  * Use `create(RoundRobinSchema)` to create a new message.
  */
 export declare const RoundRobinSchema: GenMessage<RoundRobin>;
+

@@ -30,3 +30,4 @@ export declare type UuidRequestIdConfig = Message<"envoy.extensions.request_id.u
  * Use `create(UuidRequestIdConfigSchema)` to create a new message.
  */
 export declare const UuidRequestIdConfigSchema: GenMessage<UuidRequestIdConfig>;
+

@@ -13,16 +13,16 @@ export declare const file_envoy_extensions_resource_monitors_downstream_connecti
 /**
  * @generated from message envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
  */
-export declare type DownstreamConnectionsConfig =
-  Message<"envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"> & {
-    /**
-     * @generated from field: int64 max_active_downstream_connections = 1;
-     */
-    maxActiveDownstreamConnections: bigint;
-  };
+export declare type DownstreamConnectionsConfig = Message<"envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"> & {
+  /**
+   * @generated from field: int64 max_active_downstream_connections = 1;
+   */
+  maxActiveDownstreamConnections: bigint;
+};
 
 /**
  * Describes the message envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig.
  * Use `create(DownstreamConnectionsConfigSchema)` to create a new message.
  */
 export declare const DownstreamConnectionsConfigSchema: GenMessage<DownstreamConnectionsConfig>;
+

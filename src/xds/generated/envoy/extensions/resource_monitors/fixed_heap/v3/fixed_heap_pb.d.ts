@@ -31,3 +31,4 @@ export declare type FixedHeapConfig = Message<"envoy.extensions.resource_monitor
  * Use `create(FixedHeapConfigSchema)` to create a new message.
  */
 export declare const FixedHeapConfigSchema: GenMessage<FixedHeapConfig>;
+

@@ -8,3 +8,4 @@ import type { GenFile } from "@bufbuild/protobuf/codegenv2";
  * Describes the file envoy/extensions/transport_sockets/tls/v3/cert.proto.
  */
 export declare const file_envoy_extensions_transport_sockets_tls_v3_cert: GenFile;
+

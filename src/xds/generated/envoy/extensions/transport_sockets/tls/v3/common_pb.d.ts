@@ -127,15 +127,13 @@ export declare type PrivateKeyProvider = Message<"envoy.extensions.transport_soc
   /**
    * @generated from oneof envoy.extensions.transport_sockets.tls.v3.PrivateKeyProvider.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 3;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 3;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool fallback = 4;
@@ -224,18 +222,17 @@ export declare const TlsSessionTicketKeysSchema: GenMessage<TlsSessionTicketKeys
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance
  */
-export declare type CertificateProviderPluginInstance =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance"> & {
-    /**
-     * @generated from field: string instance_name = 1;
-     */
-    instanceName: string;
+export declare type CertificateProviderPluginInstance = Message<"envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance"> & {
+  /**
+   * @generated from field: string instance_name = 1;
+   */
+  instanceName: string;
 
-    /**
-     * @generated from field: string certificate_name = 2;
-     */
-    certificateName: string;
-  };
+  /**
+   * @generated from field: string certificate_name = 2;
+   */
+  certificateName: string;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance.
@@ -246,23 +243,22 @@ export declare const CertificateProviderPluginInstanceSchema: GenMessage<Certifi
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher
  */
-export declare type SubjectAltNameMatcher =
-  Message<"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher"> & {
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType san_type = 1;
-     */
-    sanType: SubjectAltNameMatcher_SanType;
+export declare type SubjectAltNameMatcher = Message<"envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher"> & {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.SanType san_type = 1;
+   */
+  sanType: SubjectAltNameMatcher_SanType;
 
-    /**
-     * @generated from field: envoy.type.matcher.v3.StringMatcher matcher = 2;
-     */
-    matcher?: StringMatcher | undefined;
+  /**
+   * @generated from field: envoy.type.matcher.v3.StringMatcher matcher = 2;
+   */
+  matcher?: StringMatcher | undefined;
 
-    /**
-     * @generated from field: string oid = 3;
-     */
-    oid: string;
-  };
+  /**
+   * @generated from field: string oid = 3;
+   */
+  oid: string;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher.
@@ -313,89 +309,88 @@ export declare const SubjectAltNameMatcher_SanTypeSchema: GenEnum<SubjectAltName
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext
  */
-export declare type CertificateValidationContext =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource trusted_ca = 1;
-     */
-    trustedCa?: DataSource | undefined;
+export declare type CertificateValidationContext = Message<"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource trusted_ca = 1;
+   */
+  trustedCa?: DataSource | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance ca_certificate_provider_instance = 13;
-     */
-    caCertificateProviderInstance?: CertificateProviderPluginInstance | undefined;
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateProviderPluginInstance ca_certificate_provider_instance = 13;
+   */
+  caCertificateProviderInstance?: CertificateProviderPluginInstance | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts system_root_certs = 17;
-     */
-    systemRootCerts?: CertificateValidationContext_SystemRootCerts | undefined;
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts system_root_certs = 17;
+   */
+  systemRootCerts?: CertificateValidationContext_SystemRootCerts | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.WatchedDirectory watched_directory = 11;
-     */
-    watchedDirectory?: WatchedDirectory | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.WatchedDirectory watched_directory = 11;
+   */
+  watchedDirectory?: WatchedDirectory | undefined;
 
-    /**
-     * @generated from field: repeated string verify_certificate_spki = 3;
-     */
-    verifyCertificateSpki: string[];
+  /**
+   * @generated from field: repeated string verify_certificate_spki = 3;
+   */
+  verifyCertificateSpki: string[];
 
-    /**
-     * @generated from field: repeated string verify_certificate_hash = 2;
-     */
-    verifyCertificateHash: string[];
+  /**
+   * @generated from field: repeated string verify_certificate_hash = 2;
+   */
+  verifyCertificateHash: string[];
 
-    /**
-     * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher match_typed_subject_alt_names = 15;
-     */
-    matchTypedSubjectAltNames: SubjectAltNameMatcher[];
+  /**
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SubjectAltNameMatcher match_typed_subject_alt_names = 15;
+   */
+  matchTypedSubjectAltNames: SubjectAltNameMatcher[];
 
-    /**
-     * @generated from field: repeated envoy.type.matcher.v3.StringMatcher match_subject_alt_names = 9 [deprecated = true];
-     * @deprecated
-     */
-    matchSubjectAltNames: StringMatcher[];
+  /**
+   * @generated from field: repeated envoy.type.matcher.v3.StringMatcher match_subject_alt_names = 9 [deprecated = true];
+   * @deprecated
+   */
+  matchSubjectAltNames: StringMatcher[];
 
-    /**
-     * @generated from field: google.protobuf.BoolValue require_signed_certificate_timestamp = 6;
-     */
-    requireSignedCertificateTimestamp?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue require_signed_certificate_timestamp = 6;
+   */
+  requireSignedCertificateTimestamp?: boolean | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource crl = 7;
-     */
-    crl?: DataSource | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource crl = 7;
+   */
+  crl?: DataSource | undefined;
 
-    /**
-     * @generated from field: bool allow_expired_certificate = 8;
-     */
-    allowExpiredCertificate: boolean;
+  /**
+   * @generated from field: bool allow_expired_certificate = 8;
+   */
+  allowExpiredCertificate: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.TrustChainVerification trust_chain_verification = 10;
-     */
-    trustChainVerification: CertificateValidationContext_TrustChainVerification;
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.TrustChainVerification trust_chain_verification = 10;
+   */
+  trustChainVerification: CertificateValidationContext_TrustChainVerification;
 
-    /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_validator_config = 12;
-     */
-    customValidatorConfig?: TypedExtensionConfig | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig custom_validator_config = 12;
+   */
+  customValidatorConfig?: TypedExtensionConfig | undefined;
 
-    /**
-     * @generated from field: bool only_verify_leaf_cert_crl = 14;
-     */
-    onlyVerifyLeafCertCrl: boolean;
+  /**
+   * @generated from field: bool only_verify_leaf_cert_crl = 14;
+   */
+  onlyVerifyLeafCertCrl: boolean;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value max_verify_depth = 16;
-     */
-    maxVerifyDepth?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_verify_depth = 16;
+   */
+  maxVerifyDepth?: number | undefined;
 
-    /**
-     * @generated from field: bool suppress_client_ca_list = 18;
-     */
-    suppressClientCaList: boolean;
-  };
+  /**
+   * @generated from field: bool suppress_client_ca_list = 18;
+   */
+  suppressClientCaList: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.
@@ -406,8 +401,8 @@ export declare const CertificateValidationContextSchema: GenMessage<CertificateV
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts
  */
-export declare type CertificateValidationContext_SystemRootCerts =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts"> & {};
+export declare type CertificateValidationContext_SystemRootCerts = Message<"envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts"> & {
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.SystemRootCerts.
@@ -434,3 +429,4 @@ export enum CertificateValidationContext_TrustChainVerification {
  * Describes the enum envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext.TrustChainVerification.
  */
 export declare const CertificateValidationContext_TrustChainVerificationSchema: GenEnum<CertificateValidationContext_TrustChainVerification>;
+

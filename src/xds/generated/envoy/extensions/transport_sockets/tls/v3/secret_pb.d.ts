@@ -67,36 +67,31 @@ export declare type Secret = Message<"envoy.extensions.transport_sockets.tls.v3.
   /**
    * @generated from oneof envoy.extensions.transport_sockets.tls.v3.Secret.type
    */
-  type:
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsCertificate tls_certificate = 2;
-         */
-        value: TlsCertificate;
-        case: "tlsCertificate";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 3;
-         */
-        value: TlsSessionTicketKeys;
-        case: "sessionTicketKeys";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 4;
-         */
-        value: CertificateValidationContext;
-        case: "validationContext";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.GenericSecret generic_secret = 5;
-         */
-        value: GenericSecret;
-        case: "genericSecret";
-      }
-    | { case: undefined; value?: undefined };
+  type: {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsCertificate tls_certificate = 2;
+     */
+    value: TlsCertificate;
+    case: "tlsCertificate";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 3;
+     */
+    value: TlsSessionTicketKeys;
+    case: "sessionTicketKeys";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 4;
+     */
+    value: CertificateValidationContext;
+    case: "validationContext";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.GenericSecret generic_secret = 5;
+     */
+    value: GenericSecret;
+    case: "genericSecret";
+  } | { case: undefined; value?: undefined };
 };
 
 /**
@@ -104,3 +99,4 @@ export declare type Secret = Message<"envoy.extensions.transport_sockets.tls.v3.
  * Use `create(SecretSchema)` to create a new message.
  */
 export declare const SecretSchema: GenMessage<Secret>;
+

@@ -4,13 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type {
-  CertificateProviderPluginInstance,
-  CertificateValidationContext,
-  TlsCertificate,
-  TlsParameters,
-  TlsSessionTicketKeys,
-} from "./common_pb.js";
+import type { CertificateProviderPluginInstance, CertificateValidationContext, TlsCertificate, TlsParameters, TlsSessionTicketKeys } from "./common_pb.js";
 import type { SdsSecretConfig } from "./secret_pb.js";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import type { CidrRange } from "../../../../config/core/v3/address_pb.js";
@@ -90,29 +84,25 @@ export declare type DownstreamTlsContext = Message<"envoy.extensions.transport_s
   /**
    * @generated from oneof envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext.session_ticket_keys_type
    */
-  sessionTicketKeysType:
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 4;
-         */
-        value: TlsSessionTicketKeys;
-        case: "sessionTicketKeys";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig session_ticket_keys_sds_secret_config = 5;
-         */
-        value: SdsSecretConfig;
-        case: "sessionTicketKeysSdsSecretConfig";
-      }
-    | {
-        /**
-         * @generated from field: bool disable_stateless_session_resumption = 7;
-         */
-        value: boolean;
-        case: "disableStatelessSessionResumption";
-      }
-    | { case: undefined; value?: undefined };
+  sessionTicketKeysType: {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.TlsSessionTicketKeys session_ticket_keys = 4;
+     */
+    value: TlsSessionTicketKeys;
+    case: "sessionTicketKeys";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig session_ticket_keys_sds_secret_config = 5;
+     */
+    value: SdsSecretConfig;
+    case: "sessionTicketKeysSdsSecretConfig";
+  } | {
+    /**
+     * @generated from field: bool disable_stateless_session_resumption = 7;
+     */
+    value: boolean;
+    case: "disableStatelessSessionResumption";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool disable_stateful_session_resumption = 10;
@@ -241,45 +231,39 @@ export declare type CommonTlsContext = Message<"envoy.extensions.transport_socke
   /**
    * @generated from oneof envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.validation_context_type
    */
-  validationContextType:
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 3;
-         */
-        value: CertificateValidationContext;
-        case: "validationContext";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig validation_context_sds_secret_config = 7;
-         */
-        value: SdsSecretConfig;
-        case: "validationContextSdsSecretConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext combined_validation_context = 8;
-         */
-        value: CommonTlsContext_CombinedCertificateValidationContext;
-        case: "combinedValidationContext";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider validation_context_certificate_provider = 10 [deprecated = true];
-         * @deprecated
-         */
-        value: CommonTlsContext_CertificateProvider;
-        case: "validationContextCertificateProvider";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance validation_context_certificate_provider_instance = 12 [deprecated = true];
-         * @deprecated
-         */
-        value: CommonTlsContext_CertificateProviderInstance;
-        case: "validationContextCertificateProviderInstance";
-      }
-    | { case: undefined; value?: undefined };
+  validationContextType: {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext validation_context = 3;
+     */
+    value: CertificateValidationContext;
+    case: "validationContext";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig validation_context_sds_secret_config = 7;
+     */
+    value: SdsSecretConfig;
+    case: "validationContextSdsSecretConfig";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext combined_validation_context = 8;
+     */
+    value: CommonTlsContext_CombinedCertificateValidationContext;
+    case: "combinedValidationContext";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider validation_context_certificate_provider = 10 [deprecated = true];
+     * @deprecated
+     */
+    value: CommonTlsContext_CertificateProvider;
+    case: "validationContextCertificateProvider";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance validation_context_certificate_provider_instance = 12 [deprecated = true];
+     * @deprecated
+     */
+    value: CommonTlsContext_CertificateProviderInstance;
+    case: "validationContextCertificateProviderInstance";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: repeated string alpn_protocols = 4;
@@ -306,26 +290,23 @@ export declare const CommonTlsContextSchema: GenMessage<CommonTlsContext>;
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider
  */
-export declare type CommonTlsContext_CertificateProvider =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type CommonTlsContext_CertificateProvider = Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
+  /**
+   * @generated from oneof envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider.config
+   */
+  config: {
     /**
-     * @generated from oneof envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider.config
+     * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_config = 2;
      */
-    config:
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_config = 2;
-           */
-          value: TypedExtensionConfig;
-          case: "typedConfig";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: TypedExtensionConfig;
+    case: "typedConfig";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider.
@@ -336,18 +317,17 @@ export declare const CommonTlsContext_CertificateProviderSchema: GenMessage<Comm
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance
  */
-export declare type CommonTlsContext_CertificateProviderInstance =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance"> & {
-    /**
-     * @generated from field: string instance_name = 1;
-     */
-    instanceName: string;
+export declare type CommonTlsContext_CertificateProviderInstance = Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance"> & {
+  /**
+   * @generated from field: string instance_name = 1;
+   */
+  instanceName: string;
 
-    /**
-     * @generated from field: string certificate_name = 2;
-     */
-    certificateName: string;
-  };
+  /**
+   * @generated from field: string certificate_name = 2;
+   */
+  certificateName: string;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance.
@@ -358,33 +338,33 @@ export declare const CommonTlsContext_CertificateProviderInstanceSchema: GenMess
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext
  */
-export declare type CommonTlsContext_CombinedCertificateValidationContext =
-  Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext"> & {
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext default_validation_context = 1;
-     */
-    defaultValidationContext?: CertificateValidationContext | undefined;
+export declare type CommonTlsContext_CombinedCertificateValidationContext = Message<"envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext"> & {
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CertificateValidationContext default_validation_context = 1;
+   */
+  defaultValidationContext?: CertificateValidationContext | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig validation_context_sds_secret_config = 2;
-     */
-    validationContextSdsSecretConfig?: SdsSecretConfig | undefined;
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.SdsSecretConfig validation_context_sds_secret_config = 2;
+   */
+  validationContextSdsSecretConfig?: SdsSecretConfig | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider validation_context_certificate_provider = 3 [deprecated = true];
-     * @deprecated
-     */
-    validationContextCertificateProvider?: CommonTlsContext_CertificateProvider | undefined;
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProvider validation_context_certificate_provider = 3 [deprecated = true];
+   * @deprecated
+   */
+  validationContextCertificateProvider?: CommonTlsContext_CertificateProvider | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance validation_context_certificate_provider_instance = 4 [deprecated = true];
-     * @deprecated
-     */
-    validationContextCertificateProviderInstance?: CommonTlsContext_CertificateProviderInstance | undefined;
-  };
+  /**
+   * @generated from field: envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CertificateProviderInstance validation_context_certificate_provider_instance = 4 [deprecated = true];
+   * @deprecated
+   */
+  validationContextCertificateProviderInstance?: CommonTlsContext_CertificateProviderInstance | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.CommonTlsContext.CombinedCertificateValidationContext.
  * Use `create(CommonTlsContext_CombinedCertificateValidationContextSchema)` to create a new message.
  */
 export declare const CommonTlsContext_CombinedCertificateValidationContextSchema: GenMessage<CommonTlsContext_CombinedCertificateValidationContext>;
+

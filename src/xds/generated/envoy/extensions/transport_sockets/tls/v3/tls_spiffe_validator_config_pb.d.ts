@@ -14,18 +14,17 @@ export declare const file_envoy_extensions_transport_sockets_tls_v3_tls_spiffe_v
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig
  */
-export declare type SPIFFECertValidatorConfig =
-  Message<"envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"> & {
-    /**
-     * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain trust_domains = 1;
-     */
-    trustDomains: SPIFFECertValidatorConfig_TrustDomain[];
+export declare type SPIFFECertValidatorConfig = Message<"envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig"> & {
+  /**
+   * @generated from field: repeated envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain trust_domains = 1;
+   */
+  trustDomains: SPIFFECertValidatorConfig_TrustDomain[];
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource trust_bundles = 2;
-     */
-    trustBundles?: DataSource | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource trust_bundles = 2;
+   */
+  trustBundles?: DataSource | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.
@@ -36,26 +35,26 @@ export declare const SPIFFECertValidatorConfigSchema: GenMessage<SPIFFECertValid
 /**
  * @generated from message envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain
  */
-export declare type SPIFFECertValidatorConfig_TrustDomain =
-  Message<"envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type SPIFFECertValidatorConfig_TrustDomain = Message<"envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource trust_bundle = 2;
-     */
-    trustBundle?: DataSource | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource trust_bundle = 2;
+   */
+  trustBundle?: DataSource | undefined;
 
-    /**
-     * @generated from field: string workload_trust_domain = 3;
-     */
-    workloadTrustDomain: string;
-  };
+  /**
+   * @generated from field: string workload_trust_domain = 3;
+   */
+  workloadTrustDomain: string;
+};
 
 /**
  * Describes the message envoy.extensions.transport_sockets.tls.v3.SPIFFECertValidatorConfig.TrustDomain.
  * Use `create(SPIFFECertValidatorConfig_TrustDomainSchema)` to create a new message.
  */
 export declare const SPIFFECertValidatorConfig_TrustDomainSchema: GenMessage<SPIFFECertValidatorConfig_TrustDomain>;
+

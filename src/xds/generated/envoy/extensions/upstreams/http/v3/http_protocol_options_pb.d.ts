@@ -4,21 +4,10 @@
 
 import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
-import type {
-  AlternateProtocolsCacheOptions,
-  Http1ProtocolOptions,
-  Http2ProtocolOptions,
-  Http3ProtocolOptions,
-  HttpProtocolOptions as HttpProtocolOptions$1,
-  UpstreamHttpProtocolOptions,
-} from "../../../../config/core/v3/protocol_pb.js";
+import type { AlternateProtocolsCacheOptions, Http1ProtocolOptions, Http2ProtocolOptions, Http3ProtocolOptions, HttpProtocolOptions as HttpProtocolOptions$1, UpstreamHttpProtocolOptions } from "../../../../config/core/v3/protocol_pb.js";
 import type { HttpFilter } from "../../../filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
 import type { TypedExtensionConfig } from "../../../../config/core/v3/extension_pb.js";
-import type {
-  RetryPolicy,
-  RouteAction_HashPolicy,
-  RouteAction_RequestMirrorPolicy,
-} from "../../../../config/route/v3/route_components_pb.js";
+import type { RetryPolicy, RouteAction_HashPolicy, RouteAction_RequestMirrorPolicy } from "../../../../config/route/v3/route_components_pb.js";
 import type { MatchPredicate } from "../../../../config/common/matcher/v3/matcher_pb.js";
 
 /**
@@ -43,29 +32,25 @@ export declare type HttpProtocolOptions = Message<"envoy.extensions.upstreams.ht
   /**
    * @generated from oneof envoy.extensions.upstreams.http.v3.HttpProtocolOptions.upstream_protocol_options
    */
-  upstreamProtocolOptions:
-    | {
-        /**
-         * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig explicit_http_config = 3;
-         */
-        value: HttpProtocolOptions_ExplicitHttpConfig;
-        case: "explicitHttpConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig use_downstream_protocol_config = 4;
-         */
-        value: HttpProtocolOptions_UseDownstreamHttpConfig;
-        case: "useDownstreamProtocolConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig auto_config = 5;
-         */
-        value: HttpProtocolOptions_AutoHttpConfig;
-        case: "autoConfig";
-      }
-    | { case: undefined; value?: undefined };
+  upstreamProtocolOptions: {
+    /**
+     * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig explicit_http_config = 3;
+     */
+    value: HttpProtocolOptions_ExplicitHttpConfig;
+    case: "explicitHttpConfig";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig use_downstream_protocol_config = 4;
+     */
+    value: HttpProtocolOptions_UseDownstreamHttpConfig;
+    case: "useDownstreamProtocolConfig";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig auto_config = 5;
+     */
+    value: HttpProtocolOptions_AutoHttpConfig;
+    case: "autoConfig";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter http_filters = 6;
@@ -107,35 +92,30 @@ export declare const HttpProtocolOptionsSchema: GenMessage<HttpProtocolOptions>;
 /**
  * @generated from message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig
  */
-export declare type HttpProtocolOptions_ExplicitHttpConfig =
-  Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig"> & {
+export declare type HttpProtocolOptions_ExplicitHttpConfig = Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig"> & {
+  /**
+   * @generated from oneof envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.protocol_config
+   */
+  protocolConfig: {
     /**
-     * @generated from oneof envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.protocol_config
+     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
      */
-    protocolConfig:
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
-           */
-          value: Http1ProtocolOptions;
-          case: "httpProtocolOptions";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
-           */
-          value: Http2ProtocolOptions;
-          case: "http2ProtocolOptions";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
-           */
-          value: Http3ProtocolOptions;
-          case: "http3ProtocolOptions";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Http1ProtocolOptions;
+    case: "httpProtocolOptions";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
+     */
+    value: Http2ProtocolOptions;
+    case: "http2ProtocolOptions";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
+     */
+    value: Http3ProtocolOptions;
+    case: "http3ProtocolOptions";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.ExplicitHttpConfig.
@@ -146,23 +126,22 @@ export declare const HttpProtocolOptions_ExplicitHttpConfigSchema: GenMessage<Ht
 /**
  * @generated from message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig
  */
-export declare type HttpProtocolOptions_UseDownstreamHttpConfig =
-  Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
-     */
-    httpProtocolOptions?: Http1ProtocolOptions | undefined;
+export declare type HttpProtocolOptions_UseDownstreamHttpConfig = Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
+   */
+  httpProtocolOptions?: Http1ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
-     */
-    http2ProtocolOptions?: Http2ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
+   */
+  http2ProtocolOptions?: Http2ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
-     */
-    http3ProtocolOptions?: Http3ProtocolOptions | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
+   */
+  http3ProtocolOptions?: Http3ProtocolOptions | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.UseDownstreamHttpConfig.
@@ -173,28 +152,27 @@ export declare const HttpProtocolOptions_UseDownstreamHttpConfigSchema: GenMessa
 /**
  * @generated from message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig
  */
-export declare type HttpProtocolOptions_AutoHttpConfig =
-  Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig"> & {
-    /**
-     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
-     */
-    httpProtocolOptions?: Http1ProtocolOptions | undefined;
+export declare type HttpProtocolOptions_AutoHttpConfig = Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig"> & {
+  /**
+   * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 1;
+   */
+  httpProtocolOptions?: Http1ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
-     */
-    http2ProtocolOptions?: Http2ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 2;
+   */
+  http2ProtocolOptions?: Http2ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
-     */
-    http3ProtocolOptions?: Http3ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 3;
+   */
+  http3ProtocolOptions?: Http3ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.AlternateProtocolsCacheOptions alternate_protocols_cache_options = 4;
-     */
-    alternateProtocolsCacheOptions?: AlternateProtocolsCacheOptions | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.AlternateProtocolsCacheOptions alternate_protocols_cache_options = 4;
+   */
+  alternateProtocolsCacheOptions?: AlternateProtocolsCacheOptions | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.AutoHttpConfig.
@@ -205,16 +183,16 @@ export declare const HttpProtocolOptions_AutoHttpConfigSchema: GenMessage<HttpPr
 /**
  * @generated from message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection
  */
-export declare type HttpProtocolOptions_OutlierDetection =
-  Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection"> & {
-    /**
-     * @generated from field: envoy.config.common.matcher.v3.MatchPredicate error_matcher = 1;
-     */
-    errorMatcher?: MatchPredicate | undefined;
-  };
+export declare type HttpProtocolOptions_OutlierDetection = Message<"envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection"> & {
+  /**
+   * @generated from field: envoy.config.common.matcher.v3.MatchPredicate error_matcher = 1;
+   */
+  errorMatcher?: MatchPredicate | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.upstreams.http.v3.HttpProtocolOptions.OutlierDetection.
  * Use `create(HttpProtocolOptions_OutlierDetectionSchema)` to create a new message.
  */
 export declare const HttpProtocolOptions_OutlierDetectionSchema: GenMessage<HttpProtocolOptions_OutlierDetection>;
+

@@ -31,3 +31,4 @@ export declare type ExpressionFilter = Message<"envoy.extensions.access_loggers.
  * Use `create(ExpressionFilterSchema)` to create a new message.
  */
 export declare const ExpressionFilterSchema: GenMessage<ExpressionFilter>;
+

@@ -9,17 +9,13 @@ import { file_udpa_annotations_status } from "../../../../../../udpa/annotations
 /**
  * Describes the file envoy/extensions/access_loggers/filters/cel/v3/cel.proto.
  */
-export const file_envoy_extensions_access_loggers_filters_cel_v3_cel =
-  /*@__PURE__*/
-  fileDesc(
-    "CjhlbnZveS9leHRlbnNpb25zL2FjY2Vzc19sb2dnZXJzL2ZpbHRlcnMvY2VsL3YzL2NlbC5wcm90bxIuZW52b3kuZXh0ZW5zaW9ucy5hY2Nlc3NfbG9nZ2Vycy5maWx0ZXJzLmNlbC52MyJlChBFeHByZXNzaW9uRmlsdGVyEhIKCmV4cHJlc3Npb24YASABKAkSPQoKY2VsX2NvbmZpZxgCIAEoCzIpLmVudm95LmNvbmZpZy5jb3JlLnYzLkNlbEV4cHJlc3Npb25Db25maWdCrwEKPGlvLmVudm95cHJveHkuZW52b3kuZXh0ZW5zaW9ucy5hY2Nlc3NfbG9nZ2Vycy5maWx0ZXJzLmNlbC52M0IIQ2VsUHJvdG9QAVpbZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9hY2Nlc3NfbG9nZ2Vycy9maWx0ZXJzL2NlbC92MztjZWx2M7qAyNEGAhACYgZwcm90bzM",
-    [file_envoy_config_core_v3_cel, file_udpa_annotations_status],
-  );
+export const file_envoy_extensions_access_loggers_filters_cel_v3_cel = /*@__PURE__*/
+  fileDesc("CjhlbnZveS9leHRlbnNpb25zL2FjY2Vzc19sb2dnZXJzL2ZpbHRlcnMvY2VsL3YzL2NlbC5wcm90bxIuZW52b3kuZXh0ZW5zaW9ucy5hY2Nlc3NfbG9nZ2Vycy5maWx0ZXJzLmNlbC52MyJlChBFeHByZXNzaW9uRmlsdGVyEhIKCmV4cHJlc3Npb24YASABKAkSPQoKY2VsX2NvbmZpZxgCIAEoCzIpLmVudm95LmNvbmZpZy5jb3JlLnYzLkNlbEV4cHJlc3Npb25Db25maWdCrwEKPGlvLmVudm95cHJveHkuZW52b3kuZXh0ZW5zaW9ucy5hY2Nlc3NfbG9nZ2Vycy5maWx0ZXJzLmNlbC52M0IIQ2VsUHJvdG9QAVpbZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9hY2Nlc3NfbG9nZ2Vycy9maWx0ZXJzL2NlbC92MztjZWx2M7qAyNEGAhACYgZwcm90bzM", [file_envoy_config_core_v3_cel, file_udpa_annotations_status]);
 
 /**
  * Describes the message envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter.
  * Use `create(ExpressionFilterSchema)` to create a new message.
  */
-export const ExpressionFilterSchema =
-  /*@__PURE__*/
+export const ExpressionFilterSchema = /*@__PURE__*/
   messageDesc(file_envoy_extensions_access_loggers_filters_cel_v3_cel, 0);
+

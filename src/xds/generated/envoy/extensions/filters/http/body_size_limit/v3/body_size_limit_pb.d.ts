@@ -25,3 +25,4 @@ export declare type BodySizeLimit = Message<"envoy.extensions.filters.http.body_
  * Use `create(BodySizeLimitSchema)` to create a new message.
  */
 export declare const BodySizeLimitSchema: GenMessage<BodySizeLimit>;
+

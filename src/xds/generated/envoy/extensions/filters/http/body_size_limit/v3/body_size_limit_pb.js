@@ -10,17 +10,13 @@ import { file_validate_validate } from "../../../../../../validate/validate_pb.j
 /**
  * Describes the file envoy/extensions/filters/http/body_size_limit/v3/body_size_limit.proto.
  */
-export const file_envoy_extensions_filters_http_body_size_limit_v3_body_size_limit =
-  /*@__PURE__*/
-  fileDesc(
-    "CkZlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ib2R5X3NpemVfbGltaXQvdjMvYm9keV9zaXplX2xpbWl0LnByb3RvEjBlbnZveS5leHRlbnNpb25zLmZpbHRlcnMuaHR0cC5ib2R5X3NpemVfbGltaXQudjMiUQoNQm9keVNpemVMaW1pdBJAChFtYXhfcmVxdWVzdF9ieXRlcxgBIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50NjRWYWx1ZUIH+kIEMgIgAELJAQo+aW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMuaHR0cC5ib2R5X3NpemVfbGltaXQudjNCEkJvZHlTaXplTGltaXRQcm90b1ABWmlnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ib2R5X3NpemVfbGltaXQvdjM7Ym9keV9zaXplX2xpbWl0djO6gMjRBgIQAmIGcHJvdG8z",
-    [file_google_protobuf_wrappers, file_udpa_annotations_status, file_validate_validate],
-  );
+export const file_envoy_extensions_filters_http_body_size_limit_v3_body_size_limit = /*@__PURE__*/
+  fileDesc("CkZlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ib2R5X3NpemVfbGltaXQvdjMvYm9keV9zaXplX2xpbWl0LnByb3RvEjBlbnZveS5leHRlbnNpb25zLmZpbHRlcnMuaHR0cC5ib2R5X3NpemVfbGltaXQudjMiUQoNQm9keVNpemVMaW1pdBJAChFtYXhfcmVxdWVzdF9ieXRlcxgBIAEoCzIcLmdvb2dsZS5wcm90b2J1Zi5VSW50NjRWYWx1ZUIH+kIEMgIgAELJAQo+aW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMuaHR0cC5ib2R5X3NpemVfbGltaXQudjNCEkJvZHlTaXplTGltaXRQcm90b1ABWmlnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ib2R5X3NpemVfbGltaXQvdjM7Ym9keV9zaXplX2xpbWl0djO6gMjRBgIQAmIGcHJvdG8z", [file_google_protobuf_wrappers, file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.extensions.filters.http.body_size_limit.v3.BodySizeLimit.
  * Use `create(BodySizeLimitSchema)` to create a new message.
  */
-export const BodySizeLimitSchema =
-  /*@__PURE__*/
+export const BodySizeLimitSchema = /*@__PURE__*/
   messageDesc(file_envoy_extensions_filters_http_body_size_limit_v3_body_size_limit, 0);
+

@@ -13,10 +13,12 @@ export declare const file_envoy_extensions_filters_http_grpc_web_v3_grpc_web: Ge
 /**
  * @generated from message envoy.extensions.filters.http.grpc_web.v3.GrpcWeb
  */
-export declare type GrpcWeb = Message<"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"> & {};
+export declare type GrpcWeb = Message<"envoy.extensions.filters.http.grpc_web.v3.GrpcWeb"> & {
+};
 
 /**
  * Describes the message envoy.extensions.filters.http.grpc_web.v3.GrpcWeb.
  * Use `create(GrpcWebSchema)` to create a new message.
  */
 export declare const GrpcWebSchema: GenMessage<GrpcWeb>;
+

@@ -9,15 +9,13 @@ import { file_udpa_annotations_versioning } from "../../../../../../udpa/annotat
 /**
  * Describes the file envoy/extensions/filters/http/grpc_web/v3/grpc_web.proto.
  */
-export const file_envoy_extensions_filters_http_grpc_web_v3_grpc_web =
-  /*@__PURE__*/
-  fileDesc(
-    "CjhlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ncnBjX3dlYi92My9ncnBjX3dlYi5wcm90bxIpZW52b3kuZXh0ZW5zaW9ucy5maWx0ZXJzLmh0dHAuZ3JwY193ZWIudjMiPgoHR3JwY1dlYjozmsWIHi4KLGVudm95LmNvbmZpZy5maWx0ZXIuaHR0cC5ncnBjX3dlYi52Mi5HcnBjV2ViQq4BCjdpby5lbnZveXByb3h5LmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5odHRwLmdycGNfd2ViLnYzQgxHcnBjV2ViUHJvdG9QAVpbZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9maWx0ZXJzL2h0dHAvZ3JwY193ZWIvdjM7Z3JwY193ZWJ2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status, file_udpa_annotations_versioning],
-  );
+export const file_envoy_extensions_filters_http_grpc_web_v3_grpc_web = /*@__PURE__*/
+  fileDesc("CjhlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvaHR0cC9ncnBjX3dlYi92My9ncnBjX3dlYi5wcm90bxIpZW52b3kuZXh0ZW5zaW9ucy5maWx0ZXJzLmh0dHAuZ3JwY193ZWIudjMiPgoHR3JwY1dlYjozmsWIHi4KLGVudm95LmNvbmZpZy5maWx0ZXIuaHR0cC5ncnBjX3dlYi52Mi5HcnBjV2ViQq4BCjdpby5lbnZveXByb3h5LmVudm95LmV4dGVuc2lvbnMuZmlsdGVycy5odHRwLmdycGNfd2ViLnYzQgxHcnBjV2ViUHJvdG9QAVpbZ2l0aHViLmNvbS9lbnZveXByb3h5L2dvLWNvbnRyb2wtcGxhbmUvZW52b3kvZXh0ZW5zaW9ucy9maWx0ZXJzL2h0dHAvZ3JwY193ZWIvdjM7Z3JwY193ZWJ2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status, file_udpa_annotations_versioning]);
 
 /**
  * Describes the message envoy.extensions.filters.http.grpc_web.v3.GrpcWeb.
  * Use `create(GrpcWebSchema)` to create a new message.
  */
-export const GrpcWebSchema = /*@__PURE__*/ messageDesc(file_envoy_extensions_filters_http_grpc_web_v3_grpc_web, 0);
+export const GrpcWebSchema = /*@__PURE__*/
+  messageDesc(file_envoy_extensions_filters_http_grpc_web_v3_grpc_web, 0);
+

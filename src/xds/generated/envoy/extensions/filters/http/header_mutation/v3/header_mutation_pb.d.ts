@@ -57,13 +57,12 @@ export declare const MutationsSchema: GenMessage<Mutations>;
 /**
  * @generated from message envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute
  */
-export declare type HeaderMutationPerRoute =
-  Message<"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"> & {
-    /**
-     * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1;
-     */
-    mutations?: Mutations | undefined;
-  };
+export declare type HeaderMutationPerRoute = Message<"envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute"> & {
+  /**
+   * @generated from field: envoy.extensions.filters.http.header_mutation.v3.Mutations mutations = 1;
+   */
+  mutations?: Mutations | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.http.header_mutation.v3.HeaderMutationPerRoute.
@@ -91,3 +90,4 @@ export declare type HeaderMutation = Message<"envoy.extensions.filters.http.head
  * Use `create(HeaderMutationSchema)` to create a new message.
  */
 export declare const HeaderMutationSchema: GenMessage<HeaderMutation>;
+

@@ -75,29 +75,25 @@ export declare type LuaPerRoute = Message<"envoy.extensions.filters.http.lua.v3.
   /**
    * @generated from oneof envoy.extensions.filters.http.lua.v3.LuaPerRoute.override
    */
-  override:
-    | {
-        /**
-         * @generated from field: bool disabled = 1;
-         */
-        value: boolean;
-        case: "disabled";
-      }
-    | {
-        /**
-         * @generated from field: string name = 2;
-         */
-        value: string;
-        case: "name";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.DataSource source_code = 3;
-         */
-        value: DataSource;
-        case: "sourceCode";
-      }
-    | { case: undefined; value?: undefined };
+  override: {
+    /**
+     * @generated from field: bool disabled = 1;
+     */
+    value: boolean;
+    case: "disabled";
+  } | {
+    /**
+     * @generated from field: string name = 2;
+     */
+    value: string;
+    case: "name";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.DataSource source_code = 3;
+     */
+    value: DataSource;
+    case: "sourceCode";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Struct filter_context = 4;
@@ -125,3 +121,4 @@ export declare type LuaPerRoute = Message<"envoy.extensions.filters.http.lua.v3.
  * Use `create(LuaPerRouteSchema)` to create a new message.
  */
 export declare const LuaPerRouteSchema: GenMessage<LuaPerRoute>;
+

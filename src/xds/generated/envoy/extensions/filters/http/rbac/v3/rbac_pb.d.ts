@@ -73,3 +73,4 @@ export declare type RBACPerRoute = Message<"envoy.extensions.filters.http.rbac.v
  * Use `create(RBACPerRouteSchema)` to create a new message.
  */
 export declare const RBACPerRouteSchema: GenMessage<RBACPerRoute>;
+

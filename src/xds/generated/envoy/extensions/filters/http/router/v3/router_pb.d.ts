@@ -78,21 +78,21 @@ export declare const RouterSchema: GenMessage<Router>;
 /**
  * @generated from message envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions
  */
-export declare type Router_UpstreamAccessLogOptions =
-  Message<"envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions"> & {
-    /**
-     * @generated from field: bool flush_upstream_log_on_upstream_stream = 1;
-     */
-    flushUpstreamLogOnUpstreamStream: boolean;
+export declare type Router_UpstreamAccessLogOptions = Message<"envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions"> & {
+  /**
+   * @generated from field: bool flush_upstream_log_on_upstream_stream = 1;
+   */
+  flushUpstreamLogOnUpstreamStream: boolean;
 
-    /**
-     * @generated from field: google.protobuf.Duration upstream_log_flush_interval = 2;
-     */
-    upstreamLogFlushInterval?: Duration | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.Duration upstream_log_flush_interval = 2;
+   */
+  upstreamLogFlushInterval?: Duration | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.http.router.v3.Router.UpstreamAccessLogOptions.
  * Use `create(Router_UpstreamAccessLogOptionsSchema)` to create a new message.
  */
 export declare const Router_UpstreamAccessLogOptionsSchema: GenMessage<Router_UpstreamAccessLogOptions>;
+

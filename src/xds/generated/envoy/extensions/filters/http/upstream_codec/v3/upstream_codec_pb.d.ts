@@ -13,10 +13,12 @@ export declare const file_envoy_extensions_filters_http_upstream_codec_v3_upstre
 /**
  * @generated from message envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec
  */
-export declare type UpstreamCodec = Message<"envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"> & {};
+export declare type UpstreamCodec = Message<"envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"> & {
+};
 
 /**
  * Describes the message envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec.
  * Use `create(UpstreamCodecSchema)` to create a new message.
  */
 export declare const UpstreamCodecSchema: GenMessage<UpstreamCodec>;
+

@@ -13,10 +13,12 @@ export declare const file_envoy_extensions_filters_listener_http_inspector_v3_ht
 /**
  * @generated from message envoy.extensions.filters.listener.http_inspector.v3.HttpInspector
  */
-export declare type HttpInspector = Message<"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"> & {};
+export declare type HttpInspector = Message<"envoy.extensions.filters.listener.http_inspector.v3.HttpInspector"> & {
+};
 
 /**
  * Describes the message envoy.extensions.filters.listener.http_inspector.v3.HttpInspector.
  * Use `create(HttpInspectorSchema)` to create a new message.
  */
 export declare const HttpInspectorSchema: GenMessage<HttpInspector>;
+

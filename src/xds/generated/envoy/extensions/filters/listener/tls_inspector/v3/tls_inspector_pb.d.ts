@@ -45,3 +45,4 @@ export declare type TlsInspector = Message<"envoy.extensions.filters.listener.tl
  * Use `create(TlsInspectorSchema)` to create a new message.
  */
 export declare const TlsInspectorSchema: GenMessage<TlsInspector>;
+

@@ -5,13 +5,7 @@
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message } from "@bufbuild/protobuf";
 import type { RouteConfiguration } from "../../../../../config/route/v3/route_pb.js";
-import type {
-  Http1ProtocolOptions,
-  Http2ProtocolOptions,
-  Http3ProtocolOptions,
-  HttpProtocolOptions,
-  SchemeHeaderTransformation,
-} from "../../../../../config/core/v3/protocol_pb.js";
+import type { Http1ProtocolOptions, Http2ProtocolOptions, Http3ProtocolOptions, HttpProtocolOptions, SchemeHeaderTransformation } from "../../../../../config/core/v3/protocol_pb.js";
 import type { Any, Duration } from "@bufbuild/protobuf/wkt";
 import type { Percent } from "../../../../../type/v3/percent_pb.js";
 import type { AccessLog, AccessLogFilter } from "../../../../../config/accesslog/v3/accesslog_pb.js";
@@ -34,335 +28,328 @@ export declare const file_envoy_extensions_filters_network_http_connection_manag
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
  */
-export declare type HttpConnectionManager =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"> & {
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.CodecType codec_type = 1;
-     */
-    codecType: HttpConnectionManager_CodecType;
+export declare type HttpConnectionManager = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"> & {
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.CodecType codec_type = 1;
+   */
+  codecType: HttpConnectionManager_CodecType;
 
-    /**
-     * @generated from field: string stat_prefix = 2;
-     */
-    statPrefix: string;
+  /**
+   * @generated from field: string stat_prefix = 2;
+   */
+  statPrefix: string;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.route_specifier
+   */
+  routeSpecifier: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.route_specifier
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.Rds rds = 3;
      */
-    routeSpecifier:
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.Rds rds = 3;
-           */
-          value: Rds;
-          case: "rds";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.route.v3.RouteConfiguration route_config = 4;
-           */
-          value: RouteConfiguration;
-          case: "routeConfig";
-        }
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes scoped_routes = 31;
-           */
-          value: ScopedRoutes;
-          case: "scopedRoutes";
-        }
-      | { case: undefined; value?: undefined };
+    value: Rds;
+    case: "rds";
+  } | {
+    /**
+     * @generated from field: envoy.config.route.v3.RouteConfiguration route_config = 4;
+     */
+    value: RouteConfiguration;
+    case: "routeConfig";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes scoped_routes = 31;
+     */
+    value: ScopedRoutes;
+    case: "scopedRoutes";
+  } | { case: undefined; value?: undefined };
 
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter http_filters = 5;
-     */
-    httpFilters: HttpFilter[];
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter http_filters = 5;
+   */
+  httpFilters: HttpFilter[];
 
-    /**
-     * @generated from field: google.protobuf.BoolValue add_user_agent = 6;
-     */
-    addUserAgent?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue add_user_agent = 6;
+   */
+  addUserAgent?: boolean | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing tracing = 7;
-     */
-    tracing?: HttpConnectionManager_Tracing | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing tracing = 7;
+   */
+  tracing?: HttpConnectionManager_Tracing | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.HttpProtocolOptions common_http_protocol_options = 35;
-     */
-    commonHttpProtocolOptions?: HttpProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.HttpProtocolOptions common_http_protocol_options = 35;
+   */
+  commonHttpProtocolOptions?: HttpProtocolOptions | undefined;
 
-    /**
-     * @generated from field: bool http1_safe_max_connection_duration = 58;
-     */
-    http1SafeMaxConnectionDuration: boolean;
+  /**
+   * @generated from field: bool http1_safe_max_connection_duration = 58;
+   */
+  http1SafeMaxConnectionDuration: boolean;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 8;
-     */
-    httpProtocolOptions?: Http1ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http1ProtocolOptions http_protocol_options = 8;
+   */
+  httpProtocolOptions?: Http1ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 9;
-     */
-    http2ProtocolOptions?: Http2ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http2ProtocolOptions http2_protocol_options = 9;
+   */
+  http2ProtocolOptions?: Http2ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 44;
-     */
-    http3ProtocolOptions?: Http3ProtocolOptions | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.Http3ProtocolOptions http3_protocol_options = 44;
+   */
+  http3ProtocolOptions?: Http3ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: string server_name = 10;
-     */
-    serverName: string;
+  /**
+   * @generated from field: string server_name = 10;
+   */
+  serverName: string;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation server_header_transformation = 34;
-     */
-    serverHeaderTransformation: HttpConnectionManager_ServerHeaderTransformation;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ServerHeaderTransformation server_header_transformation = 34;
+   */
+  serverHeaderTransformation: HttpConnectionManager_ServerHeaderTransformation;
 
-    /**
-     * @generated from field: envoy.config.core.v3.SchemeHeaderTransformation scheme_header_transformation = 48;
-     */
-    schemeHeaderTransformation?: SchemeHeaderTransformation | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.SchemeHeaderTransformation scheme_header_transformation = 48;
+   */
+  schemeHeaderTransformation?: SchemeHeaderTransformation | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value max_request_headers_kb = 29;
-     */
-    maxRequestHeadersKb?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_request_headers_kb = 29;
+   */
+  maxRequestHeadersKb?: number | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration stream_idle_timeout = 24;
-     */
-    streamIdleTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration stream_idle_timeout = 24;
+   */
+  streamIdleTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration stream_flush_timeout = 59;
-     */
-    streamFlushTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration stream_flush_timeout = 59;
+   */
+  streamFlushTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration request_timeout = 28;
-     */
-    requestTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration request_timeout = 28;
+   */
+  requestTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration request_headers_timeout = 41;
-     */
-    requestHeadersTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration request_headers_timeout = 41;
+   */
+  requestHeadersTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration drain_timeout = 12;
-     */
-    drainTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration drain_timeout = 12;
+   */
+  drainTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: envoy.type.v3.Percent drain_timeout_jitter = 62;
-     */
-    drainTimeoutJitter?: Percent | undefined;
+  /**
+   * @generated from field: envoy.type.v3.Percent drain_timeout_jitter = 62;
+   */
+  drainTimeoutJitter?: Percent | undefined;
 
-    /**
-     * @generated from field: google.protobuf.Duration delayed_close_timeout = 26;
-     */
-    delayedCloseTimeout?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration delayed_close_timeout = 26;
+   */
+  delayedCloseTimeout?: Duration | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.accesslog.v3.AccessLog access_log = 13;
-     */
-    accessLog: AccessLog[];
+  /**
+   * @generated from field: repeated envoy.config.accesslog.v3.AccessLog access_log = 13;
+   */
+  accessLog: AccessLog[];
 
-    /**
-     * @generated from field: google.protobuf.Duration access_log_flush_interval = 54 [deprecated = true];
-     * @deprecated
-     */
-    accessLogFlushInterval?: Duration | undefined;
+  /**
+   * @generated from field: google.protobuf.Duration access_log_flush_interval = 54 [deprecated = true];
+   * @deprecated
+   */
+  accessLogFlushInterval?: Duration | undefined;
 
-    /**
-     * @generated from field: bool flush_access_log_on_new_request = 55 [deprecated = true];
-     * @deprecated
-     */
-    flushAccessLogOnNewRequest: boolean;
+  /**
+   * @generated from field: bool flush_access_log_on_new_request = 55 [deprecated = true];
+   * @deprecated
+   */
+  flushAccessLogOnNewRequest: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions access_log_options = 56;
-     */
-    accessLogOptions?: HttpConnectionManager_HcmAccessLogOptions | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions access_log_options = 56;
+   */
+  accessLogOptions?: HttpConnectionManager_HcmAccessLogOptions | undefined;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue use_remote_address = 14;
-     */
-    useRemoteAddress?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue use_remote_address = 14;
+   */
+  useRemoteAddress?: boolean | undefined;
 
-    /**
-     * @generated from field: uint32 xff_num_trusted_hops = 19;
-     */
-    xffNumTrustedHops: number;
+  /**
+   * @generated from field: uint32 xff_num_trusted_hops = 19;
+   */
+  xffNumTrustedHops: number;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig original_ip_detection_extensions = 46;
-     */
-    originalIpDetectionExtensions: TypedExtensionConfig[];
+  /**
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig original_ip_detection_extensions = 46;
+   */
+  originalIpDetectionExtensions: TypedExtensionConfig[];
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig early_header_mutation_extensions = 52;
-     */
-    earlyHeaderMutationExtensions: TypedExtensionConfig[];
+  /**
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig early_header_mutation_extensions = 52;
+   */
+  earlyHeaderMutationExtensions: TypedExtensionConfig[];
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig internal_address_config = 25;
-     */
-    internalAddressConfig?: HttpConnectionManager_InternalAddressConfig | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig internal_address_config = 25;
+   */
+  internalAddressConfig?: HttpConnectionManager_InternalAddressConfig | undefined;
 
-    /**
-     * @generated from field: bool skip_xff_append = 21;
-     */
-    skipXffAppend: boolean;
+  /**
+   * @generated from field: bool skip_xff_append = 21;
+   */
+  skipXffAppend: boolean;
 
-    /**
-     * @generated from field: string via = 22;
-     */
-    via: string;
+  /**
+   * @generated from field: string via = 22;
+   */
+  via: string;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue generate_request_id = 15;
-     */
-    generateRequestId?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue generate_request_id = 15;
+   */
+  generateRequestId?: boolean | undefined;
 
-    /**
-     * @generated from field: bool preserve_external_request_id = 32;
-     */
-    preserveExternalRequestId: boolean;
+  /**
+   * @generated from field: bool preserve_external_request_id = 32;
+   */
+  preserveExternalRequestId: boolean;
 
-    /**
-     * @generated from field: bool always_set_request_id_in_response = 37;
-     */
-    alwaysSetRequestIdInResponse: boolean;
+  /**
+   * @generated from field: bool always_set_request_id_in_response = 37;
+   */
+  alwaysSetRequestIdInResponse: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertDetails forward_client_cert_details = 16;
-     */
-    forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertDetails forward_client_cert_details = 16;
+   */
+  forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails set_current_client_cert_details = 17;
-     */
-    setCurrentClientCertDetails?: HttpConnectionManager_SetCurrentClientCertDetails | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails set_current_client_cert_details = 17;
+   */
+  setCurrentClientCertDetails?: HttpConnectionManager_SetCurrentClientCertDetails | undefined;
 
-    /**
-     * @generated from field: xds.type.matcher.v3.Matcher forward_client_cert_matcher = 60;
-     */
-    forwardClientCertMatcher?: Matcher | undefined;
+  /**
+   * @generated from field: xds.type.matcher.v3.Matcher forward_client_cert_matcher = 60;
+   */
+  forwardClientCertMatcher?: Matcher | undefined;
 
-    /**
-     * @generated from field: bool proxy_100_continue = 18;
-     */
-    proxy100Continue: boolean;
+  /**
+   * @generated from field: bool proxy_100_continue = 18;
+   */
+  proxy100Continue: boolean;
 
-    /**
-     * @generated from field: bool represent_ipv4_remote_address_as_ipv4_mapped_ipv6 = 20;
-     */
-    representIpv4RemoteAddressAsIpv4MappedIpv6: boolean;
+  /**
+   * @generated from field: bool represent_ipv4_remote_address_as_ipv4_mapped_ipv6 = 20;
+   */
+  representIpv4RemoteAddressAsIpv4MappedIpv6: boolean;
 
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig upgrade_configs = 23;
-     */
-    upgradeConfigs: HttpConnectionManager_UpgradeConfig[];
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig upgrade_configs = 23;
+   */
+  upgradeConfigs: HttpConnectionManager_UpgradeConfig[];
 
-    /**
-     * @generated from field: google.protobuf.BoolValue normalize_path = 30;
-     */
-    normalizePath?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue normalize_path = 30;
+   */
+  normalizePath?: boolean | undefined;
 
-    /**
-     * @generated from field: bool merge_slashes = 33;
-     */
-    mergeSlashes: boolean;
+  /**
+   * @generated from field: bool merge_slashes = 33;
+   */
+  mergeSlashes: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathWithEscapedSlashesAction path_with_escaped_slashes_action = 45;
-     */
-    pathWithEscapedSlashesAction: HttpConnectionManager_PathWithEscapedSlashesAction;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathWithEscapedSlashesAction path_with_escaped_slashes_action = 45;
+   */
+  pathWithEscapedSlashesAction: HttpConnectionManager_PathWithEscapedSlashesAction;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension request_id_extension = 36;
-     */
-    requestIdExtension?: RequestIDExtension | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension request_id_extension = 36;
+   */
+  requestIdExtension?: RequestIDExtension | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig local_reply_config = 38;
-     */
-    localReplyConfig?: LocalReplyConfig | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig local_reply_config = 38;
+   */
+  localReplyConfig?: LocalReplyConfig | undefined;
 
-    /**
-     * @generated from field: bool strip_matching_host_port = 39;
-     */
-    stripMatchingHostPort: boolean;
+  /**
+   * @generated from field: bool strip_matching_host_port = 39;
+   */
+  stripMatchingHostPort: boolean;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.strip_port_mode
+   */
+  stripPortMode: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.strip_port_mode
+     * @generated from field: bool strip_any_host_port = 42;
      */
-    stripPortMode:
-      | {
-          /**
-           * @generated from field: bool strip_any_host_port = 42;
-           */
-          value: boolean;
-          case: "stripAnyHostPort";
-        }
-      | { case: undefined; value?: undefined };
+    value: boolean;
+    case: "stripAnyHostPort";
+  } | { case: undefined; value?: undefined };
 
-    /**
-     * @generated from field: google.protobuf.BoolValue stream_error_on_invalid_http_message = 40;
-     */
-    streamErrorOnInvalidHttpMessage?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue stream_error_on_invalid_http_message = 40;
+   */
+  streamErrorOnInvalidHttpMessage?: boolean | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions path_normalization_options = 43;
-     */
-    pathNormalizationOptions?: HttpConnectionManager_PathNormalizationOptions | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions path_normalization_options = 43;
+   */
+  pathNormalizationOptions?: HttpConnectionManager_PathNormalizationOptions | undefined;
 
-    /**
-     * @generated from field: bool strip_trailing_host_dot = 47;
-     */
-    stripTrailingHostDot: boolean;
+  /**
+   * @generated from field: bool strip_trailing_host_dot = 47;
+   */
+  stripTrailingHostDot: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig proxy_status_config = 49;
-     */
-    proxyStatusConfig?: HttpConnectionManager_ProxyStatusConfig | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig proxy_status_config = 49;
+   */
+  proxyStatusConfig?: HttpConnectionManager_ProxyStatusConfig | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_header_validation_config = 50;
-     */
-    typedHeaderValidationConfig?: TypedExtensionConfig | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.TypedExtensionConfig typed_header_validation_config = 50;
+   */
+  typedHeaderValidationConfig?: TypedExtensionConfig | undefined;
 
-    /**
-     * @generated from field: bool append_x_forwarded_port = 51;
-     */
-    appendXForwardedPort: boolean;
+  /**
+   * @generated from field: bool append_x_forwarded_port = 51;
+   */
+  appendXForwardedPort: boolean;
 
-    /**
-     * @generated from field: bool append_local_overload = 57;
-     */
-    appendLocalOverload: boolean;
+  /**
+   * @generated from field: bool append_local_overload = 57;
+   */
+  appendLocalOverload: boolean;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue add_proxy_protocol_connection_state = 53;
-     */
-    addProxyProtocolConnectionState?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue add_proxy_protocol_connection_state = 53;
+   */
+  addProxyProtocolConnectionState?: boolean | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig forward_proto_config = 61;
-     */
-    forwardProtoConfig?: ForwardProtoConfig | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig forward_proto_config = 61;
+   */
+  forwardProtoConfig?: ForwardProtoConfig | undefined;
 
-    /**
-     * @generated from field: bool record_route_resolution_stats = 63;
-     */
-    recordRouteResolutionStats: boolean;
-  };
+  /**
+   * @generated from field: bool record_route_resolution_stats = 63;
+   */
+  recordRouteResolutionStats: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.
@@ -373,63 +360,62 @@ export declare const HttpConnectionManagerSchema: GenMessage<HttpConnectionManag
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing
  */
-export declare type HttpConnectionManager_Tracing =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing"> & {
-    /**
-     * @generated from field: envoy.type.v3.Percent client_sampling = 3;
-     */
-    clientSampling?: Percent | undefined;
+export declare type HttpConnectionManager_Tracing = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing"> & {
+  /**
+   * @generated from field: envoy.type.v3.Percent client_sampling = 3;
+   */
+  clientSampling?: Percent | undefined;
 
-    /**
-     * @generated from field: envoy.type.v3.Percent random_sampling = 4;
-     */
-    randomSampling?: Percent | undefined;
+  /**
+   * @generated from field: envoy.type.v3.Percent random_sampling = 4;
+   */
+  randomSampling?: Percent | undefined;
 
-    /**
-     * @generated from field: envoy.type.v3.Percent overall_sampling = 5;
-     */
-    overallSampling?: Percent | undefined;
+  /**
+   * @generated from field: envoy.type.v3.Percent overall_sampling = 5;
+   */
+  overallSampling?: Percent | undefined;
 
-    /**
-     * @generated from field: bool verbose = 6;
-     */
-    verbose: boolean;
+  /**
+   * @generated from field: bool verbose = 6;
+   */
+  verbose: boolean;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value max_path_tag_length = 7;
-     */
-    maxPathTagLength?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_path_tag_length = 7;
+   */
+  maxPathTagLength?: number | undefined;
 
-    /**
-     * @generated from field: repeated envoy.type.tracing.v3.CustomTag custom_tags = 8;
-     */
-    customTags: CustomTag[];
+  /**
+   * @generated from field: repeated envoy.type.tracing.v3.CustomTag custom_tags = 8;
+   */
+  customTags: CustomTag[];
 
-    /**
-     * @generated from field: envoy.config.trace.v3.Tracing.Http provider = 9;
-     */
-    provider?: Tracing_Http | undefined;
+  /**
+   * @generated from field: envoy.config.trace.v3.Tracing.Http provider = 9;
+   */
+  provider?: Tracing_Http | undefined;
 
-    /**
-     * @generated from field: google.protobuf.BoolValue spawn_upstream_span = 10;
-     */
-    spawnUpstreamSpan?: boolean | undefined;
+  /**
+   * @generated from field: google.protobuf.BoolValue spawn_upstream_span = 10;
+   */
+  spawnUpstreamSpan?: boolean | undefined;
 
-    /**
-     * @generated from field: string operation = 11;
-     */
-    operation: string;
+  /**
+   * @generated from field: string operation = 11;
+   */
+  operation: string;
 
-    /**
-     * @generated from field: string upstream_operation = 12;
-     */
-    upstreamOperation: string;
+  /**
+   * @generated from field: string upstream_operation = 12;
+   */
+  upstreamOperation: string;
 
-    /**
-     * @generated from field: bool no_context_propagation = 13;
-     */
-    noContextPropagation: boolean;
-  };
+  /**
+   * @generated from field: bool no_context_propagation = 13;
+   */
+  noContextPropagation: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing.
@@ -460,18 +446,17 @@ export declare const HttpConnectionManager_Tracing_OperationNameSchema: GenEnum<
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig
  */
-export declare type HttpConnectionManager_InternalAddressConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig"> & {
-    /**
-     * @generated from field: bool unix_sockets = 1;
-     */
-    unixSockets: boolean;
+export declare type HttpConnectionManager_InternalAddressConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig"> & {
+  /**
+   * @generated from field: bool unix_sockets = 1;
+   */
+  unixSockets: boolean;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.CidrRange cidr_ranges = 2;
-     */
-    cidrRanges: CidrRange[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.core.v3.CidrRange cidr_ranges = 2;
+   */
+  cidrRanges: CidrRange[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.InternalAddressConfig.
@@ -482,43 +467,42 @@ export declare const HttpConnectionManager_InternalAddressConfigSchema: GenMessa
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails
  */
-export declare type HttpConnectionManager_SetCurrentClientCertDetails =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails"> & {
-    /**
-     * @generated from field: google.protobuf.BoolValue subject = 1;
-     */
-    subject?: boolean | undefined;
+export declare type HttpConnectionManager_SetCurrentClientCertDetails = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails"> & {
+  /**
+   * @generated from field: google.protobuf.BoolValue subject = 1;
+   */
+  subject?: boolean | undefined;
 
-    /**
-     * @generated from field: bool cert = 3;
-     */
-    cert: boolean;
+  /**
+   * @generated from field: bool cert = 3;
+   */
+  cert: boolean;
 
-    /**
-     * @generated from field: bool chain = 6;
-     */
-    chain: boolean;
+  /**
+   * @generated from field: bool chain = 6;
+   */
+  chain: boolean;
 
-    /**
-     * @generated from field: bool dns = 4;
-     */
-    dns: boolean;
+  /**
+   * @generated from field: bool dns = 4;
+   */
+  dns: boolean;
 
-    /**
-     * @generated from field: bool uri = 5;
-     */
-    uri: boolean;
+  /**
+   * @generated from field: bool uri = 5;
+   */
+  uri: boolean;
 
-    /**
-     * @generated from field: bool issuer = 8;
-     */
-    issuer: boolean;
+  /**
+   * @generated from field: bool issuer = 8;
+   */
+  issuer: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertFormat format = 7;
-     */
-    format: HttpConnectionManager_ForwardClientCertFormat;
-  };
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertFormat format = 7;
+   */
+  format: HttpConnectionManager_ForwardClientCertFormat;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails.
@@ -529,18 +513,17 @@ export declare const HttpConnectionManager_SetCurrentClientCertDetailsSchema: Ge
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertConfig
  */
-export declare type HttpConnectionManager_ForwardClientCertConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertConfig"> & {
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertDetails forward_client_cert_details = 1;
-     */
-    forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails;
+export declare type HttpConnectionManager_ForwardClientCertConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertConfig"> & {
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertDetails forward_client_cert_details = 1;
+   */
+  forwardClientCertDetails: HttpConnectionManager_ForwardClientCertDetails;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails set_current_client_cert_details = 2;
-     */
-    setCurrentClientCertDetails?: HttpConnectionManager_SetCurrentClientCertDetails | undefined;
-  };
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.SetCurrentClientCertDetails set_current_client_cert_details = 2;
+   */
+  setCurrentClientCertDetails?: HttpConnectionManager_SetCurrentClientCertDetails | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ForwardClientCertConfig.
@@ -551,23 +534,22 @@ export declare const HttpConnectionManager_ForwardClientCertConfigSchema: GenMes
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig
  */
-export declare type HttpConnectionManager_UpgradeConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig"> & {
-    /**
-     * @generated from field: string upgrade_type = 1;
-     */
-    upgradeType: string;
+export declare type HttpConnectionManager_UpgradeConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig"> & {
+  /**
+   * @generated from field: string upgrade_type = 1;
+   */
+  upgradeType: string;
 
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter filters = 2;
-     */
-    filters: HttpFilter[];
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter filters = 2;
+   */
+  filters: HttpFilter[];
 
-    /**
-     * @generated from field: google.protobuf.BoolValue enabled = 3;
-     */
-    enabled?: boolean | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.BoolValue enabled = 3;
+   */
+  enabled?: boolean | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.UpgradeConfig.
@@ -578,18 +560,17 @@ export declare const HttpConnectionManager_UpgradeConfigSchema: GenMessage<HttpC
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions
  */
-export declare type HttpConnectionManager_PathNormalizationOptions =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions"> & {
-    /**
-     * @generated from field: envoy.type.http.v3.PathTransformation forwarding_transformation = 1;
-     */
-    forwardingTransformation?: PathTransformation | undefined;
+export declare type HttpConnectionManager_PathNormalizationOptions = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions"> & {
+  /**
+   * @generated from field: envoy.type.http.v3.PathTransformation forwarding_transformation = 1;
+   */
+  forwardingTransformation?: PathTransformation | undefined;
 
-    /**
-     * @generated from field: envoy.type.http.v3.PathTransformation http_filter_transformation = 2;
-     */
-    httpFilterTransformation?: PathTransformation | undefined;
-  };
+  /**
+   * @generated from field: envoy.type.http.v3.PathTransformation http_filter_transformation = 2;
+   */
+  httpFilterTransformation?: PathTransformation | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.PathNormalizationOptions.
@@ -600,48 +581,44 @@ export declare const HttpConnectionManager_PathNormalizationOptionsSchema: GenMe
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig
  */
-export declare type HttpConnectionManager_ProxyStatusConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig"> & {
-    /**
-     * @generated from field: bool remove_details = 1;
-     */
-    removeDetails: boolean;
+export declare type HttpConnectionManager_ProxyStatusConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig"> & {
+  /**
+   * @generated from field: bool remove_details = 1;
+   */
+  removeDetails: boolean;
 
-    /**
-     * @generated from field: bool remove_connection_termination_details = 2;
-     */
-    removeConnectionTerminationDetails: boolean;
+  /**
+   * @generated from field: bool remove_connection_termination_details = 2;
+   */
+  removeConnectionTerminationDetails: boolean;
 
-    /**
-     * @generated from field: bool remove_response_flags = 3;
-     */
-    removeResponseFlags: boolean;
+  /**
+   * @generated from field: bool remove_response_flags = 3;
+   */
+  removeResponseFlags: boolean;
 
-    /**
-     * @generated from field: bool set_recommended_response_code = 4;
-     */
-    setRecommendedResponseCode: boolean;
+  /**
+   * @generated from field: bool set_recommended_response_code = 4;
+   */
+  setRecommendedResponseCode: boolean;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig.proxy_name
+   */
+  proxyName: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig.proxy_name
+     * @generated from field: bool use_node_id = 5;
      */
-    proxyName:
-      | {
-          /**
-           * @generated from field: bool use_node_id = 5;
-           */
-          value: boolean;
-          case: "useNodeId";
-        }
-      | {
-          /**
-           * @generated from field: string literal_proxy_name = 6;
-           */
-          value: string;
-          case: "literalProxyName";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: boolean;
+    case: "useNodeId";
+  } | {
+    /**
+     * @generated from field: string literal_proxy_name = 6;
+     */
+    value: string;
+    case: "literalProxyName";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.ProxyStatusConfig.
@@ -652,23 +629,22 @@ export declare const HttpConnectionManager_ProxyStatusConfigSchema: GenMessage<H
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions
  */
-export declare type HttpConnectionManager_HcmAccessLogOptions =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions"> & {
-    /**
-     * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
-     */
-    accessLogFlushInterval?: Duration | undefined;
+export declare type HttpConnectionManager_HcmAccessLogOptions = Message<"envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions"> & {
+  /**
+   * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
+   */
+  accessLogFlushInterval?: Duration | undefined;
 
-    /**
-     * @generated from field: bool flush_access_log_on_new_request = 2;
-     */
-    flushAccessLogOnNewRequest: boolean;
+  /**
+   * @generated from field: bool flush_access_log_on_new_request = 2;
+   */
+  flushAccessLogOnNewRequest: boolean;
 
-    /**
-     * @generated from field: bool flush_log_on_tunnel_successfully_established = 3;
-     */
-    flushLogOnTunnelSuccessfullyEstablished: boolean;
-  };
+  /**
+   * @generated from field: bool flush_log_on_tunnel_successfully_established = 3;
+   */
+  flushLogOnTunnelSuccessfullyEstablished: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.HcmAccessLogOptions.
@@ -824,18 +800,17 @@ export declare const HttpConnectionManager_ForwardClientCertFormatSchema: GenEnu
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig
  */
-export declare type ForwardProtoConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig"> & {
-    /**
-     * @generated from field: repeated uint32 https_destination_ports = 1;
-     */
-    httpsDestinationPorts: number[];
+export declare type ForwardProtoConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig"> & {
+  /**
+   * @generated from field: repeated uint32 https_destination_ports = 1;
+   */
+  httpsDestinationPorts: number[];
 
-    /**
-     * @generated from field: repeated uint32 http_destination_ports = 2;
-     */
-    httpDestinationPorts: number[];
-  };
+  /**
+   * @generated from field: repeated uint32 http_destination_ports = 2;
+   */
+  httpDestinationPorts: number[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ForwardProtoConfig.
@@ -846,18 +821,17 @@ export declare const ForwardProtoConfigSchema: GenMessage<ForwardProtoConfig>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig
  */
-export declare type LocalReplyConfig =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig"> & {
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper mappers = 1;
-     */
-    mappers: ResponseMapper[];
+export declare type LocalReplyConfig = Message<"envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig"> & {
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper mappers = 1;
+   */
+  mappers: ResponseMapper[];
 
-    /**
-     * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format = 2;
-     */
-    bodyFormat?: SubstitutionFormatString | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format = 2;
+   */
+  bodyFormat?: SubstitutionFormatString | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.LocalReplyConfig.
@@ -868,33 +842,32 @@ export declare const LocalReplyConfigSchema: GenMessage<LocalReplyConfig>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper
  */
-export declare type ResponseMapper =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper"> & {
-    /**
-     * @generated from field: envoy.config.accesslog.v3.AccessLogFilter filter = 1;
-     */
-    filter?: AccessLogFilter | undefined;
+export declare type ResponseMapper = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper"> & {
+  /**
+   * @generated from field: envoy.config.accesslog.v3.AccessLogFilter filter = 1;
+   */
+  filter?: AccessLogFilter | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value status_code = 2;
-     */
-    statusCode?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value status_code = 2;
+   */
+  statusCode?: number | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.DataSource body = 3;
-     */
-    body?: DataSource | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.DataSource body = 3;
+   */
+  body?: DataSource | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format_override = 4;
-     */
-    bodyFormatOverride?: SubstitutionFormatString | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.SubstitutionFormatString body_format_override = 4;
+   */
+  bodyFormatOverride?: SubstitutionFormatString | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 5;
-     */
-    headersToAdd: HeaderValueOption[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 5;
+   */
+  headersToAdd: HeaderValueOption[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ResponseMapper.
@@ -926,13 +899,12 @@ export declare const RdsSchema: GenMessage<Rds>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList
  */
-export declare type ScopedRouteConfigurationsList =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList"> & {
-    /**
-     * @generated from field: repeated envoy.config.route.v3.ScopedRouteConfiguration scoped_route_configurations = 1;
-     */
-    scopedRouteConfigurations: ScopedRouteConfiguration[];
-  };
+export declare type ScopedRouteConfigurationsList = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList"> & {
+  /**
+   * @generated from field: repeated envoy.config.route.v3.ScopedRouteConfiguration scoped_route_configurations = 1;
+   */
+  scopedRouteConfigurations: ScopedRouteConfiguration[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList.
@@ -943,43 +915,39 @@ export declare const ScopedRouteConfigurationsListSchema: GenMessage<ScopedRoute
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes
  */
-export declare type ScopedRoutes =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type ScopedRoutes = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder scope_key_builder = 2;
-     */
-    scopeKeyBuilder?: ScopedRoutes_ScopeKeyBuilder | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder scope_key_builder = 2;
+   */
+  scopeKeyBuilder?: ScopedRoutes_ScopeKeyBuilder | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.ConfigSource rds_config_source = 3;
-     */
-    rdsConfigSource?: ConfigSource | undefined;
+  /**
+   * @generated from field: envoy.config.core.v3.ConfigSource rds_config_source = 3;
+   */
+  rdsConfigSource?: ConfigSource | undefined;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.config_specifier
+   */
+  configSpecifier: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.config_specifier
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList scoped_route_configurations_list = 4;
      */
-    configSpecifier:
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRouteConfigurationsList scoped_route_configurations_list = 4;
-           */
-          value: ScopedRouteConfigurationsList;
-          case: "scopedRouteConfigurationsList";
-        }
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds scoped_rds = 5;
-           */
-          value: ScopedRds;
-          case: "scopedRds";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: ScopedRouteConfigurationsList;
+    case: "scopedRouteConfigurationsList";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRds scoped_rds = 5;
+     */
+    value: ScopedRds;
+    case: "scopedRds";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.
@@ -990,13 +958,12 @@ export declare const ScopedRoutesSchema: GenMessage<ScopedRoutes>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder
  */
-export declare type ScopedRoutes_ScopeKeyBuilder =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder"> & {
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder fragments = 1;
-     */
-    fragments: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder[];
-  };
+export declare type ScopedRoutes_ScopeKeyBuilder = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder"> & {
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder fragments = 1;
+   */
+  fragments: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.
@@ -1007,21 +974,18 @@ export declare const ScopedRoutes_ScopeKeyBuilderSchema: GenMessage<ScopedRoutes
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder
  */
-export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder"> & {
+export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder"> & {
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.type
+   */
+  type: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.type
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor header_value_extractor = 1;
      */
-    type:
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor header_value_extractor = 1;
-           */
-          value: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor;
-          case: "headerValueExtractor";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor;
+    case: "headerValueExtractor";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.
@@ -1032,38 +996,34 @@ export declare const ScopedRoutes_ScopeKeyBuilder_FragmentBuilderSchema: GenMess
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor
  */
-export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
-    /**
-     * @generated from field: string element_separator = 2;
-     */
-    elementSeparator: string;
+  /**
+   * @generated from field: string element_separator = 2;
+   */
+  elementSeparator: string;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.extract_type
+   */
+  extractType: {
     /**
-     * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.extract_type
+     * @generated from field: uint32 index = 3;
      */
-    extractType:
-      | {
-          /**
-           * @generated from field: uint32 index = 3;
-           */
-          value: number;
-          case: "index";
-        }
-      | {
-          /**
-           * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement element = 4;
-           */
-          value: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement;
-          case: "element";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: number;
+    case: "index";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement element = 4;
+     */
+    value: ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement;
+    case: "element";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.
@@ -1074,18 +1034,17 @@ export declare const ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExt
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement
  */
-export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement"> & {
-    /**
-     * @generated from field: string separator = 1;
-     */
-    separator: string;
+export declare type ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_KvElement = Message<"envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement"> & {
+  /**
+   * @generated from field: string separator = 1;
+   */
+  separator: string;
 
-    /**
-     * @generated from field: string key = 2;
-     */
-    key: string;
-  };
+  /**
+   * @generated from field: string key = 2;
+   */
+  key: string;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.ScopedRoutes.ScopeKeyBuilder.FragmentBuilder.HeaderValueExtractor.KvElement.
@@ -1126,22 +1085,19 @@ export declare type HttpFilter = Message<"envoy.extensions.filters.network.http_
   /**
    * @generated from oneof envoy.extensions.filters.network.http_connection_manager.v3.HttpFilter.config_type
    */
-  configType:
-    | {
-        /**
-         * @generated from field: google.protobuf.Any typed_config = 4;
-         */
-        value: Any;
-        case: "typedConfig";
-      }
-    | {
-        /**
-         * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
-         */
-        value: ExtensionConfigSource;
-        case: "configDiscovery";
-      }
-    | { case: undefined; value?: undefined };
+  configType: {
+    /**
+     * @generated from field: google.protobuf.Any typed_config = 4;
+     */
+    value: Any;
+    case: "typedConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 5;
+     */
+    value: ExtensionConfigSource;
+    case: "configDiscovery";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: bool is_optional = 6;
@@ -1163,13 +1119,12 @@ export declare const HttpFilterSchema: GenMessage<HttpFilter>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension
  */
-export declare type RequestIDExtension =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension"> & {
-    /**
-     * @generated from field: google.protobuf.Any typed_config = 1;
-     */
-    typedConfig?: Any | undefined;
-  };
+export declare type RequestIDExtension = Message<"envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension"> & {
+  /**
+   * @generated from field: google.protobuf.Any typed_config = 1;
+   */
+  typedConfig?: Any | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension.
@@ -1180,16 +1135,16 @@ export declare const RequestIDExtensionSchema: GenMessage<RequestIDExtension>;
 /**
  * @generated from message envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager
  */
-export declare type EnvoyMobileHttpConnectionManager =
-  Message<"envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager"> & {
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager config = 1;
-     */
-    config?: HttpConnectionManager | undefined;
-  };
+export declare type EnvoyMobileHttpConnectionManager = Message<"envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager"> & {
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager config = 1;
+   */
+  config?: HttpConnectionManager | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.http_connection_manager.v3.EnvoyMobileHttpConnectionManager.
  * Use `create(EnvoyMobileHttpConnectionManagerSchema)` to create a new message.
  */
 export declare const EnvoyMobileHttpConnectionManagerSchema: GenMessage<EnvoyMobileHttpConnectionManager>;
+

@@ -32,22 +32,19 @@ export declare type TcpProxy = Message<"envoy.extensions.filters.network.tcp_pro
   /**
    * @generated from oneof envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.cluster_specifier
    */
-  clusterSpecifier:
-    | {
-        /**
-         * @generated from field: string cluster = 2;
-         */
-        value: string;
-        case: "cluster";
-      }
-    | {
-        /**
-         * @generated from field: envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster weighted_clusters = 10;
-         */
-        value: TcpProxy_WeightedCluster;
-        case: "weightedClusters";
-      }
-    | { case: undefined; value?: undefined };
+  clusterSpecifier: {
+    /**
+     * @generated from field: string cluster = 2;
+     */
+    value: string;
+    case: "cluster";
+  } | {
+    /**
+     * @generated from field: envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster weighted_clusters = 10;
+     */
+    value: TcpProxy_WeightedCluster;
+    case: "weightedClusters";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.OnDemand on_demand = 14;
@@ -161,13 +158,12 @@ export declare const TcpProxySchema: GenMessage<TcpProxy>;
 /**
  * @generated from message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster
  */
-export declare type TcpProxy_WeightedCluster =
-  Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster"> & {
-    /**
-     * @generated from field: repeated envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight clusters = 1;
-     */
-    clusters: TcpProxy_WeightedCluster_ClusterWeight[];
-  };
+export declare type TcpProxy_WeightedCluster = Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster"> & {
+  /**
+   * @generated from field: repeated envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight clusters = 1;
+   */
+  clusters: TcpProxy_WeightedCluster_ClusterWeight[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.
@@ -178,23 +174,22 @@ export declare const TcpProxy_WeightedClusterSchema: GenMessage<TcpProxy_Weighte
 /**
  * @generated from message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight
  */
-export declare type TcpProxy_WeightedCluster_ClusterWeight =
-  Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type TcpProxy_WeightedCluster_ClusterWeight = Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
-    /**
-     * @generated from field: uint32 weight = 2;
-     */
-    weight: number;
+  /**
+   * @generated from field: uint32 weight = 2;
+   */
+  weight: number;
 
-    /**
-     * @generated from field: envoy.config.core.v3.Metadata metadata_match = 3;
-     */
-    metadataMatch?: Metadata | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.Metadata metadata_match = 3;
+   */
+  metadataMatch?: Metadata | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.WeightedCluster.ClusterWeight.
@@ -205,58 +200,57 @@ export declare const TcpProxy_WeightedCluster_ClusterWeightSchema: GenMessage<Tc
 /**
  * @generated from message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig
  */
-export declare type TcpProxy_TunnelingConfig =
-  Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig"> & {
-    /**
-     * @generated from field: string hostname = 1;
-     */
-    hostname: string;
+export declare type TcpProxy_TunnelingConfig = Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig"> & {
+  /**
+   * @generated from field: string hostname = 1;
+   */
+  hostname: string;
 
-    /**
-     * @generated from field: bool use_post = 2;
-     */
-    usePost: boolean;
+  /**
+   * @generated from field: bool use_post = 2;
+   */
+  usePost: boolean;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 3;
-     */
-    headersToAdd: HeaderValueOption[];
+  /**
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 3;
+   */
+  headersToAdd: HeaderValueOption[];
 
-    /**
-     * @generated from field: bool propagate_response_headers = 4;
-     */
-    propagateResponseHeaders: boolean;
+  /**
+   * @generated from field: bool propagate_response_headers = 4;
+   */
+  propagateResponseHeaders: boolean;
 
-    /**
-     * @generated from field: string post_path = 5;
-     */
-    postPath: string;
+  /**
+   * @generated from field: string post_path = 5;
+   */
+  postPath: string;
 
-    /**
-     * @generated from field: bool propagate_response_trailers = 6;
-     */
-    propagateResponseTrailers: boolean;
+  /**
+   * @generated from field: bool propagate_response_trailers = 6;
+   */
+  propagateResponseTrailers: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension request_id_extension = 7;
-     */
-    requestIdExtension?: RequestIDExtension | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.network.http_connection_manager.v3.RequestIDExtension request_id_extension = 7;
+   */
+  requestIdExtension?: RequestIDExtension | undefined;
 
-    /**
-     * @generated from field: string request_id_header = 8;
-     */
-    requestIdHeader: string;
+  /**
+   * @generated from field: string request_id_header = 8;
+   */
+  requestIdHeader: string;
 
-    /**
-     * @generated from field: string request_id_metadata_key = 9;
-     */
-    requestIdMetadataKey: string;
+  /**
+   * @generated from field: string request_id_metadata_key = 9;
+   */
+  requestIdMetadataKey: string;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 10;
-     */
-    formatters: TypedExtensionConfig[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 10;
+   */
+  formatters: TypedExtensionConfig[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TunnelingConfig.
@@ -293,23 +287,22 @@ export declare const TcpProxy_OnDemandSchema: GenMessage<TcpProxy_OnDemand>;
 /**
  * @generated from message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions
  */
-export declare type TcpProxy_TcpAccessLogOptions =
-  Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions"> & {
-    /**
-     * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
-     */
-    accessLogFlushInterval?: Duration | undefined;
+export declare type TcpProxy_TcpAccessLogOptions = Message<"envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions"> & {
+  /**
+   * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
+   */
+  accessLogFlushInterval?: Duration | undefined;
 
-    /**
-     * @generated from field: bool flush_access_log_on_connected = 2;
-     */
-    flushAccessLogOnConnected: boolean;
+  /**
+   * @generated from field: bool flush_access_log_on_connected = 2;
+   */
+  flushAccessLogOnConnected: boolean;
 
-    /**
-     * @generated from field: bool flush_access_log_on_start = 3;
-     */
-    flushAccessLogOnStart: boolean;
-  };
+  /**
+   * @generated from field: bool flush_access_log_on_start = 3;
+   */
+  flushAccessLogOnStart: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy.TcpAccessLogOptions.
@@ -366,3 +359,4 @@ export enum ProxyProtocolTlvMergePolicy {
  * Describes the enum envoy.extensions.filters.network.tcp_proxy.v3.ProxyProtocolTlvMergePolicy.
  */
 export declare const ProxyProtocolTlvMergePolicySchema: GenEnum<ProxyProtocolTlvMergePolicy>;
+

@@ -25,3 +25,4 @@ export declare type Route = Message<"envoy.extensions.filters.udp.udp_proxy.v3.R
  * Use `create(RouteSchema)` to create a new message.
  */
 export declare const RouteSchema: GenMessage<Route>;
+

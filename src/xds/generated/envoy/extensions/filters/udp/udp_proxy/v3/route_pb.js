@@ -9,15 +9,13 @@ import { file_validate_validate } from "../../../../../../validate/validate_pb.j
 /**
  * Describes the file envoy/extensions/filters/udp/udp_proxy/v3/route.proto.
  */
-export const file_envoy_extensions_filters_udp_udp_proxy_v3_route =
-  /*@__PURE__*/
-  fileDesc(
-    "CjVlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvdWRwL3VkcF9wcm94eS92My9yb3V0ZS5wcm90bxIpZW52b3kuZXh0ZW5zaW9ucy5maWx0ZXJzLnVkcC51ZHBfcHJveHkudjMiIQoFUm91dGUSGAoHY2x1c3RlchgBIAEoCUIH+kIEcgIQAUKtAQo3aW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMudWRwLnVkcF9wcm94eS52M0IKUm91dGVQcm90b1ABWlxnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvdWRwL3VkcF9wcm94eS92Mzt1ZHBfcHJveHl2M7qAyNEGAhACYgZwcm90bzM",
-    [file_udpa_annotations_status, file_validate_validate],
-  );
+export const file_envoy_extensions_filters_udp_udp_proxy_v3_route = /*@__PURE__*/
+  fileDesc("CjVlbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvdWRwL3VkcF9wcm94eS92My9yb3V0ZS5wcm90bxIpZW52b3kuZXh0ZW5zaW9ucy5maWx0ZXJzLnVkcC51ZHBfcHJveHkudjMiIQoFUm91dGUSGAoHY2x1c3RlchgBIAEoCUIH+kIEcgIQAUKtAQo3aW8uZW52b3lwcm94eS5lbnZveS5leHRlbnNpb25zLmZpbHRlcnMudWRwLnVkcF9wcm94eS52M0IKUm91dGVQcm90b1ABWlxnaXRodWIuY29tL2Vudm95cHJveHkvZ28tY29udHJvbC1wbGFuZS9lbnZveS9leHRlbnNpb25zL2ZpbHRlcnMvdWRwL3VkcF9wcm94eS92Mzt1ZHBfcHJveHl2M7qAyNEGAhACYgZwcm90bzM", [file_udpa_annotations_status, file_validate_validate]);
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.Route.
  * Use `create(RouteSchema)` to create a new message.
  */
-export const RouteSchema = /*@__PURE__*/ messageDesc(file_envoy_extensions_filters_udp_udp_proxy_v3_route, 0);
+export const RouteSchema = /*@__PURE__*/
+  messageDesc(file_envoy_extensions_filters_udp_udp_proxy_v3_route, 0);
+

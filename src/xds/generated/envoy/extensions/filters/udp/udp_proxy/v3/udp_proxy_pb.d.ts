@@ -30,23 +30,20 @@ export declare type UdpProxyConfig = Message<"envoy.extensions.filters.udp.udp_p
   /**
    * @generated from oneof envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.route_specifier
    */
-  routeSpecifier:
-    | {
-        /**
-         * @generated from field: string cluster = 2 [deprecated = true];
-         * @deprecated
-         */
-        value: string;
-        case: "cluster";
-      }
-    | {
-        /**
-         * @generated from field: xds.type.matcher.v3.Matcher matcher = 9;
-         */
-        value: Matcher;
-        case: "matcher";
-      }
-    | { case: undefined; value?: undefined };
+  routeSpecifier: {
+    /**
+     * @generated from field: string cluster = 2 [deprecated = true];
+     * @deprecated
+     */
+    value: string;
+    case: "cluster";
+  } | {
+    /**
+     * @generated from field: xds.type.matcher.v3.Matcher matcher = 9;
+     */
+    value: Matcher;
+    case: "matcher";
+  } | { case: undefined; value?: undefined };
 
   /**
    * @generated from field: google.protobuf.Duration idle_timeout = 3;
@@ -108,28 +105,24 @@ export declare const UdpProxyConfigSchema: GenMessage<UdpProxyConfig>;
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy
  */
-export declare type UdpProxyConfig_HashPolicy =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy"> & {
+export declare type UdpProxyConfig_HashPolicy = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy"> & {
+  /**
+   * @generated from oneof envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy.policy_specifier
+   */
+  policySpecifier: {
     /**
-     * @generated from oneof envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy.policy_specifier
+     * @generated from field: bool source_ip = 1;
      */
-    policySpecifier:
-      | {
-          /**
-           * @generated from field: bool source_ip = 1;
-           */
-          value: boolean;
-          case: "sourceIp";
-        }
-      | {
-          /**
-           * @generated from field: string key = 2;
-           */
-          value: string;
-          case: "key";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: boolean;
+    case: "sourceIp";
+  } | {
+    /**
+     * @generated from field: string key = 2;
+     */
+    value: string;
+    case: "key";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.HashPolicy.
@@ -140,33 +133,29 @@ export declare const UdpProxyConfig_HashPolicySchema: GenMessage<UdpProxyConfig_
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter
  */
-export declare type UdpProxyConfig_SessionFilter =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter"> & {
-    /**
-     * @generated from field: string name = 1;
-     */
-    name: string;
+export declare type UdpProxyConfig_SessionFilter = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
 
+  /**
+   * @generated from oneof envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter.config_type
+   */
+  configType: {
     /**
-     * @generated from oneof envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter.config_type
+     * @generated from field: google.protobuf.Any typed_config = 2;
      */
-    configType:
-      | {
-          /**
-           * @generated from field: google.protobuf.Any typed_config = 2;
-           */
-          value: Any;
-          case: "typedConfig";
-        }
-      | {
-          /**
-           * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 3;
-           */
-          value: ExtensionConfigSource;
-          case: "configDiscovery";
-        }
-      | { case: undefined; value?: undefined };
-  };
+    value: Any;
+    case: "typedConfig";
+  } | {
+    /**
+     * @generated from field: envoy.config.core.v3.ExtensionConfigSource config_discovery = 3;
+     */
+    value: ExtensionConfigSource;
+    case: "configDiscovery";
+  } | { case: undefined; value?: undefined };
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.SessionFilter.
@@ -177,68 +166,67 @@ export declare const UdpProxyConfig_SessionFilterSchema: GenMessage<UdpProxyConf
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig
  */
-export declare type UdpProxyConfig_UdpTunnelingConfig =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig"> & {
-    /**
-     * @generated from field: string proxy_host = 1;
-     */
-    proxyHost: string;
+export declare type UdpProxyConfig_UdpTunnelingConfig = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig"> & {
+  /**
+   * @generated from field: string proxy_host = 1;
+   */
+  proxyHost: string;
 
-    /**
-     * @generated from field: google.protobuf.UInt32Value proxy_port = 2;
-     */
-    proxyPort?: number | undefined;
+  /**
+   * @generated from field: google.protobuf.UInt32Value proxy_port = 2;
+   */
+  proxyPort?: number | undefined;
 
-    /**
-     * @generated from field: string target_host = 3;
-     */
-    targetHost: string;
+  /**
+   * @generated from field: string target_host = 3;
+   */
+  targetHost: string;
 
-    /**
-     * @generated from field: uint32 default_target_port = 4;
-     */
-    defaultTargetPort: number;
+  /**
+   * @generated from field: uint32 default_target_port = 4;
+   */
+  defaultTargetPort: number;
 
-    /**
-     * @generated from field: bool use_post = 5;
-     */
-    usePost: boolean;
+  /**
+   * @generated from field: bool use_post = 5;
+   */
+  usePost: boolean;
 
-    /**
-     * @generated from field: string post_path = 6;
-     */
-    postPath: string;
+  /**
+   * @generated from field: string post_path = 6;
+   */
+  postPath: string;
 
-    /**
-     * @generated from field: envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions retry_options = 7;
-     */
-    retryOptions?: UdpProxyConfig_UdpTunnelingConfig_RetryOptions | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions retry_options = 7;
+   */
+  retryOptions?: UdpProxyConfig_UdpTunnelingConfig_RetryOptions | undefined;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 8;
-     */
-    headersToAdd: HeaderValueOption[];
+  /**
+   * @generated from field: repeated envoy.config.core.v3.HeaderValueOption headers_to_add = 8;
+   */
+  headersToAdd: HeaderValueOption[];
 
-    /**
-     * @generated from field: envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions buffer_options = 9;
-     */
-    bufferOptions?: UdpProxyConfig_UdpTunnelingConfig_BufferOptions | undefined;
+  /**
+   * @generated from field: envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions buffer_options = 9;
+   */
+  bufferOptions?: UdpProxyConfig_UdpTunnelingConfig_BufferOptions | undefined;
 
-    /**
-     * @generated from field: bool propagate_response_headers = 10;
-     */
-    propagateResponseHeaders: boolean;
+  /**
+   * @generated from field: bool propagate_response_headers = 10;
+   */
+  propagateResponseHeaders: boolean;
 
-    /**
-     * @generated from field: bool propagate_response_trailers = 11;
-     */
-    propagateResponseTrailers: boolean;
+  /**
+   * @generated from field: bool propagate_response_trailers = 11;
+   */
+  propagateResponseTrailers: boolean;
 
-    /**
-     * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 12;
-     */
-    formatters: TypedExtensionConfig[];
-  };
+  /**
+   * @generated from field: repeated envoy.config.core.v3.TypedExtensionConfig formatters = 12;
+   */
+  formatters: TypedExtensionConfig[];
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.
@@ -249,18 +237,17 @@ export declare const UdpProxyConfig_UdpTunnelingConfigSchema: GenMessage<UdpProx
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions
  */
-export declare type UdpProxyConfig_UdpTunnelingConfig_BufferOptions =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions"> & {
-    /**
-     * @generated from field: google.protobuf.UInt32Value max_buffered_datagrams = 1;
-     */
-    maxBufferedDatagrams?: number | undefined;
+export declare type UdpProxyConfig_UdpTunnelingConfig_BufferOptions = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_buffered_datagrams = 1;
+   */
+  maxBufferedDatagrams?: number | undefined;
 
-    /**
-     * @generated from field: google.protobuf.UInt64Value max_buffered_bytes = 2;
-     */
-    maxBufferedBytes?: bigint | undefined;
-  };
+  /**
+   * @generated from field: google.protobuf.UInt64Value max_buffered_bytes = 2;
+   */
+  maxBufferedBytes?: bigint | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.BufferOptions.
@@ -271,18 +258,17 @@ export declare const UdpProxyConfig_UdpTunnelingConfig_BufferOptionsSchema: GenM
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions
  */
-export declare type UdpProxyConfig_UdpTunnelingConfig_RetryOptions =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions"> & {
-    /**
-     * @generated from field: google.protobuf.UInt32Value max_connect_attempts = 1;
-     */
-    maxConnectAttempts?: number | undefined;
+export declare type UdpProxyConfig_UdpTunnelingConfig_RetryOptions = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions"> & {
+  /**
+   * @generated from field: google.protobuf.UInt32Value max_connect_attempts = 1;
+   */
+  maxConnectAttempts?: number | undefined;
 
-    /**
-     * @generated from field: envoy.config.core.v3.BackoffStrategy backoff_options = 2;
-     */
-    backoffOptions?: BackoffStrategy | undefined;
-  };
+  /**
+   * @generated from field: envoy.config.core.v3.BackoffStrategy backoff_options = 2;
+   */
+  backoffOptions?: BackoffStrategy | undefined;
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpTunnelingConfig.RetryOptions.
@@ -293,21 +279,21 @@ export declare const UdpProxyConfig_UdpTunnelingConfig_RetryOptionsSchema: GenMe
 /**
  * @generated from message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpAccessLogOptions
  */
-export declare type UdpProxyConfig_UdpAccessLogOptions =
-  Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpAccessLogOptions"> & {
-    /**
-     * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
-     */
-    accessLogFlushInterval?: Duration | undefined;
+export declare type UdpProxyConfig_UdpAccessLogOptions = Message<"envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpAccessLogOptions"> & {
+  /**
+   * @generated from field: google.protobuf.Duration access_log_flush_interval = 1;
+   */
+  accessLogFlushInterval?: Duration | undefined;
 
-    /**
-     * @generated from field: bool flush_access_log_on_tunnel_connected = 2;
-     */
-    flushAccessLogOnTunnelConnected: boolean;
-  };
+  /**
+   * @generated from field: bool flush_access_log_on_tunnel_connected = 2;
+   */
+  flushAccessLogOnTunnelConnected: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.filters.udp.udp_proxy.v3.UdpProxyConfig.UdpAccessLogOptions.
  * Use `create(UdpProxyConfig_UdpAccessLogOptionsSchema)` to create a new message.
  */
 export declare const UdpProxyConfig_UdpAccessLogOptionsSchema: GenMessage<UdpProxyConfig_UdpAccessLogOptions>;
+

@@ -14,16 +14,16 @@ export declare const file_envoy_extensions_http_early_header_mutation_header_mut
 /**
  * @generated from message envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
  */
-export declare type HeaderMutation =
-  Message<"envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"> & {
-    /**
-     * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation mutations = 1;
-     */
-    mutations: HeaderMutation$1[];
-  };
+export declare type HeaderMutation = Message<"envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation"> & {
+  /**
+   * @generated from field: repeated envoy.config.common.mutation_rules.v3.HeaderMutation mutations = 1;
+   */
+  mutations: HeaderMutation$1[];
+};
 
 /**
  * Describes the message envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation.
  * Use `create(HeaderMutationSchema)` to create a new message.
  */
 export declare const HeaderMutationSchema: GenMessage<HeaderMutation>;
+

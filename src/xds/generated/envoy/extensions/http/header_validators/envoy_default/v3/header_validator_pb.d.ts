@@ -13,33 +13,32 @@ export declare const file_envoy_extensions_http_header_validators_envoy_default_
 /**
  * @generated from message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig
  */
-export declare type HeaderValidatorConfig =
-  Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig"> & {
-    /**
-     * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions http1_protocol_options = 1;
-     */
-    http1ProtocolOptions?: HeaderValidatorConfig_Http1ProtocolOptions | undefined;
+export declare type HeaderValidatorConfig = Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig"> & {
+  /**
+   * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions http1_protocol_options = 1;
+   */
+  http1ProtocolOptions?: HeaderValidatorConfig_Http1ProtocolOptions | undefined;
 
-    /**
-     * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions uri_path_normalization_options = 2;
-     */
-    uriPathNormalizationOptions?: HeaderValidatorConfig_UriPathNormalizationOptions | undefined;
+  /**
+   * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions uri_path_normalization_options = 2;
+   */
+  uriPathNormalizationOptions?: HeaderValidatorConfig_UriPathNormalizationOptions | undefined;
 
-    /**
-     * @generated from field: bool restrict_http_methods = 3;
-     */
-    restrictHttpMethods: boolean;
+  /**
+   * @generated from field: bool restrict_http_methods = 3;
+   */
+  restrictHttpMethods: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.HeadersWithUnderscoresAction headers_with_underscores_action = 4;
-     */
-    headersWithUnderscoresAction: HeaderValidatorConfig_HeadersWithUnderscoresAction;
+  /**
+   * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.HeadersWithUnderscoresAction headers_with_underscores_action = 4;
+   */
+  headersWithUnderscoresAction: HeaderValidatorConfig_HeadersWithUnderscoresAction;
 
-    /**
-     * @generated from field: bool strip_fragment_from_path = 5;
-     */
-    stripFragmentFromPath: boolean;
-  };
+  /**
+   * @generated from field: bool strip_fragment_from_path = 5;
+   */
+  stripFragmentFromPath: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.
@@ -50,23 +49,22 @@ export declare const HeaderValidatorConfigSchema: GenMessage<HeaderValidatorConf
 /**
  * @generated from message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions
  */
-export declare type HeaderValidatorConfig_UriPathNormalizationOptions =
-  Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions"> & {
-    /**
-     * @generated from field: bool skip_path_normalization = 1;
-     */
-    skipPathNormalization: boolean;
+export declare type HeaderValidatorConfig_UriPathNormalizationOptions = Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions"> & {
+  /**
+   * @generated from field: bool skip_path_normalization = 1;
+   */
+  skipPathNormalization: boolean;
 
-    /**
-     * @generated from field: bool skip_merging_slashes = 2;
-     */
-    skipMergingSlashes: boolean;
+  /**
+   * @generated from field: bool skip_merging_slashes = 2;
+   */
+  skipMergingSlashes: boolean;
 
-    /**
-     * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions.PathWithEscapedSlashesAction path_with_escaped_slashes_action = 3;
-     */
-    pathWithEscapedSlashesAction: HeaderValidatorConfig_UriPathNormalizationOptions_PathWithEscapedSlashesAction;
-  };
+  /**
+   * @generated from field: envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions.PathWithEscapedSlashesAction path_with_escaped_slashes_action = 3;
+   */
+  pathWithEscapedSlashesAction: HeaderValidatorConfig_UriPathNormalizationOptions_PathWithEscapedSlashesAction;
+};
 
 /**
  * Describes the message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.UriPathNormalizationOptions.
@@ -112,13 +110,12 @@ export declare const HeaderValidatorConfig_UriPathNormalizationOptions_PathWithE
 /**
  * @generated from message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions
  */
-export declare type HeaderValidatorConfig_Http1ProtocolOptions =
-  Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions"> & {
-    /**
-     * @generated from field: bool allow_chunked_length = 1;
-     */
-    allowChunkedLength: boolean;
-  };
+export declare type HeaderValidatorConfig_Http1ProtocolOptions = Message<"envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions"> & {
+  /**
+   * @generated from field: bool allow_chunked_length = 1;
+   */
+  allowChunkedLength: boolean;
+};
 
 /**
  * Describes the message envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.Http1ProtocolOptions.
@@ -150,3 +147,4 @@ export enum HeaderValidatorConfig_HeadersWithUnderscoresAction {
  * Describes the enum envoy.extensions.http.header_validators.envoy_default.v3.HeaderValidatorConfig.HeadersWithUnderscoresAction.
  */
 export declare const HeaderValidatorConfig_HeadersWithUnderscoresActionSchema: GenEnum<HeaderValidatorConfig_HeadersWithUnderscoresAction>;
+

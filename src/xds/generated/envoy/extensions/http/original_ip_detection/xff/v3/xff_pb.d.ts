@@ -52,3 +52,4 @@ export declare type XffTrustedCidrs = Message<"envoy.extensions.http.original_ip
  * Use `create(XffTrustedCidrsSchema)` to create a new message.
  */
 export declare const XffTrustedCidrsSchema: GenMessage<XffTrustedCidrs>;
+

@@ -13,11 +13,12 @@ export declare const file_envoy_extensions_retry_host_previous_hosts_v3_previous
 /**
  * @generated from message envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate
  */
-export declare type PreviousHostsPredicate =
-  Message<"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"> & {};
+export declare type PreviousHostsPredicate = Message<"envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"> & {
+};
 
 /**
  * Describes the message envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate.
  * Use `create(PreviousHostsPredicateSchema)` to create a new message.
  */
 export declare const PreviousHostsPredicateSchema: GenMessage<PreviousHostsPredicate>;
+

@@ -1,0 +1,64 @@
+import { isDeepStrictEqual } from "node:util";
+import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
+import type { ListenerState } from "../routing/programmed.ts";
+import type { Proxy } from "./ads/ads-server.ts";
+import { type Resource, idOf } from "./resources/resource.ts";
+import type { GatewayKey } from "./xds-table.ts";
+
+interface Parts {
+  readonly listeners: ReadonlyMap<ListenerId, Listener>;
+  readonly proxiesOf: (gateway: GatewayKey) => readonly Proxy[];
+  readonly resourceOf: (gateway: GatewayKey, id: Resource["id"]) => Resource | undefined;
+  readonly told: (id: ListenerId, state: ListenerState | undefined) => void;
+}
+
+/** What a Gateway's proxies say of its listeners: one serves when every proxy has taken it, and has failed when one cannot bind it. */
+export class ListenerStates {
+  readonly #parts: Parts;
+  readonly #last = new Map<ListenerId, ListenerState | undefined>();
+  /** Why proxies do not take a listener, by its version: another one may do. */
+  readonly #refused = new Map<string, string>();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** These are gone, new or others. */
+  published(ids: Iterable<ListenerId>): void {
+    for (const id of ids) {
+      this.#last.delete(id);
+      const listener = this.#parts.listeners.get(id);
+      if (listener === undefined) this.#parts.told(id, undefined);
+      else this.#look(listener);
+    }
+  }
+
+  /** Something has been heard of a Gateway's proxies. */
+  heard(gateway: GatewayKey): void {
+    for (const listener of this.#parts.listeners.values()) if (listener.gateway === gateway) this.#look(listener);
+  }
+
+  refused(gateway: GatewayKey, resources: readonly Resource[], message: string): void {
+    for (const { name, version } of resources)
+      if (resources.length === 1 || message.includes(name)) this.#refused.set(version, message);
+    this.heard(gateway);
+  }
+
+  #look(listener: Listener): void {
+    const state = this.#stateOf(listener);
+    if (this.#last.has(listener.id) && isDeepStrictEqual(this.#last.get(listener.id), state)) return;
+    this.#last.set(listener.id, state);
+    this.#parts.told(listener.id, state);
+  }
+
+  #stateOf(listener: Listener): ListenerState | undefined {
+    const { gateway } = listener;
+    const resource = this.#parts.resourceOf(gateway, idOf("Listener", socketOf(listener)));
+    if (resource === undefined) return undefined;
+    const message = this.#refused.get(resource.version);
+    if (message !== undefined) return { kind: "failed", reason: "PortUnavailable", message };
+    const proxies = this.#parts.proxiesOf(gateway);
+    const all = proxies.every(({ stream }) => stream.taken(resource.id)?.version === resource.version);
+    return proxies.length > 0 && all ? { kind: "serving" } : undefined;
+  }
+}

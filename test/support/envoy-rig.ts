@@ -1,0 +1,109 @@
+import type { Key } from "../../src/api/keys.ts";
+import { type Engine, createEngine } from "../../src/commands/engine.ts";
+import { BUILTIN_GATEWAY } from "../../src/routing/listener.ts";
+import { createLogger } from "../../src/telemetry/logger.ts";
+import { Metrics } from "../../src/telemetry/metrics.ts";
+import { bootstrap } from "../../src/xds/bootstrap.ts";
+import { EnvoyDataPlane } from "../../src/xds/envoy-data-plane.ts";
+import type { ProxyOptions } from "../../src/xds/options.ts";
+import { Envoy } from "./envoy.ts";
+import { OPTIONS, objectsFrom } from "./objects.ts";
+import { freePort } from "./ports.ts";
+
+const PROXY_OPTIONS: ProxyOptions = {
+  showReason: true,
+  showRoute: false,
+  underscores: "reject",
+  trustedHops: 0,
+  http2: true,
+};
+const KINDS = [
+  "ServiceRoute",
+  "Service",
+  "EndpointSlice",
+  "Gateway",
+  "Secret",
+  "ReferenceGrant",
+  "Namespace",
+  "ConfigMap",
+  "BackendTLSPolicy",
+] as const;
+
+/** The whole pipeline with our xDS server at its end, in this process, and real Envoys that it programs. */
+export class EnvoyRig {
+  readonly engine: Engine;
+  /** Of the built-in gateway. */
+  readonly port: number;
+  readonly plane: EnvoyDataPlane;
+  readonly #xdsPort: number;
+  readonly #envoys: Envoy[] = [];
+  #count = 0;
+
+  private constructor(parts: { engine: Engine; port: number; plane: EnvoyDataPlane; xdsPort: number }) {
+    this.engine = parts.engine;
+    this.port = parts.port;
+    this.plane = parts.plane;
+    this.#xdsPort = parts.xdsPort;
+  }
+
+  static async start(options: Partial<ProxyOptions> = {}): Promise<EnvoyRig> {
+    const [port, log] = [await freePort(), createLogger("silent")];
+    const made: { plane?: EnvoyDataPlane } = {};
+    const engine = createEngine({
+      options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
+      gateway: (table, events) =>
+        (made.plane = new EnvoyDataPlane({ table, options: { ...PROXY_OPTIONS, ...options }, log, events })),
+      log,
+      metrics: new Metrics(),
+      replicas: false,
+      proxies: true,
+      sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
+    });
+    engine.controller.open();
+    const { plane } = made;
+    if (plane === undefined) throw new Error("the engine has made no data plane");
+    return new EnvoyRig({ engine, port, plane, xdsPort: await plane.listen("127.0.0.1:0") });
+  }
+
+  get proxies(): number {
+    return this.plane.proxies.length;
+  }
+
+  async startEnvoy(): Promise<Envoy> {
+    const config = bootstrap({
+      gateway: BUILTIN_GATEWAY,
+      proxy: `proxy-${++this.#count}`,
+      controller: { address: "127.0.0.1", port: this.#xdsPort },
+      admin: { address: "127.0.0.1", port: await freePort() },
+      maxConnections: 10_000,
+    });
+    const envoy = new Envoy(config);
+    this.#envoys.push(envoy);
+    return envoy;
+  }
+
+  /** Makes these manifests all that there is. */
+  apply(yaml: string): void {
+    const objects = objectsFrom(yaml);
+    this.engine.store.transaction(() => {
+      for (const kind of KINDS)
+        this.engine.store.replace(
+          kind,
+          objects.filter((object) => object.kind === kind),
+        );
+    });
+    this.engine.controller.changed();
+  }
+
+  /** The condition Programmed of a route. */
+  programmed(key: Key<"ServiceRoute">): readonly [status: string, reason: string, message: string] {
+    const conditions = this.engine.controller.routeStatus(key)?.conditions ?? [];
+    const found = conditions.find(({ type }) => type === "Programmed");
+    return [found?.status ?? "", found?.reason ?? "", found?.message ?? ""];
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#envoys.map(async (envoy) => envoy.stop()));
+    await this.plane.drain();
+  }
+}
