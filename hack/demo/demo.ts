@@ -161,6 +161,8 @@ async function main(): Promise<void> {
     gatewayWorkers: 0,
     accessLog: false,
     accessLogSample: 1,
+    dataPlane: "embedded",
+    xdsAddress: { host: "127.0.0.1", port: 18_000 },
     drainTimeout: 5,
   } as const;
   const running = runGateway([SAMPLES, folder], flags, stop.signal);

@@ -33,6 +33,8 @@ interface ClusterParts {
   readonly client: ApiClient;
   readonly log: Logger;
   readonly gateway: GatewayFactory;
+  /** Whether proxies count for Programmed, and not replicas. */
+  readonly proxies: boolean;
   readonly metrics: Metrics;
   readonly options: TranslateOptions;
   readonly flags: ClusterFlags;
@@ -209,10 +211,11 @@ export class Cluster {
   }
 
   #createEngine(): Engine {
-    const { log, gateway, metrics, options, flags } = this.#parts;
+    const { log, gateway, proxies, metrics, options, flags } = this.#parts;
     return createEngine({
       options,
       gateway,
+      proxies,
       log,
       metrics,
       replicas: flags.leaderElect,

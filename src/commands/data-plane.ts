@@ -22,6 +22,8 @@ import { checkTracing, tracingOf } from "./tracing.ts";
 
 /** A data plane as commands run it: in this process, or in several others. */
 export interface Gateway extends DataPlane {
+  /** Whether proxies that come and go serve the traffic, and this process none. */
+  readonly isRemote?: boolean;
   /** Why it can serve nobody; empty: it can. */
   problem(): string;
   /** Lets requests in flight end, for at most `limitMs`. */
@@ -86,22 +88,44 @@ export const gatewayInWorkers =
     return pool;
   };
 
-/** As the flags and the environment want it, with what is to be done at the end. */
-export async function gatewayFor(
-  flags: WorkerFlags,
-  parts: { readonly log: Logger; readonly stdout: DestinationStream; readonly metrics: Metrics },
-): Promise<{ readonly gateway: GatewayFactory; readonly close: () => Promise<void> }> {
+/** How a command gets its data plane, and what is to be done at the start and at the end. */
+export interface ChosenGateway {
+  readonly gateway: GatewayFactory;
+  /** Whether proxies count for Programmed, and not replicas. */
+  readonly proxies: boolean;
+  /** Once there is a gateway. */
+  readonly start: () => Promise<void>;
+  readonly close: () => Promise<void>;
+}
+
+interface CommandParts {
+  readonly log: Logger;
+  readonly stdout: DestinationStream;
+  readonly metrics: Metrics;
+}
+
+const nothing = async (): Promise<void> => Promise.resolve();
+
+/** As the flags and the environment want it. */
+export async function gatewayFor(flags: WorkerFlags, parts: CommandParts): Promise<ChosenGateway> {
   const { log, stdout, metrics } = parts;
   const { gatewayWorkers: workers, maxConnections } = flags;
+  if (flags.dataPlane === "envoy") {
+    // gRPC and Envoy's API are large; only who programs Envoys pays for them.
+    const { gatewayByEnvoys } = await import("./envoy-gateway.ts");
+    return gatewayByEnvoys(flags, log);
+  }
+  const here = { proxies: false, start: nothing };
   if (workers > 0) {
     if (maxConnections > 0 && maxConnections < workers * FEWEST)
       throw new CommandError(`--max-connections is for all workers: ${workers} of them need ${workers * FEWEST}`, 2);
     checkTracing(process.env);
-    return { gateway: gatewayInWorkers(flags, log, metrics), close: async () => Promise.resolve() };
+    return { ...here, gateway: gatewayInWorkers(flags, log, metrics), close: nothing };
   }
   const tracing = await tracingOf(process.env, log);
   const serving = servingOptions(flags);
   return {
+    ...here,
     gateway: gatewayHere({ serving, log, metrics, accessLog: accessLogOf(flags, stdout), tracer: tracing.tracer }),
     close: async () => tracing.close(),
   };

@@ -20,7 +20,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   const metrics = new Metrics();
   const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: flags.gatewayWorkers > 0 });
   const log = createLogger(flags.logLevel, stdout);
-  const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });
+  const { gateway, proxies, start, close } = await gatewayFor(flags, { log, stdout, metrics });
   const warning = servingWarning(flags);
   if (warning !== undefined) log.warn(warning);
   const options = translateOptions(flags, {
@@ -35,6 +35,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
   const engine: Engine = createEngine({
     options,
     gateway,
+    proxies,
     log,
     metrics,
     replicas: false,
@@ -55,6 +56,7 @@ export async function runGateway(paths: readonly string[], flags: GatewayFlags, 
     notReady: () => (stopping ? "shutting down" : readiness.problem(engine)),
   });
   followTime(engine, signal);
+  await start();
   engine.controller.open();
   try {
     await bound(engine, readiness, signal);
@@ -74,6 +76,7 @@ const LOOK_MS = 10;
 
 /** Of several listeners one may wait for its port (F52); a gateway that can serve nobody at its start is told so and ends. */
 async function bound(engine: Engine, readiness: Readiness, signal: AbortSignal): Promise<void> {
+  if (engine.gateway.isRemote === true) return;
   const isStarting = (): boolean => engine.gateway.problem() !== "" || engine.listeners.waiting().length > 0;
   while (isStarting() && !signal.aborted) await setTimeout(LOOK_MS);
   const problem = readiness.problem(engine);

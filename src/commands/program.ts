@@ -2,6 +2,7 @@ import { Command } from "commander";
 import manifest from "../../package.json" with { type: "json" };
 import { completionCommand } from "./completion.ts";
 import { controllerCommand } from "./controller.ts";
+import { envoyCommand } from "./envoy.ts";
 import { explainCommand } from "./explain.ts";
 import { gatewayCommand } from "./gateway.ts";
 import { getCommand } from "./get.ts";
@@ -18,6 +19,7 @@ export function createProgram(): Command {
   for (const command of [
     controllerCommand(),
     gatewayCommand(),
+    envoyCommand(),
     validateCommand(),
     renderCommand(),
     getCommand(),
@@ -25,7 +27,7 @@ export function createProgram(): Command {
   ])
     program.addCommand(command);
   program.addCommand(completionCommand(program));
-  for (const command of [program, ...program.commands])
+  for (const command of [program, ...program.commands, ...program.commands.flatMap(({ commands }) => commands)])
     command.exitOverride().showHelpAfterError("(run with --help to see the flags)");
   return program;
 }

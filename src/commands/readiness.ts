@@ -9,6 +9,8 @@ export class Readiness {
     if (!controller.isLive) return "the first table is not live yet";
     const problem = gateway.problem();
     if (problem !== "") return problem;
+    // Proxies find us only when we are ready.
+    if (gateway.isRemote === true) return "";
     const [pending] = listeners.waiting();
     if (!this.#wasBound && pending !== undefined) return `waiting for listener ${pending} to be bound`;
     this.#wasBound = true;

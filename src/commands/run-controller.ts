@@ -95,7 +95,7 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
   const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: flags.gatewayWorkers > 0 });
   const log = createLogger(flags.logLevel, stdout);
   const client = new ApiClient(loadConfig(flags.kubeconfig));
-  const { gateway, close } = await gatewayFor(flags, { log, stdout, metrics });
+  const { gateway, proxies, start, close } = await gatewayFor(flags, { log, stdout, metrics });
   const started: { cluster?: Cluster } = {};
   const notReady = (): string => {
     const { cluster } = started;
@@ -126,12 +126,14 @@ export async function runController(flags: ControllerFlags, signal: AbortSignal)
     client,
     log,
     gateway,
+    proxies,
     metrics,
     options,
     flags,
     signal: stop.signal,
   });
   started.cluster = cluster;
+  await start();
   await serveCluster({ cluster, flags, log, metrics, signal, stop }, lastGood);
   await Promise.all([close(), ...endpoints.map((endpoint) => endpoint.close())]);
   leave();

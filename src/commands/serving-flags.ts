@@ -1,11 +1,12 @@
 import { BlockList, isIP } from "node:net";
 import { availableParallelism } from "node:os";
-import { type Command, InvalidArgumentError } from "commander";
+import { type Command, InvalidArgumentError, type Option } from "commander";
 import type { TrustedProxies } from "../proxy/downstream/client-origin.ts";
 import { UNDERSCORES, type Underscores } from "../proxy/downstream/request-policy.ts";
 import { hasHttp2Fixes } from "../proxy/downstream/http2-fixes.ts";
 import { DEFAULT_OPTIONS, type GatewayOptions } from "../proxy/gateway-context.ts";
 import { AccessLog } from "../telemetry/access-log.ts";
+import { type BoundAddress, parseAddress } from "../telemetry/http-endpoint.ts";
 import type { DestinationStream } from "../telemetry/logger.ts";
 import { CommandError } from "./exit.ts";
 import { flag, parseSeconds, toggle } from "./flag.ts";
@@ -28,7 +29,25 @@ export interface ServingFlags {
   readonly accessLogSample: number;
   /** 0 serves in this process. */
   readonly gatewayWorkers: number;
+  readonly dataPlane: DataPlaneKind;
+  /** Where proxies ask for what they are to serve. */
+  readonly xdsAddress: BoundAddress;
 }
+
+export const DATA_PLANES = ["embedded", "envoy"] as const;
+export type DataPlaneKind = (typeof DATA_PLANES)[number];
+
+function parseXdsAddress(value: string): BoundAddress {
+  const address = parseAddress(value);
+  if (address === undefined) throw new InvalidArgumentError("an address is host:port.");
+  return address;
+}
+
+const XDS_ADDRESS = "127.0.0.1:18000";
+export const xdsAddressOption = (): Option =>
+  flag("--xds-address <host:port>", "where Envoys ask for what they are to serve")
+    .default(parseXdsAddress(XDS_ADDRESS), XDS_ADDRESS)
+    .argParser(parseXdsAddress);
 
 function parseHops(value: string): number {
   if (!/^[0-9]{1,2}$/.test(value)) throw new InvalidArgumentError("a number from 0 to 99.");
@@ -85,6 +104,12 @@ function parseShare(value: string): number {
 /** How requests are taken and answered, as far as it is the operator's. */
 export function addServingFlags(command: Command): Command {
   return command
+    .addOption(
+      flag("--data-plane <what>", "what serves the traffic: this process, or Envoys that it programs")
+        .choices(DATA_PLANES)
+        .default("embedded"),
+    )
+    .addOption(xdsAddressOption())
     .addOption(
       flag("--underscore-headers <what>", "what becomes of headers with an underscore in their name")
         .choices(UNDERSCORES)
@@ -143,9 +168,9 @@ export function accessLogOf(
 }
 
 /** What an operator should know of them at the start. */
-export function servingWarning({ http2 }: ServingFlags): string | undefined {
+export function servingWarning({ http2, dataPlane }: ServingFlags): string | undefined {
   const { node } = process.versions;
-  if (http2 === "off" || hasHttp2Fixes(node)) return undefined;
+  if (dataPlane === "envoy" || http2 === "off" || hasHttp2Fixes(node)) return undefined;
   return http2 === "on"
     ? `HTTP/2 from clients is served by Node ${node}, which lacks the security fixes of 22.23.4, 24.22.1 and 26.12.1`
     : `HTTP/2 from clients, and with it gRPC, is off: Node ${node} lacks the security fixes of 22.23.4, 24.22.1 and 26.12.1; --http2 on serves it all the same`;

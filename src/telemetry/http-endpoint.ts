@@ -46,6 +46,10 @@ const LOOPBACK = new BlockList();
 LOOPBACK.addSubnet("127.0.0.0", 8);
 LOOPBACK.addAddress("::1", "ipv6");
 
+/** Whether only this machine reaches it. */
+export const isLoopback = (host: string): boolean =>
+  host === "localhost" || (isIP(host) !== 0 && LOOPBACK.check(host, isIP(host) === 4 ? "ipv4" : "ipv6"));
+
 /** A page can have a name of its own lead here (DNS rebinding), but no address, and not this name. */
 function isNoPagesOwn(authority: string): boolean {
   const [, bracketed, plain] = /^(?:\[([^\]]*)\]|([^:]*))(?::[0-9]*)?$/.exec(authority) ?? [];

@@ -29,6 +29,7 @@ const LONGEST_MESSAGE = 500;
 
 /** Envoys that serve the table: any number for each Gateway, which come by themselves and ask. */
 export class EnvoyDataPlane {
+  readonly isRemote = true;
   readonly #log: Logger;
   readonly #xds: XdsTable;
   readonly #server: AdsServer;

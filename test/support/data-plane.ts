@@ -87,6 +87,8 @@ export async function startEmbedded(serving: Partial<GatewayOptions> = {}): Prom
 export async function startWorkers(flags: Partial<WorkerFlags> = {}): Promise<DataPlaneRig> {
   const all: WorkerFlags = {
     gatewayWorkers: 2,
+    dataPlane: "embedded",
+    xdsAddress: { host: "127.0.0.1", port: 0 },
     reasonHeader: true,
     routeHeader: false,
     underscoreHeaders: "reject",
