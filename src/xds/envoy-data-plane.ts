@@ -7,7 +7,7 @@ import { AdsServer, type Proxy } from "./ads/ads-server.ts";
 import type { DeltaResponse } from "./ads/delta-stream.ts";
 import { ListenerStates } from "./listener-states.ts";
 import type { ProxyOptions } from "./options.ts";
-import type { ResourceId } from "./resources/resource.ts";
+import type { Resource, ResourceId } from "./resources/resource.ts";
 import { ServedRoutes } from "./served-routes.ts";
 import { type GatewayKey, XdsTable } from "./xds-table.ts";
 
@@ -57,7 +57,7 @@ export class EnvoyDataPlane {
       joined: (proxy) => this.#joined(proxy),
       left: (proxy) => this.#left(proxy),
       acked: (proxy, response) => this.#acked(proxy, response),
-      nacked: (proxy, response, message) => this.#nacked(proxy, response, message),
+      refused: (proxy, resource, message) => this.#refused(proxy, resource, message),
     });
   }
 
@@ -133,12 +133,12 @@ export class EnvoyDataPlane {
     this.#settle();
   }
 
-  #nacked(proxy: Proxy, { type, resources }: DeltaResponse, message: string): void {
+  #refused(proxy: Proxy, resource: Resource, message: string): void {
+    const { type, name } = resource;
     const problem = message.slice(0, LONGEST_MESSAGE);
-    const names = resources.map(({ name }) => name);
-    this.#log.error({ proxy: proxy.id, type, names, problem }, "a proxy refuses what it was sent");
-    this.#served.refused(proxy, resources, `${proxy.id}: ${problem}`);
-    if (type === "Listener") this.#listeners.refused(proxy.gateway, resources, problem);
+    this.#log.error({ proxy: proxy.id, type, resource: name, problem }, "a proxy refuses what it was sent");
+    this.#served.refused(proxy, [resource], `${proxy.id}: ${problem}`);
+    if (type === "Listener") this.#listeners.refused(proxy.gateway, resource, problem);
     this.#settle();
   }
 

@@ -38,9 +38,8 @@ export class ListenerStates {
     for (const listener of this.#parts.listeners.values()) if (listener.gateway === gateway) this.#look(listener);
   }
 
-  refused(gateway: GatewayKey, resources: readonly Resource[], message: string): void {
-    for (const { name, version } of resources)
-      if (resources.length === 1 || message.includes(name)) this.#refused.set(version, message);
+  refused(gateway: GatewayKey, { version }: Resource, message: string): void {
+    this.#refused.set(version, message);
     this.heard(gateway);
   }
 

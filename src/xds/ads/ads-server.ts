@@ -1,5 +1,5 @@
 import { Server, type ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
-import type { ResourceId } from "../resources/resource.ts";
+import type { Resource, ResourceId } from "../resources/resource.ts";
 import type { GatewayKey } from "../xds-table.ts";
 import { type DeltaResponse, DeltaStream, type ResourceView } from "./delta-stream.ts";
 import { type ReadRequest, readDeltaRequest, writeDeltaResponse } from "./wire.ts";
@@ -36,7 +36,7 @@ export interface AdsEvents {
   readonly joined: (proxy: Proxy) => void;
   readonly left: (proxy: Proxy) => void;
   readonly acked: (proxy: Proxy, response: DeltaResponse) => void;
-  readonly nacked: (proxy: Proxy, response: DeltaResponse, message: string) => void;
+  readonly refused: (proxy: Proxy, resource: Resource, message: string) => void;
 }
 
 interface Connected extends Proxy {
@@ -130,7 +130,7 @@ export class AdsServer {
     }
     const stream: DeltaStream = new DeltaStream(() => this.#viewOf(gateway), {
       acked: (response) => this.#events.acked(proxy, response),
-      nacked: (response, message) => this.#events.nacked(proxy, response, message),
+      refused: (resource, message) => this.#events.refused(proxy, resource, message),
     });
     const proxy: Connected = { id: node.id, gateway, stream, flush: flushing(call, stream) };
     this.#proxies.add(proxy);

@@ -24,8 +24,8 @@ export interface DeltaResponse {
 export interface StreamEvents {
   /** The proxy has taken all of a response. */
   readonly acked: (response: DeltaResponse) => void;
-  /** It has refused it, and taken of it nobody knows what. */
-  readonly nacked: (response: DeltaResponse, message: string) => void;
+  /** It refuses this one, by itself. */
+  readonly refused: (resource: Resource, message: string) => void;
 }
 
 export type ResourceView = () => ReadonlyMap<ResourceId, Resource> | undefined;
@@ -58,7 +58,7 @@ export class DeltaStream {
   get isSettled(): boolean {
     return (
       this.#unanswered.size === 0 &&
-      [...this.#subscriptions.values()].every(({ dirty, owesAnswer }) => dirty.size === 0 && !owesAnswer)
+      [...this.#subscriptions.values()].every(({ dirty, owesAnswer, suspects }) => dirty.size + suspects.length === 0 && !owesAnswer)
     );
   }
 
@@ -107,6 +107,7 @@ export class DeltaStream {
     return TYPES.flatMap((type) => {
       const subscription = this.#subscriptions.get(type);
       if (subscription === undefined || this.#unanswered.has(type)) return [];
+      if (subscription.suspects.length > 0) return this.#apart(subscription, view);
       if (subscription.dirty.size === 0 && !subscription.owesAnswer) return [];
       return this.#next(subscription, view, now);
     });
@@ -127,11 +128,34 @@ export class DeltaStream {
       else this.#send(subscription, resource, resources);
     }
     if (resources.length + removed.length === 0 && !subscription.owesAnswer) return [];
+    return [this.#responding(subscription, resources, removed)];
+  }
+
+  /** Some of what was refused together, by themselves. What is gone meanwhile, or another, is as good as dirty. */
+  #apart(subscription: Subscription, view: ReadonlyMap<ResourceId, Resource>): DeltaResponse[] {
+    const { type, suspects, dirty } = subscription;
+    for (let group = suspects.shift(); group !== undefined; group = suspects.shift()) {
+      const resources = group.flatMap((name) => {
+        const resource = view.get(idOf(type, name));
+        if (resource === undefined) dirty.add(name);
+        return resource !== undefined && subscription.wants(name) ? [resource] : [];
+      });
+      for (const resource of resources) {
+        subscription.sending(resource);
+        dirty.delete(resource.name);
+      }
+      if (resources.length > 0) return [this.#responding(subscription, resources, [])];
+    }
+    return [];
+  }
+
+  #responding(subscription: Subscription, resources: readonly Resource[], removed: readonly string[]): DeltaResponse {
+    const { type } = subscription;
     subscription.owesAnswer = false;
     const response = { type, nonce: String(++this.#nonces), resources, removed };
     this.#unanswered.set(type, response);
     if (type === "Cluster") this.#oweEndpoints(resources);
-    return [response];
+    return response;
   }
 
   #remove({ sent }: Subscription, name: string, removed: string[]): void {
@@ -196,14 +220,23 @@ export class DeltaStream {
     if (response === undefined || response.nonce !== nonce) return;
     this.#unanswered.delete(type);
     const subscription = this.#subscriptions.get(type);
-    if (error !== undefined) {
-      for (const { name } of response.resources) subscription?.refused.add(name);
-      return this.#events.nacked(response, error);
-    }
+    if (error !== undefined && subscription !== undefined) return this.#refused(subscription, response, error);
     for (const resource of response.resources)
       if (subscription?.wants(resource.name) === true) subscription.taken.set(resource.name, resource);
     for (const name of response.removed) subscription?.taken.delete(name);
     this.#events.acked(response);
+  }
+
+  #refused(subscription: Subscription, { resources, removed }: DeltaResponse, error: string): void {
+    for (const name of removed) {
+      subscription.sent.delete(name);
+      subscription.dirty.add(name);
+    }
+    const [only] = resources;
+    if (resources.length > 1) return subscription.suspect(resources.map(({ name }) => name));
+    if (only === undefined) return;
+    subscription.refused.add(only.name);
+    this.#events.refused(only, error);
   }
 
   #touchAll(subscription: Subscription): void {

@@ -16,6 +16,8 @@ export class Subscription {
   readonly brought = new Map<string, string>();
   /** Of what it was sent last, what it has not taken. */
   readonly refused = new Set<string>();
+  /** Names of a response that was refused, in groups that are tried apart until it is known which of them it was. */
+  readonly suspects: (readonly string[])[] = [];
   /** Whoever asks for everything waits for an answer, though there be nothing. */
   owesAnswer = false;
   /** Names of which something else may have to be sent. */
@@ -58,6 +60,14 @@ export class Subscription {
   /** @returns Whether the proxy has this very version already. */
   recognises({ name, version }: Resource): boolean {
     return this.sent.get(name)?.version === version || (!this.sent.has(name) && this.brought.get(name) === version);
+  }
+
+  /** A response with these was refused. Nobody knows which of them were taken all the same. */
+  suspect(names: readonly string[]): void {
+    const half = Math.ceil(names.length / 2);
+    for (const group of [names.slice(0, half), names.slice(half)])
+      if (group.length > 0) this.suspects.unshift(group);
+    for (const name of names) this.taken.delete(name);
   }
 
   sending(resource: Resource): void {
