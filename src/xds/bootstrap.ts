@@ -60,6 +60,13 @@ export function bootstrap({ gateway, proxy, controller, admin, maxConnections }:
         },
       ],
     },
+    // For routes on trial: a listener that nothing binds.
+    bootstrap_extensions: [
+      {
+        name: "envoy.bootstrap.internal_listener",
+        typed_config: typed("envoy.extensions.bootstrap.internal_listener.v3.InternalListener", {}),
+      },
+    ],
     layered_runtime: { layers: [{ name: "serviceroute", static_layer: RUNTIME }] },
     overload_manager: {
       resource_monitors: [

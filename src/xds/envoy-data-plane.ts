@@ -4,12 +4,14 @@ import type { ListenerState, Served } from "../routing/programmed.ts";
 import type { RouteKey, RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { AdsServer, type Proxy } from "./ads/ads-server.ts";
-import type { DeltaResponse } from "./ads/delta-stream.ts";
+import type { DeltaResponse, Resources } from "./ads/delta-stream.ts";
+import { GatewayProxies } from "./gateway-proxies.ts";
 import { ListenerStates } from "./listener-states.ts";
 import type { ProxyOptions } from "./options.ts";
+import { refusalText } from "./refusal-text.ts";
 import type { Resource, ResourceId } from "./resources/resource.ts";
 import { ServedRoutes } from "./served-routes.ts";
-import { type GatewayKey, XdsTable } from "./xds-table.ts";
+import { type Changes, type GatewayKey, XdsTable } from "./xds-table.ts";
 
 export interface ProxyEvents {
   readonly listenerState: (id: ListenerId, state: ListenerState | undefined) => void;
@@ -24,9 +26,6 @@ interface Parts {
   readonly events: ProxyEvents;
 }
 
-/** Of what a proxy says about what it refuses; the rest is a dump of the resource. */
-const LONGEST_MESSAGE = 500;
-
 /** Envoys that serve the table: any number for each Gateway, which come by themselves and ask. */
 export class EnvoyDataPlane {
   readonly isRemote = true;
@@ -35,12 +34,13 @@ export class EnvoyDataPlane {
   readonly #server: AdsServer;
   readonly #served: ServedRoutes;
   readonly #listeners: ListenerStates;
+  readonly #gateways = new Map<GatewayKey, GatewayProxies>();
   readonly #waiting: (() => void)[] = [];
   #isOpen = false;
 
   constructor({ table, options, log, events }: Parts) {
     this.#log = log;
-    this.#xds = new XdsTable(table, options);
+    this.#xds = new XdsTable(options);
     const proxiesOf = (gateway: GatewayKey): Proxy[] => this.proxies.filter((proxy) => proxy.gateway === gateway);
     this.#served = new ServedRoutes({
       proxiesOf,
@@ -75,11 +75,15 @@ export class EnvoyDataPlane {
     if (!this.#isOpen) {
       this.#isOpen = true;
       this.#server.opened();
-    } else for (const [gateway, change] of changes) this.#server.changed(gateway, change.keys());
+    } else this.#send(changes);
     for (const [key, route] of diff.routes)
       if (route === undefined) this.#served.forget(key);
       else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
     this.#listeners.published(diff.listeners.keys());
+  }
+
+  #send(changes: Changes): void {
+    for (const [gateway, change] of changes) this.#server.changed(gateway, change.keys());
   }
 
   /** The table is in the resources at once; when proxies have them is said of each route. */
@@ -102,9 +106,32 @@ export class EnvoyDataPlane {
     return Promise.resolve();
   }
 
-  #view(gateway: GatewayKey): ReturnType<XdsTable["resources"]> {
-    if (!this.#isOpen) return undefined;
-    return this.#xds.resources(gateway) ?? new Map();
+  #view(gateway: GatewayKey): Resources | undefined {
+    return this.#isOpen ? this.#proxiesOf(gateway).view : undefined;
+  }
+
+  #proxiesOf(gateway: GatewayKey): GatewayProxies {
+    let proxies = this.#gateways.get(gateway);
+    if (proxies === undefined) {
+      proxies = new GatewayProxies({
+        gateway,
+        xds: this.#xds,
+        changed: (ids) => setImmediate(() => this.#server.changed(gateway, ids)),
+        convicted: (routes) => this.#convicted(gateway, routes),
+      });
+      this.#gateways.set(gateway, proxies);
+    }
+    return proxies;
+  }
+
+  /** They stay as proxies took them last, and all others go on. */
+  #convicted(gateway: GatewayKey, routes: ReadonlyMap<RouteKey, string>): void {
+    for (const [key, why] of routes) {
+      this.#log.warn({ route: key, gateway, problem: why }, "proxies refuse a route");
+      this.#served.refused(key, gateway, why);
+    }
+    const changes = this.#xds.recall(routes.keys());
+    setImmediate(() => this.#send(changes));
   }
 
   #serves({ gateway, stream }: Proxy, id: ResourceId, since: number): boolean {
@@ -124,10 +151,17 @@ export class EnvoyDataPlane {
     this.#log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has gone");
     this.#served.left(proxy);
     this.#listeners.heard(proxy.gateway);
+    if (!this.proxies.some(({ gateway }) => gateway === proxy.gateway)) this.#deserted(proxy.gateway);
     this.#settle();
   }
 
+  #deserted(gateway: GatewayKey): void {
+    this.#gateways.get(gateway)?.deserted();
+    this.#gateways.delete(gateway);
+  }
+
   #acked(proxy: Proxy, { type, resources }: DeltaResponse): void {
+    this.#proxiesOf(proxy.gateway).taken(resources);
     this.#served.taken(proxy, resources);
     if (type === "Listener") this.#listeners.heard(proxy.gateway);
     this.#settle();
@@ -135,9 +169,9 @@ export class EnvoyDataPlane {
 
   #refused(proxy: Proxy, resource: Resource, message: string): void {
     const { type, name } = resource;
-    const problem = message.slice(0, LONGEST_MESSAGE);
+    const problem = refusalText(message);
     this.#log.error({ proxy: proxy.id, type, resource: name, problem }, "a proxy refuses what it was sent");
-    this.#served.refused(proxy, [resource], `${proxy.id}: ${problem}`);
+    this.#proxiesOf(proxy.gateway).refused(proxy, resource, message);
     if (type === "Listener") this.#listeners.refused(proxy.gateway, resource, problem);
     this.#settle();
   }

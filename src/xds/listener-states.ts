@@ -16,6 +16,8 @@ interface Parts {
 export class ListenerStates {
   readonly #parts: Parts;
   readonly #last = new Map<ListenerId, ListenerState | undefined>();
+  /** The version that all proxies had at some time: who comes later takes nothing back. */
+  readonly #served = new Map<ListenerId, string>();
   /** Why proxies do not take a listener, by its version: another one may do. */
   readonly #refused = new Map<string, string>();
 
@@ -28,8 +30,11 @@ export class ListenerStates {
     for (const id of ids) {
       this.#last.delete(id);
       const listener = this.#parts.listeners.get(id);
-      if (listener === undefined) this.#parts.told(id, undefined);
-      else this.#look(listener);
+      if (listener !== undefined) this.#look(listener);
+      else {
+        this.#served.delete(id);
+        this.#parts.told(id, undefined);
+      }
     }
   }
 
@@ -57,7 +62,9 @@ export class ListenerStates {
     const message = this.#refused.get(resource.version);
     if (message !== undefined) return { kind: "failed", reason: "PortUnavailable", message };
     const proxies = this.#parts.proxiesOf(gateway);
-    const all = proxies.every(({ stream }) => stream.taken(resource.id)?.version === resource.version);
-    return proxies.length > 0 && all ? { kind: "serving" } : undefined;
+    if (proxies.length === 0) return undefined;
+    const { id, version } = resource;
+    if (proxies.every(({ stream }) => stream.taken(id)?.version === version)) this.#served.set(listener.id, version);
+    return this.#served.get(listener.id) === version ? { kind: "serving" } : undefined;
   }
 }

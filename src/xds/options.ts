@@ -1,3 +1,4 @@
+import type { RoutingTableView } from "../routing/routing-table.ts";
 import type { EndpointSet, EndpointsKey } from "../routing/endpoints.ts";
 
 /** How proxies take and answer requests, as far as it is the operator's. */
@@ -12,3 +13,6 @@ export interface ProxyOptions {
 }
 
 export type EndpointLookup = (key: EndpointsKey) => EndpointSet | undefined;
+
+/** What resources are made from. */
+export type TableView = Pick<RoutingTableView, "listeners" | "routes" | "endpoints" | "virtualHost">;

@@ -20,7 +20,6 @@ interface Share {
   /** Proxies that were there when it was published and have not left; the first that comes where there was none. */
   readonly expected: Set<Proxy>;
   readonly live: Set<Proxy>;
-  rejected: string | undefined;
 }
 
 interface Waiting {
@@ -30,11 +29,7 @@ interface Waiting {
 
 const isDone = ({ expected, live }: Share): boolean => expected.size > 0 && live.size === expected.size;
 
-const told = ({ expected, live, rejected }: Share): Served => ({
-  live: live.size,
-  total: expected.size,
-  ...(rejected === undefined ? {} : { rejected }),
-});
+const told = ({ expected, live }: Share): Served => ({ live: live.size, total: expected.size });
 
 /**
  * Counts for each route the proxies that have said that they serve it. A route is forgotten once all have: who comes
@@ -60,7 +55,7 @@ export class ServedRoutes {
       [...resources].map(([gateway, ids]): [GatewayKey, Share] => {
         const expected = new Set(this.#parts.proxiesOf(gateway));
         const live = new Set([...expected].filter((proxy) => this.#servesAll(proxy, ids, since)));
-        return [gateway, { ids, expected, live, rejected: undefined }];
+        return [gateway, { ids, expected, live }];
       }),
     );
     const waiting: Waiting = { since, shares };
@@ -90,12 +85,14 @@ export class ServedRoutes {
     });
   }
 
-  /** A proxy does not take one of these. */
-  refused(proxy: Proxy, resources: readonly Resource[], why: string): void {
-    this.#each(proxy, this.#waitingFor(resources), (share) => {
-      share.rejected = why;
-      return true;
-    });
+  /** A Gateway's proxies refuse the route. */
+  refused(route: RouteKey, gateway: GatewayKey, why: string): void {
+    const waiting = this.#waiting.get(route);
+    const known = waiting?.shares.get(gateway);
+    const total = known?.expected.size ?? [...this.#parts.proxiesOf(gateway)].length;
+    const others = [...(waiting?.shares ?? [])].map(([key, share]): [GatewayKey, Served] => [key, told(share)]);
+    this.forget(route);
+    this.#parts.said(route, new Map([...others, [gateway, { live: 0, total, rejected: why }]]));
   }
 
   joined(proxy: Proxy): void {

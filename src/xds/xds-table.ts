@@ -1,34 +1,63 @@
 import type { Key } from "../api/keys.ts";
 import { gatewayOfListener } from "../routing/listener.ts";
-import type { RouteKey, RouteTable, RoutingTableView, TableDiff } from "../routing/routing-table.ts";
+import {
+  type RouteKey,
+  type RouteTable,
+  RoutingTable,
+  type RoutingTableView,
+  type TableDiff,
+  emptyDiff,
+} from "../routing/routing-table.ts";
 import type { Change } from "./gateway/changes.ts";
 import { type Caches, GatewayResources } from "./gateway/gateway-resources.ts";
 import type { ProxyOptions } from "./options.ts";
 import { ClusterCache, type ClusterUse, usesOfRoute } from "./resources/cluster-uses.ts";
-import { type Resource, type ResourceId, idOf } from "./resources/resource.ts";
 import { RouteCache } from "./resources/host-cell.ts";
+import { type Resource, type ResourceId, idOf } from "./resources/resource.ts";
 
 export type GatewayKey = Key<"Gateway">;
+export type Changes = ReadonlyMap<GatewayKey, Change>;
 
 const NO_CLUSTERS: ReadonlyMap<string, ClusterUse> = new Map();
 
 const gatewaysOf = (route: RouteTable | undefined): ReadonlySet<GatewayKey> =>
   new Set(route?.placements.map(({ listener }) => gatewayOfListener(listener)));
 
-/** The routing table as resources of Envoy's, for each Gateway its own. The cost of a change goes with the change. */
+/**
+ * The routing table as resources of Envoy's, for each Gateway its own. The cost of a change goes with the change. A route
+ * that proxies refuse stands in it as they took it last, or not at all, until it is another.
+ */
 export class XdsTable {
-  readonly #table: RoutingTableView;
   readonly #options: ProxyOptions;
   readonly #caches: Caches = { clusters: new ClusterCache(), routes: new RouteCache() };
+  /** What proxies are to serve: as the routing table, but for routes that they refuse. */
+  readonly #table = new RoutingTable();
   readonly #gateways = new Map<GatewayKey, GatewayResources>();
-  readonly #routes = new Map<RouteKey, RouteTable>();
+  /** Of routes: what some proxy has taken last. */
+  readonly #good = new Map<RouteKey, RouteTable>();
   readonly #madeAt = new WeakMap<Resource, number>();
   #now = 0;
 
-  /** @param table  Has every diff applied before {@link apply} is called with it. */
-  constructor(table: RoutingTableView, options: ProxyOptions) {
-    this.#table = table;
+  constructor(options: ProxyOptions) {
     this.#options = options;
+  }
+
+  get table(): RoutingTableView {
+    return this.#table;
+  }
+
+  /** Of the last change. */
+  get now(): number {
+    return this.#now;
+  }
+
+  /** When a resource became what it is: a number that grows with every change. */
+  madeAt(resource: Resource): number {
+    return this.#madeAt.get(resource) ?? 0;
+  }
+
+  resources(gateway: GatewayKey): GatewayResources["resources"] | undefined {
+    return this.#gateways.get(gateway)?.resources;
   }
 
   /** What of each Gateway's resources a route is in, after {@link apply}. */
@@ -44,26 +73,53 @@ export class XdsTable {
     return new Map([...found].map(([gateway, ids]) => [gateway, [...ids]]));
   }
 
-  /** When a resource became what it is: a number that grows with every change. */
-  madeAt(resource: Resource): number {
-    return this.#madeAt.get(resource) ?? 0;
+  /** Some proxy serves these as they are. */
+  taken({ routes }: Resource): void {
+    for (const [key, route] of routes ?? []) if (this.#table.routes.get(key) === route) this.#good.set(key, route);
   }
 
-  /** Of the last change. */
-  get now(): number {
-    return this.#now;
+  /** Whether some proxy serves this version of a route. */
+  isGood(key: RouteKey, route: RouteTable): boolean {
+    return this.#good.get(key) === route;
   }
 
-  resources(gateway: GatewayKey): GatewayResources["resources"] | undefined {
-    return this.#gateways.get(gateway)?.resources;
+  /** Takes routes back to what proxies took last. */
+  recall(keys: Iterable<RouteKey>): Changes {
+    return this.apply({ ...emptyDiff(), routes: new Map([...keys].map((key) => [key, this.#good.get(key)])) });
+  }
+
+  /** What a Gateway would have if these were its only routes. */
+  alone(gateway: GatewayKey, keys: readonly RouteKey[]): GatewayResources["resources"] {
+    const table = new RoutingTable();
+    const listeners = [...this.#table.listeners].filter(([, one]) => one.gateway === gateway);
+    const routes = new Map(keys.map((key) => [key, this.#table.routes.get(key)]));
+    table.apply({ ...emptyDiff(), listeners: new Map(listeners), routes });
+    const { endpoints } = this.#table;
+    const view = {
+      listeners: table.listeners,
+      routes: table.routes,
+      endpoints,
+      virtualHost: table.virtualHost.bind(table),
+    };
+    const resources = new GatewayResources(view, this.#options, this.#caches);
+    for (const [id, listener] of listeners) resources.listener(id, listener);
+    for (const route of table.routes.values()) touchHosts(route, gateway, resources);
+    resources.flush();
+    return resources.resources;
   }
 
   /** @returns What is different now, by Gateway. */
-  apply({ listeners, routes, endpoints }: TableDiff): ReadonlyMap<GatewayKey, Change> {
+  apply(diff: TableDiff): Changes {
     this.#now++;
-    for (const [id, listener] of listeners) this.#gateway(gatewayOfListener(id)).listener(id, listener);
-    for (const [key, route] of routes) this.#route(key, route);
-    for (const key of endpoints.keys()) for (const gateway of this.#gateways.values()) gateway.endpoints(key);
+    const old = new Map([...diff.routes.keys()].map((key) => [key, this.#table.routes.get(key)]));
+    this.#table.apply(diff);
+    for (const [id, listener] of diff.listeners) this.#gateway(gatewayOfListener(id)).listener(id, listener);
+    for (const [key, route] of diff.routes) this.#route(key, old.get(key), route);
+    for (const key of diff.endpoints.keys()) for (const gateway of this.#gateways.values()) gateway.endpoints(key);
+    return this.#flush();
+  }
+
+  #flush(): Changes {
     const changes = new Map<GatewayKey, Change>();
     for (const [key, gateway] of this.#gateways) {
       const change = gateway.flush();
@@ -74,17 +130,14 @@ export class XdsTable {
     return changes;
   }
 
-  #route(key: RouteKey, route: RouteTable | undefined): void {
-    const old = this.#routes.get(key);
-    if (route === undefined) this.#routes.delete(key);
-    else this.#routes.set(key, route);
+  #route(key: RouteKey, old: RouteTable | undefined, route: RouteTable | undefined): void {
     const now = gatewaysOf(route);
     const uses = usesOfRoute(route);
     for (const gateway of now) this.#gateway(gateway).route(key, uses);
     for (const gateway of gatewaysOf(old)) if (!now.has(gateway)) this.#gateway(gateway).route(key, NO_CLUSTERS);
     for (const one of [old, route])
-      for (const { listener, hostnames } of one?.placements ?? [])
-        for (const hostname of hostnames) this.#gateway(gatewayOfListener(listener)).host(listener, hostname);
+      for (const gateway of gatewaysOf(one)) if (one !== undefined) touchHosts(one, gateway, this.#gateway(gateway));
+    if (route === undefined) this.#good.delete(key);
   }
 
   #gateway(key: GatewayKey): GatewayResources {
@@ -93,4 +146,9 @@ export class XdsTable {
       this.#gateways.set(key, (gateway = new GatewayResources(this.#table, this.#options, this.#caches)));
     return gateway;
   }
+}
+
+function touchHosts({ placements }: RouteTable, gateway: GatewayKey, resources: GatewayResources): void {
+  for (const { listener, hostnames } of placements)
+    if (gatewayOfListener(listener) === gateway) for (const hostname of hostnames) resources.host(listener, hostname);
 }

@@ -1,13 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type DeltaResponse, DeltaStream } from "../../src/xds/ads/delta-stream.ts";
-import {
-  type Resource,
-  type ResourceId,
-  type ResourceType,
-  idOf,
-  partsOf,
-} from "../../src/xds/resources/resource.ts";
+import { type Resource, type ResourceId, type ResourceType, idOf, partsOf } from "../../src/xds/resources/resource.ts";
 
 const resource = (type: ResourceType, name: string, version: string, uses: readonly ResourceId[] = []): Resource => ({
   id: idOf(type, name),

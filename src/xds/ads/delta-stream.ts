@@ -28,7 +28,9 @@ export interface StreamEvents {
   readonly refused: (resource: Resource, message: string) => void;
 }
 
-export type ResourceView = () => ReadonlyMap<ResourceId, Resource> | undefined;
+/** What a proxy is to have. */
+export type Resources = Pick<ReadonlyMap<ResourceId, Resource>, "get" | "has" | "values">;
+export type ResourceView = () => Resources | undefined;
 
 /** So long routes wait for their clusters. */
 const PATIENCE_MS = 5000;
@@ -58,7 +60,9 @@ export class DeltaStream {
   get isSettled(): boolean {
     return (
       this.#unanswered.size === 0 &&
-      [...this.#subscriptions.values()].every(({ dirty, owesAnswer, suspects }) => dirty.size + suspects.length === 0 && !owesAnswer)
+      [...this.#subscriptions.values()].every(
+        ({ dirty, owesAnswer, suspects }) => dirty.size + suspects.length === 0 && !owesAnswer,
+      )
     );
   }
 
@@ -113,7 +117,7 @@ export class DeltaStream {
     });
   }
 
-  #next(subscription: Subscription, view: ReadonlyMap<ResourceId, Resource>, now: number): DeltaResponse[] {
+  #next(subscription: Subscription, view: Resources, now: number): DeltaResponse[] {
     const { type, dirty } = subscription;
     const resources: Resource[] = [];
     const removed: string[] = [];
@@ -132,7 +136,7 @@ export class DeltaStream {
   }
 
   /** Some of what was refused together, by themselves. What is gone meanwhile, or another, is as good as dirty. */
-  #apart(subscription: Subscription, view: ReadonlyMap<ResourceId, Resource>): DeltaResponse[] {
+  #apart(subscription: Subscription, view: Resources): DeltaResponse[] {
     const { type, suspects, dirty } = subscription;
     for (let group = suspects.shift(); group !== undefined; group = suspects.shift()) {
       const resources = group.flatMap((name) => {

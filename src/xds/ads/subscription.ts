@@ -65,8 +65,7 @@ export class Subscription {
   /** A response with these was refused. Nobody knows which of them were taken all the same. */
   suspect(names: readonly string[]): void {
     const half = Math.ceil(names.length / 2);
-    for (const group of [names.slice(0, half), names.slice(half)])
-      if (group.length > 0) this.suspects.unshift(group);
+    for (const group of [names.slice(0, half), names.slice(half)]) if (group.length > 0) this.suspects.unshift(group);
     for (const name of names) this.taken.delete(name);
   }
 

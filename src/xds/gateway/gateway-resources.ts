@@ -1,10 +1,10 @@
 import type { EndpointsKey } from "../../routing/endpoints.ts";
 import { type Listener, type ListenerId, socketOf } from "../../routing/listener.ts";
 import { compareText } from "../../routing/precedence.ts";
-import type { RouteKey, RoutingTableView } from "../../routing/routing-table.ts";
-import type { ProxyOptions } from "../options.ts";
+import type { RouteKey } from "../../routing/routing-table.ts";
+import type { ProxyOptions, TableView } from "../options.ts";
 import type { ClusterCache, ClusterUse } from "../resources/cluster-uses.ts";
-import type { RouteCache } from "../resources/host-cell.ts";
+import type { HostCell, RouteCache } from "../resources/host-cell.ts";
 import { httpListener, tableOf } from "../resources/listener.ts";
 import { type Resource, type ResourceId, idOf } from "../resources/resource.ts";
 import { routeTables } from "../resources/route-tables.ts";
@@ -21,7 +21,7 @@ export interface Caches {
 
 /** What the proxies of one Gateway are to have. Only what has been touched is made anew. */
 export class GatewayResources {
-  readonly #table: RoutingTableView;
+  readonly #table: TableView;
   readonly #options: ProxyOptions;
   readonly #changes = new Changes();
   readonly #clusters: ClusterBook;
@@ -34,7 +34,7 @@ export class GatewayResources {
   readonly #tablesOf = new Map<string, readonly ResourceId[]>();
   #secrets: readonly ResourceId[] = [];
 
-  constructor(table: RoutingTableView, options: ProxyOptions, caches: Caches) {
+  constructor(table: TableView, options: ProxyOptions, caches: Caches) {
     this.#table = table;
     this.#options = options;
     this.#clusters = new ClusterBook(this.#changes, caches.clusters, (key) => table.endpoints.get(key));
@@ -103,7 +103,9 @@ export class GatewayResources {
   }
 
   #makeTables(socket: string): void {
-    const tables = routeTables(this.#listenersOn(socket), ({ id }) => this.#hosts.cells(id), this.#options);
+    const { routes } = this.#table;
+    const cellsOf = ({ id }: Listener): Iterable<HostCell> => this.#hosts.cells(id);
+    const tables = routeTables(this.#listenersOn(socket), { cellsOf, routes, options: this.#options });
     const ids = this.#replace(this.#tablesOf.get(socket) ?? [], tables);
     if (ids.length === 0) this.#tablesOf.delete(socket);
     else this.#tablesOf.set(socket, ids);

@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
 import type { EndpointsKey } from "../../routing/endpoints.ts";
 import type { Listener, ListenerId } from "../../routing/listener.ts";
-import type { RoutingTableView } from "../../routing/routing-table.ts";
-import type { ProxyOptions } from "../options.ts";
+import type { ProxyOptions, TableView } from "../options.ts";
 import { type HostCell, type RouteCache, hostCell } from "../resources/host-cell.ts";
 
 /** The same in every controller, and different for every hostname: whoever reads it on a copy passes no other's mirrors by it. */
@@ -13,7 +12,7 @@ const NONE: ReadonlyMap<string, HostCell> = new Map();
 
 /** The hostnames of a Gateway's listeners, each encoded once and again only when what it says has changed. */
 export class HostBook {
-  readonly #table: RoutingTableView;
+  readonly #table: TableView;
   readonly #options: ProxyOptions;
   readonly #cache: RouteCache;
   readonly #cells = new Map<ListenerId, Map<string, HostCell>>();
@@ -21,7 +20,7 @@ export class HostBook {
   /** Hostnames whose routes depend on whether a backend has endpoints. */
   readonly #followers = new Map<EndpointsKey, Map<HostCell, ListenerId>>();
 
-  constructor(table: RoutingTableView, options: ProxyOptions, cache: RouteCache) {
+  constructor(table: TableView, options: ProxyOptions, cache: RouteCache) {
     this.#table = table;
     this.#options = options;
     this.#cache = cache;

@@ -1,5 +1,6 @@
 import type { EndpointsKey } from "../../routing/endpoints.ts";
 import type { MatchEntry } from "../../routing/precedence.ts";
+import type { RouteKey } from "../../routing/routing-table.ts";
 import { receiversOf } from "../../routing/rule.ts";
 import { usesOfRule } from "./cluster-uses.ts";
 import { type ResourceId, idOf } from "./resource.ts";
@@ -13,6 +14,8 @@ export interface HostCell {
   readonly hostname: string;
   readonly bytes: Uint8Array;
   readonly uses: readonly ResourceId[];
+  /** Whose matches stand here. */
+  readonly routes: ReadonlySet<RouteKey>;
   /** Backends of which it matters here whether they have endpoints. */
   readonly follows: readonly EndpointsKey[];
 }
@@ -49,6 +52,7 @@ export function hostCell(entries: readonly MatchEntry[], context: RouteContext, 
       context.options,
     ),
     uses: [...names].sort().map((name) => idOf("Cluster", name)),
+    routes: new Set(entries.map(({ rule }) => rule.route)),
     follows: entries.flatMap(followedBy),
   };
 }

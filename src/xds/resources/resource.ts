@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import type { RouteKey, RouteTable } from "../../routing/routing-table.ts";
 import { type DescMessage, type MessageInitShape, create, toBinary } from "@bufbuild/protobuf";
 
 /** Kinds of resources, in the order in which Envoy is given them: what is used comes before what uses it. */
@@ -42,6 +43,8 @@ export interface Resource {
    * does not use its routes, nor its certificates: a proxy asks for those itself, and does without the listener until then.
    */
   readonly uses: readonly ResourceId[];
+  /** The routes that it is made of, as they were then; absent where it is made of none. */
+  readonly routes?: ReadonlyMap<RouteKey, RouteTable>;
 }
 
 const VERSION_LENGTH = 16;

@@ -1,6 +1,7 @@
 import { ANY_HOST, bySpecificity, covers } from "../../routing/hostname.ts";
 import type { Listener } from "../../routing/listener.ts";
 import { compareText } from "../../routing/precedence.ts";
+import type { RouteKey, RouteTable } from "../../routing/routing-table.ts";
 import type { ReasonWord } from "../../routing/rule.ts";
 import type { ProxyOptions } from "../options.ts";
 import type { HostCell } from "./host-cell.ts";
@@ -9,7 +10,11 @@ import type { Resource } from "./resource.ts";
 import { routeConfiguration } from "./route-configuration.ts";
 import { virtualHost } from "./virtual-host.ts";
 
-type CellsOf = (listener: Listener) => Iterable<HostCell>;
+export interface TableParts {
+  readonly cellsOf: (listener: Listener) => Iterable<HostCell>;
+  readonly routes: ReadonlyMap<RouteKey, RouteTable>;
+  readonly options: ProxyOptions;
+}
 
 /** Whether requests for it go to a more specific listener of the socket. */
 const isTaken = (hostname: string, by: Listener, listeners: readonly Listener[]): boolean =>
@@ -25,8 +30,7 @@ function tableFor(
   name: string,
   listeners: readonly Listener[],
   all: readonly Listener[],
-  cellsOf: CellsOf,
-  options: ProxyOptions,
+  { cellsOf, routes, options }: TableParts,
 ): Resource {
   const cells = listeners.flatMap((one) => [...cellsOf(one)].filter(({ hostname }) => !isTaken(hostname, one, all)));
   const hosts = new Map(cells.map(({ hostname, bytes }) => [hostname, bytes]));
@@ -37,21 +41,23 @@ function tableFor(
     answer(listener.hostname, listeners.includes(listener) ? "NoRoute" : "MisdirectedRequest");
   answer(ANY_HOST, "NoRoute");
   const sorted = [...hosts].sort(([a], [b]) => compareText(a, b)).map(([, bytes]) => bytes);
-  return routeConfiguration(name, sorted, [...new Set(cells.flatMap(({ uses }) => uses))], options);
+  const keys = new Set(cells.flatMap((cell) => [...cell.routes]));
+  const known = [...keys].flatMap((key): [RouteKey, RouteTable][] => {
+    const route = routes.get(key);
+    return route === undefined ? [] : [[key, route]];
+  });
+  const uses = [...new Set(cells.flatMap((cell) => cell.uses))];
+  return { ...routeConfiguration(name, sorted, uses, options), routes: new Map(known) };
 }
 
 /**
  * The routes of the listeners of one socket. With HTTPS the handshake has chosen a listener: a request for a host of
  * another one is misdirected.
  */
-export function routeTables(
-  listeners: readonly Listener[],
-  cellsOf: CellsOf,
-  options: ProxyOptions,
-): readonly Resource[] {
+export function routeTables(listeners: readonly Listener[], parts: TableParts): readonly Resource[] {
   const [first] = listeners;
   if (first === undefined) return [];
   const shared = listeners.length > 1;
-  if (first.protocol === "HTTP") return [tableFor(tableOf(first, shared), listeners, listeners, cellsOf, options)];
-  return listeners.map((one) => tableFor(tableOf(one, shared), [one], listeners, cellsOf, options));
+  if (first.protocol === "HTTP") return [tableFor(tableOf(first, shared), listeners, listeners, parts)];
+  return listeners.map((one) => tableFor(tableOf(one, shared), [one], listeners, parts));
 }
