@@ -64,10 +64,10 @@ export class XdsTable {
   resourcesOf(route: RouteTable): ReadonlyMap<GatewayKey, readonly ResourceId[]> {
     const clusters = [...usesOfRoute(route).keys()].map((name) => idOf("Cluster", name));
     const found = new Map<GatewayKey, Set<ResourceId>>();
-    for (const { listener } of route.placements) {
+    for (const { listener, hostnames } of route.placements) {
       const gateway = gatewayOfListener(listener);
       const ids = found.get(gateway) ?? new Set(clusters);
-      for (const id of this.#gateways.get(gateway)?.routesOf(listener) ?? []) ids.add(id);
+      for (const id of this.#gateways.get(gateway)?.routesOf(listener, hostnames) ?? []) ids.add(id);
       found.set(gateway, ids);
     }
     return new Map([...found].map(([gateway, ids]) => [gateway, [...ids]]));

@@ -36,6 +36,10 @@ export class Envoy {
     this.#child.kill("SIGSTOP");
   }
 
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
   get exitCode(): number | null {
     return this.#child.exitCode;
   }

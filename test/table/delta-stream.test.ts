@@ -286,7 +286,7 @@ describe("P23: the order of what a proxy is sent", () => {
         expect([...proxy.clusters.keys()].map((name) => idOf("Cluster", name)).sort()).toEqual(wanted.sort());
         expect(proxy.routes?.version).toBe(version === 0 ? undefined : String(version));
       }),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
     console.log(`# P23: ${transitions} transitions, orderings violated 0`);
     expect(transitions).toBeGreaterThan(1000);

@@ -125,7 +125,7 @@ export class DeltaStream {
     for (const name of dirty) {
       const id = idOf(type, name);
       const resource = view.get(id);
-      if (resource === undefined ? type === "Cluster" && used().has(id) : !this.#mayCome(resource, now)) continue;
+      if (resource === undefined ? this.#mustStay(id, used) : !this.#mayCome(resource, now)) continue;
       dirty.delete(name);
       this.#waiting.delete(id);
       if (resource === undefined) this.#remove(subscription, name, removed);
@@ -199,12 +199,23 @@ export class DeltaStream {
     const name = partsOf(id)[1];
     const clusters = this.#subscriptions.get("Cluster");
     if (this.#view()?.has(id) !== true || clusters?.refused.has(name) === true) return true;
-    const cluster = clusters?.taken.get(name);
+    const cluster = clusters?.kept(name);
     if (cluster === undefined) return false;
     const assignments = this.#subscriptions.get("ClusterLoadAssignment");
     return cluster.uses.every((used) =>
-      used.startsWith("Cluster/") ? this.#isReady(used) : assignments?.taken.has(partsOf(used)[1]),
+      used.startsWith("Cluster/") ? this.#isReady(used) : assignments?.kept(partsOf(used)[1]) !== undefined,
     );
+  }
+
+  /** A cluster that routes name, and a scope while a listener may not have learnt yet to do without. */
+  #mustStay(id: ResourceId, used: () => ReadonlySet<ResourceId>): boolean {
+    const [type] = partsOf(id);
+    if (type === "Cluster") return used().has(id);
+    return type === "ScopedRouteConfiguration" && (this.#isBusy("Listener") || this.#isBusy("RouteConfiguration"));
+  }
+
+  #isBusy(type: ResourceType): boolean {
+    return this.#unanswered.has(type) || (this.#subscriptions.get(type)?.dirty.size ?? 0) > 0;
   }
 
   /** Clusters that something names which the proxy has, or may have. */

@@ -57,6 +57,11 @@ export class Subscription {
     this.brought.delete(name);
   }
 
+  /** What the proxy has, and is not being told to forget. */
+  kept(name: string): Resource | undefined {
+    return this.sent.get(name) === undefined ? undefined : this.taken.get(name);
+  }
+
   /** @returns Whether the proxy has this very version already. */
   recognises({ name, version }: Resource): boolean {
     return this.sent.get(name)?.version === version || (!this.sent.has(name) && this.brought.get(name) === version);

@@ -4,14 +4,14 @@ import { compareText } from "../../routing/precedence.ts";
 import type { RouteKey } from "../../routing/routing-table.ts";
 import type { ProxyOptions, TableView } from "../options.ts";
 import type { ClusterCache, ClusterUse } from "../resources/cluster-uses.ts";
-import type { HostCell, RouteCache } from "../resources/host-cell.ts";
-import { httpListener, tableOf } from "../resources/listener.ts";
+import type { RouteCache } from "../resources/host-cell.ts";
+import { httpListener } from "../resources/listener.ts";
 import { type Resource, type ResourceId, idOf } from "../resources/resource.ts";
-import { routeTables } from "../resources/route-tables.ts";
 import { secretOf } from "../resources/secret.ts";
 import { type Change, Changes } from "./changes.ts";
 import { ClusterBook } from "./cluster-book.ts";
 import { HostBook } from "./host-book.ts";
+import { SocketTables } from "./socket-tables.ts";
 
 /** What all Gateways share, so that nothing is encoded twice. */
 export interface Caches {
@@ -29,9 +29,7 @@ export class GatewayResources {
   readonly #listeners = new Map<ListenerId, Listener>();
   /** Sockets of which a listener is another. */
   readonly #dirtySockets = new Set<string>();
-  /** Sockets of which only routes are others. */
-  readonly #dirtyTables = new Set<string>();
-  readonly #tablesOf = new Map<string, readonly ResourceId[]>();
+  readonly #sockets = new Map<string, SocketTables>();
   #secrets: readonly ResourceId[] = [];
 
   constructor(table: TableView, options: ProxyOptions, caches: Caches) {
@@ -68,54 +66,62 @@ export class GatewayResources {
     this.#hosts.endpoints(key);
   }
 
-  /** The resources that hold the routes of a listener. */
-  routesOf(id: ListenerId): readonly ResourceId[] {
+  /** The resources that hold the routes of a listener's hostnames. */
+  routesOf(id: ListenerId, hostnames: readonly string[]): readonly ResourceId[] {
     const listener = this.#listeners.get(id);
-    if (listener === undefined) return [];
-    const socket = socketOf(listener);
-    return [idOf("RouteConfiguration", tableOf(listener, this.#listenersOn(socket).length > 1))];
+    const tables = listener === undefined ? undefined : this.#sockets.get(socketOf(listener));
+    if (listener === undefined || tables === undefined) return [];
+    return [...new Set(hostnames.flatMap((hostname) => tables.idFor(listener, hostname) ?? []))];
   }
 
   /** What has changed since the last time. */
   flush(): Change {
-    for (const id of this.#hosts.make()) {
-      const listener = this.#listeners.get(id);
-      if (listener !== undefined) this.#dirtyTables.add(socketOf(listener));
-    }
+    const hosts = this.#hosts.make();
     if (this.#dirtySockets.size > 0) this.#makeSecrets();
-    for (const socket of this.#dirtySockets) this.#makeSocket(socket);
-    for (const socket of this.#dirtyTables) this.#makeTables(socket);
+    for (const socket of this.#dirtySockets) this.#tablesOf(socket).listeners(this.#listenersOn(socket));
+    const touched = new Set(this.#dirtySockets);
+    for (const [id, hostnames] of hosts) {
+      const listener = this.#listeners.get(id);
+      if (listener === undefined || hostnames.length === 0) continue;
+      touched.add(socketOf(listener));
+      for (const hostname of hostnames) this.#tablesOf(socketOf(listener)).host(hostname);
+    }
+    for (const socket of touched) this.#makeSocket(socket);
     this.#dirtySockets.clear();
-    this.#dirtyTables.clear();
     return this.#changes.take();
   }
 
   #makeSecrets(): void {
-    const certificates = [...this.#listeners.values()].flatMap((one) => one.certificates);
-    this.#secrets = this.#replace(this.#secrets, certificates.map(secretOf));
+    const made = [...this.#listeners.values()].flatMap((one) => one.certificates).map(secretOf);
+    const ids = new Set(made.map(({ id }) => id));
+    for (const id of this.#secrets) if (!ids.has(id)) this.#changes.drop(id);
+    for (const resource of made) this.#changes.set(resource);
+    this.#secrets = [...ids];
   }
 
   #makeSocket(socket: string): void {
-    this.#dirtyTables.add(socket);
+    const tables = this.#tablesOf(socket);
+    const switches = tables.make(this.#table.routes);
+    if (!switches && !this.#dirtySockets.has(socket)) return;
     const [first, ...others] = this.#listenersOn(socket);
-    if (first === undefined) this.#changes.drop(idOf("Listener", socket));
-    else this.#changes.set(httpListener([first, ...others], this.#options));
+    if (first !== undefined)
+      return this.#changes.set(httpListener([first, ...others], (table) => tables.isScoped(table), this.#options));
+    this.#changes.drop(idOf("Listener", socket));
+    this.#sockets.delete(socket);
   }
 
-  #makeTables(socket: string): void {
-    const { routes } = this.#table;
-    const cellsOf = ({ id }: Listener): Iterable<HostCell> => this.#hosts.cells(id);
-    const tables = routeTables(this.#listenersOn(socket), { cellsOf, routes, options: this.#options });
-    const ids = this.#replace(this.#tablesOf.get(socket) ?? [], tables);
-    if (ids.length === 0) this.#tablesOf.delete(socket);
-    else this.#tablesOf.set(socket, ids);
-  }
-
-  #replace(old: readonly ResourceId[], by: readonly Resource[]): readonly ResourceId[] {
-    const ids = new Set(by.map(({ id }) => id));
-    for (const id of old) if (!ids.has(id)) this.#changes.drop(id);
-    for (const resource of by) this.#changes.set(resource);
-    return [...ids];
+  #tablesOf(socket: string): SocketTables {
+    let tables = this.#sockets.get(socket);
+    if (tables === undefined) {
+      tables = new SocketTables({
+        changes: this.#changes,
+        options: this.#options,
+        cell: (id, hostname) => this.#hosts.cell(id, hostname),
+        hostnames: (id) => this.#hosts.hostnames(id),
+      });
+      this.#sockets.set(socket, tables);
+    }
+    return tables;
   }
 
   #listenersOn(socket: string): readonly Listener[] {

@@ -26,13 +26,17 @@ export class HostBook {
     this.#cache = cache;
   }
 
-  cells(id: ListenerId): Iterable<HostCell> {
-    return (this.#cells.get(id) ?? NONE).values();
+  cell(id: ListenerId, hostname: string): HostCell | undefined {
+    return this.#cells.get(id)?.get(hostname);
+  }
+
+  hostnames(id: ListenerId): Iterable<string> {
+    return (this.#cells.get(id) ?? NONE).keys();
   }
 
   /** Its port or scheme is another, or it is gone. */
   listener(id: ListenerId): void {
-    for (const { hostname } of this.cells(id)) this.touch(id, hostname);
+    for (const hostname of this.hostnames(id)) this.touch(id, hostname);
   }
 
   touch(id: ListenerId, hostname: string): void {
@@ -45,13 +49,14 @@ export class HostBook {
     for (const [{ hostname }, id] of this.#followers.get(key) ?? []) this.touch(id, hostname);
   }
 
-  /** Makes what has been touched. @returns The listeners of which something is different now. */
-  make(): ReadonlySet<ListenerId> {
-    const changed = new Set<ListenerId>();
-    for (const [id, hosts] of this.#dirty)
-      for (const hostname of hosts) if (this.#makeHost(id, hostname)) changed.add(id);
+  /** Makes what has been touched. @returns The hostnames of each listener of which something is different now. */
+  make(): ReadonlyMap<ListenerId, readonly string[]> {
+    const changed = [...this.#dirty].map(([id, hosts]): [ListenerId, string[]] => [
+      id,
+      [...hosts].filter((hostname) => this.#makeHost(id, hostname)),
+    ]);
     this.#dirty.clear();
-    return changed;
+    return new Map(changed);
   }
 
   #makeHost(id: ListenerId, hostname: string): boolean {

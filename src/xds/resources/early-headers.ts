@@ -6,6 +6,7 @@ import { HeaderMutationSchema } from "../generated/envoy/extensions/http/early_h
 import { HOPS_HEADER, REASON_HEADER, ROUTE_HEADER } from "../../routing/reasons.ts";
 import type { ProxyOptions } from "../options.ts";
 import { setHeader } from "./header-changes.ts";
+import { TABLE_HEADER } from "./scope.ts";
 import { packed } from "./typed.ts";
 
 type ChangeInit = MessageInitShape<typeof Change>;
@@ -40,8 +41,15 @@ const HOST = "%REQ(:AUTHORITY)%";
 /** One more than the request says; what is no number says nothing. */
 const HOPS = `%CEL('${HOPS_HEADER}' in request.headers && request.headers['${HOPS_HEADER}'].matches('^[0-9]{1,3}$') ? int(request.headers['${HOPS_HEADER}']) + 1 : 1)%`;
 
-/** What a request says that it may not say is gone before any rule is asked, and what we say of it is there. */
-export function earlyHeaders({ trustedHops }: ProxyOptions): MessageInitShape<typeof TypedExtensionConfigSchema> {
+/**
+ * What a request says that it may not say is gone before any rule is asked, and what we say of it is there.
+ *
+ * @param table  Where it is looked up; undefined: there is only one place.
+ */
+export function earlyHeaders(
+  { trustedHops }: ProxyOptions,
+  table: string | undefined,
+): MessageInitShape<typeof TypedExtensionConfigSchema> {
   const ofProxies =
     trustedHops > 0
       ? [setIfAbsent("x-forwarded-host", HOST)]
@@ -51,7 +59,8 @@ export function earlyHeaders({ trustedHops }: ProxyOptions): MessageInitShape<ty
           set("x-forwarded-for", PEER),
           set("x-forwarded-host", HOST),
         ];
-  const mutations = [...OWN.map(without), withoutPrefix("x-envoy-"), ...ofProxies, set(HOPS_HEADER, HOPS)];
+  const place = table === undefined ? [] : [set(TABLE_HEADER, table)];
+  const mutations = [...OWN.map(without), withoutPrefix("x-envoy-"), ...ofProxies, set(HOPS_HEADER, HOPS), ...place];
   return {
     name: "envoy.http.early_header_mutation.header_mutation",
     typedConfig: packed(HeaderMutationSchema, { mutations }),

@@ -13,8 +13,10 @@ import { UuidRequestIdConfigSchema } from "../generated/envoy/extensions/request
 import type { ProxyOptions } from "../options.ts";
 import { ADS } from "./ads-source.ts";
 import { earlyHeaders } from "./early-headers.ts";
+import { hostFilters } from "./host-scripts.ts";
 import { localReplies } from "./local-replies.ts";
 import { requestPolicy } from "./request-policy.ts";
+import { scopedRoutes } from "./scope.ts";
 import { durationOf, extension, packed } from "./typed.ts";
 
 const UNDERSCORES = {
@@ -33,23 +35,32 @@ const MOST_STREAMS = 100;
 /** Streams that a client may reset at once, and each second after that. */
 const RESETS = { burst: 200n, rate: 33n } as const;
 
+/** Where a listener's requests are looked up. */
+export interface TableRef {
+  readonly name: string;
+  /** Whether each hostname is a scope. */
+  readonly isScoped: boolean;
+}
+
 /**
  * How requests are taken, as docs/requests.md says it. Every limit is written out: none is Envoy's own.
  *
- * @param table   The name of the routes.
  * @param scheme  Of the connections.
  */
 export function httpConnectionManager(
-  table: string,
+  { name, isScoped }: TableRef,
   scheme: "http" | "https",
   options: ProxyOptions,
 ): MessageInitShape<typeof FilterSchema> {
   return extension("envoy.filters.network.http_connection_manager", HttpConnectionManagerSchema, {
     statPrefix: scheme,
     codecType: options.http2 ? HttpConnectionManager_CodecType.AUTO : HttpConnectionManager_CodecType.HTTP1,
-    routeSpecifier: { case: "rds", value: { routeConfigName: table, configSource: ADS } },
+    routeSpecifier: isScoped
+      ? { case: "scopedRoutes", value: scopedRoutes }
+      : { case: "rds", value: { routeConfigName: name, configSource: ADS } },
     httpFilters: [
       requestPolicy,
+      ...(isScoped ? hostFilters(name) : []),
       extension("envoy.filters.http.grpc_web", GrpcWebSchema, {}),
       extension("envoy.filters.http.router", RouterSchema, { suppressEnvoyHeaders: true }),
     ],
@@ -79,7 +90,7 @@ export function httpConnectionManager(
     // Where nobody is believed, the header has been made already.
     skipXffAppend: options.trustedHops === 0,
     internalAddressConfig: {},
-    earlyHeaderMutationExtensions: [earlyHeaders(options)],
+    earlyHeaderMutationExtensions: [earlyHeaders(options, isScoped ? name : undefined)],
     generateRequestId: true,
     preserveExternalRequestId: true,
     requestIdExtension: { typedConfig: packed(UuidRequestIdConfigSchema, { packTraceReason: false }) },

@@ -90,21 +90,21 @@ export const tableOf = (listener: Listener, shared: boolean): string =>
   shared && listener.protocol === "HTTPS" ? `${socketOf(listener)}/${listener.name}` : socketOf(listener);
 
 /** Listeners of HTTP, or of HTTPS, that share an address and port. */
-export function httpListener(listeners: readonly [Listener, ...Listener[]], options: ProxyOptions): Resource {
+export function httpListener(
+  listeners: readonly [Listener, ...Listener[]],
+  isScoped: (table: string) => boolean,
+  options: ProxyOptions,
+): Resource {
   const [first] = listeners;
   const shared = listeners.length > 1;
-  if (first.protocol === "HTTP") {
-    const table = tableOf(first, shared);
-    return boundListener(first, { chains: [chain("http", [], httpConnectionManager(table, "http", options))] });
-  }
+  const managerOf = (listener: Listener, scheme: "http" | "https"): FilterInit => {
+    const name = tableOf(listener, shared);
+    return httpConnectionManager({ name, isScoped: isScoped(name) }, scheme, options);
+  };
+  if (first.protocol === "HTTP") return boundListener(first, { chains: [chain("http", [], managerOf(first, "http"))] });
   const alpn = options.http2 ? ["h2", "http/1.1"] : ["http/1.1"];
   const chains = listeners.map((listener) =>
-    chain(
-      listener.name,
-      [listener.hostname],
-      httpConnectionManager(tableOf(listener, shared), "https", options),
-      tlsSocket(listener, alpn),
-    ),
+    chain(listener.name, [listener.hostname], managerOf(listener, "https"), tlsSocket(listener, alpn)),
   );
   return boundListener(first, { chains, inspectors: [TLS_INSPECTOR] });
 }

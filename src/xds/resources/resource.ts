@@ -3,14 +3,24 @@ import type { RouteKey, RouteTable } from "../../routing/routing-table.ts";
 import { type DescMessage, type MessageInitShape, create, toBinary } from "@bufbuild/protobuf";
 
 /** Kinds of resources, in the order in which Envoy is given them: what is used comes before what uses it. */
-export const TYPES = ["Secret", "Cluster", "ClusterLoadAssignment", "Listener", "RouteConfiguration"] as const;
+export const TYPES = [
+  "Secret",
+  "Cluster",
+  "ClusterLoadAssignment",
+  "ExtensionConfig",
+  "Listener",
+  "ScopedRouteConfiguration",
+  "RouteConfiguration",
+] as const;
 export type ResourceType = (typeof TYPES)[number];
 
 const URL_OF: Readonly<Record<ResourceType, string>> = {
   Secret: "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret",
   Cluster: "type.googleapis.com/envoy.config.cluster.v3.Cluster",
   ClusterLoadAssignment: "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment",
+  ExtensionConfig: "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig",
   Listener: "type.googleapis.com/envoy.config.listener.v3.Listener",
+  ScopedRouteConfiguration: "type.googleapis.com/envoy.config.route.v3.ScopedRouteConfiguration",
   RouteConfiguration: "type.googleapis.com/envoy.config.route.v3.RouteConfiguration",
 };
 const TYPE_OF = new Map(TYPES.map((type) => [URL_OF[type], type]));

@@ -24,6 +24,8 @@ export function joined(head: Uint8Array, tag: number, parts: readonly Uint8Array
 const answerAll = (reason: ReasonWord, options: ProxyOptions): Uint8Array => {
   const { directResponse, headers } = failure(reason, options);
   return encoded(RouteSchema, {
+    // Scripts know by a name that there is a route.
+    name: "no-route",
     match: { pathSpecifier: { case: "prefix", value: "/" } },
     action: { case: "directResponse", value: directResponse },
     responseHeadersToAdd: headers,

@@ -1,0 +1,94 @@
+import { ANY_HOST } from "../../routing/hostname.ts";
+import type { Listener, ListenerId } from "../../routing/listener.ts";
+import type { RouteKey, RouteTable } from "../../routing/routing-table.ts";
+import type { ProxyOptions } from "../options.ts";
+import type { HostCell } from "../resources/host-cell.ts";
+import { tableOf } from "../resources/listener.ts";
+import type { ResourceId } from "../resources/resource.ts";
+import { tableContent } from "../resources/table-content.ts";
+import { virtualHost } from "../resources/virtual-host.ts";
+import type { Changes } from "./changes.ts";
+import { TableBook, type TableHost } from "./table-book.ts";
+
+interface Table {
+  readonly book: TableBook;
+  /** Whose hosts are served in it. */
+  own: readonly Listener[];
+}
+
+interface Parts {
+  readonly changes: Changes;
+  readonly options: ProxyOptions;
+  readonly cell: (listener: ListenerId, hostname: string) => HostCell | undefined;
+  readonly hostnames: (listener: ListenerId) => Iterable<string>;
+}
+
+const NO_ROUTES: ReadonlySet<RouteKey> = new Set();
+
+/** The routes of the listeners that share a socket: one table, or one for each with HTTPS. */
+export class SocketTables {
+  readonly #parts: Parts;
+  readonly #tables = new Map<string, Table>();
+  #all: readonly Listener[] = [];
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  isScoped(table: string): boolean {
+    return this.#tables.get(table)?.book.isScoped === true;
+  }
+
+  /** The resource that has a hostname of a listener. */
+  idFor(listener: Listener, hostname: string): ResourceId | undefined {
+    return this.#tables.get(tableOf(listener, this.#all.length > 1))?.book.idFor(hostname);
+  }
+
+  /** These share the socket now. Whatever stands in a table may stand elsewhere. */
+  listeners(all: readonly Listener[]): void {
+    this.#all = all;
+    const shared = all.length > 1;
+    const wanted = new Map<string, Listener[]>();
+    for (const one of all) wanted.set(tableOf(one, shared), [...(wanted.get(tableOf(one, shared)) ?? []), one]);
+    for (const [name, { book }] of this.#tables) {
+      if (wanted.has(name)) continue;
+      book.drop();
+      this.#tables.delete(name);
+    }
+    for (const [name, own] of wanted) {
+      const table = this.#tables.get(name) ?? {
+        book: new TableBook(name, this.#parts.changes, this.#parts.options),
+        own,
+      };
+      table.own = own;
+      this.#tables.set(name, table);
+      const known = all.flatMap((one) => [one.hostname, ...this.#parts.hostnames(one.id)]);
+      for (const hostname of new Set([ANY_HOST, ...known, ...table.book.hostnames])) this.#fill(table, hostname);
+    }
+  }
+
+  /** The routes of a hostname are others. */
+  host(hostname: string): void {
+    for (const table of this.#tables.values()) this.#fill(table, hostname);
+  }
+
+  /** @returns Whether some listener has to look routes up in another way from now on. */
+  make(routes: ReadonlyMap<RouteKey, RouteTable>): boolean {
+    return [...this.#tables.values()].map(({ book }) => book.make(routes)).includes(true);
+  }
+
+  #fill({ book, own }: Table, hostname: string): void {
+    const { cell, options } = this.#parts;
+    const content = tableContent(hostname, own, this.#all, ({ id }) => cell(id, hostname) !== undefined);
+    book.put(hostname, content === undefined ? undefined : this.#hostOf(hostname, content, options));
+  }
+
+  #hostOf(
+    hostname: string,
+    content: NonNullable<ReturnType<typeof tableContent>>,
+    options: ProxyOptions,
+  ): TableHost | undefined {
+    if (content.kind === "listener") return this.#parts.cell(content.listener.id, hostname);
+    return { bytes: virtualHost(hostname, [], content.reason, options), uses: [], routes: NO_ROUTES };
+  }
+}
