@@ -1,4 +1,4 @@
-/** TypeScript of Envoy's API, from the descriptors beside it. To raise the version, see docs/envoy-api.md. */
+/** TypeScript of Envoy's API, from the descriptors beside it. To raise the version, see docs/data-planes.md. */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

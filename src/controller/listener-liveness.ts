@@ -76,13 +76,19 @@ export class ListenerLiveness {
     const [first] = failures;
     const elsewhere =
       own.state?.kind === "serving" || this.#others.some(({ listeners }) => listeners.serving.has(own.digest));
-    if (first !== undefined) return failed(first, failures.length, this.#others.length + 1, elsewhere);
+    const reason = own.state?.kind === "failed" ? own.state.reason : "PortUnavailable";
+    if (first !== undefined) return { ...failed(first, failures.length, this.#others.length + 1, elsewhere), reason };
     const everywhere = this.#counting && this.#others.every(({ listeners }) => listeners.serving.has(own.digest));
     return everywhere ? own.state : undefined;
   }
 }
 
-function failed(why: string, count: number, total: number, isServedElsewhere: boolean): ListenerState {
+function failed(
+  why: string,
+  count: number,
+  total: number,
+  isServedElsewhere: boolean,
+): Extract<ListenerState, { kind: "failed" }> {
   const where = total === 1 ? "" : `on ${count} of ${total} replicas: `;
   return { kind: "failed", reason: "PortUnavailable", message: `${where}${why}`, isServedElsewhere };
 }

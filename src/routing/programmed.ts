@@ -32,7 +32,7 @@ export type ListenerState =
   | { readonly kind: "serving" }
   | {
       readonly kind: "failed";
-      readonly reason: "PortUnavailable";
+      readonly reason: "PortUnavailable" | "RejectedByProxy" | "UnsupportedProtocol";
       readonly message: string;
       /** Whether some replica serves it all the same, so that its addresses still answer. */
       readonly isServedElsewhere?: boolean;

@@ -26,6 +26,9 @@ interface Parts {
   readonly events: ProxyEvents;
 }
 
+/** Longer than Envoy lets connections go by a listener that has changed: its drain time, 600 s unless it is told otherwise. */
+const FORMER_LAYOUT_MS = 660_000;
+
 /** Envoys that serve the table: any number for each Gateway, which come by themselves and ask. */
 export class EnvoyDataPlane {
   readonly isRemote = true;
@@ -37,6 +40,7 @@ export class EnvoyDataPlane {
   readonly #gateways = new Map<GatewayKey, GatewayProxies>();
   readonly #waiting: (() => void)[] = [];
   #isOpen = false;
+  #retiring: NodeJS.Timeout | undefined;
 
   constructor({ table, options, log, events }: Parts) {
     this.#log = log;
@@ -80,6 +84,12 @@ export class EnvoyDataPlane {
       if (route === undefined) this.#served.forget(key);
       else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
     this.#listeners.published(diff.listeners.keys());
+    if (this.#xds.hasSwitched) this.#retireLater();
+  }
+
+  #retireLater(): void {
+    clearTimeout(this.#retiring);
+    this.#retiring = setTimeout(() => this.#send(this.#xds.retire()), FORMER_LAYOUT_MS).unref();
   }
 
   #send(changes: Changes): void {

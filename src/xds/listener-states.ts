@@ -2,6 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { type Listener, type ListenerId, socketOf } from "../routing/listener.ts";
 import type { ListenerState } from "../routing/programmed.ts";
 import type { Proxy } from "./ads/ads-server.ts";
+import { isHttp } from "./resources/listener.ts";
 import { type Resource, idOf } from "./resources/resource.ts";
 import type { GatewayKey } from "./xds-table.ts";
 
@@ -11,6 +12,9 @@ interface Parts {
   readonly resourceOf: (gateway: GatewayKey, id: Resource["id"]) => Resource | undefined;
   readonly told: (id: ListenerId, state: ListenerState | undefined) => void;
 }
+
+const UNSERVED = (protocol: string): string =>
+  `Listeners of ${protocol} are served by the embedded gateway alone; start the controller with --data-plane embedded`;
 
 /** What a Gateway's proxies say of its listeners: one serves when every proxy has taken it, and has failed when one cannot bind it. */
 export class ListenerStates {
@@ -56,11 +60,13 @@ export class ListenerStates {
   }
 
   #stateOf(listener: Listener): ListenerState | undefined {
-    const { gateway } = listener;
+    const { gateway, protocol } = listener;
+    if (!isHttp(listener)) return { kind: "failed", reason: "UnsupportedProtocol", message: UNSERVED(protocol) };
     const resource = this.#parts.resourceOf(gateway, idOf("Listener", socketOf(listener)));
     if (resource === undefined) return undefined;
     const message = this.#refused.get(resource.version);
-    if (message !== undefined) return { kind: "failed", reason: "PortUnavailable", message };
+    if (message !== undefined)
+      return { kind: "failed", reason: /cannot bind/.test(message) ? "PortUnavailable" : "RejectedByProxy", message };
     const proxies = this.#parts.proxiesOf(gateway);
     if (proxies.length === 0) return undefined;
     const { id, version } = resource;

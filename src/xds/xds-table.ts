@@ -119,6 +119,16 @@ export class XdsTable {
     return this.#flush();
   }
 
+  /** Whether connections may go by a layout that is no longer the current one. */
+  get hasSwitched(): boolean {
+    return [...this.#gateways.values()].some((gateway) => gateway.hasSwitched);
+  }
+
+  /** Former layouts go. */
+  retire(): Changes {
+    return new Map([...this.#gateways].map(([key, gateway]) => [key, gateway.retire()]));
+  }
+
   #flush(): Changes {
     const changes = new Map<GatewayKey, Change>();
     for (const [key, gateway] of this.#gateways) {

@@ -264,7 +264,9 @@ export function describeHealth(name: string, start: () => Promise<DataPlaneRig>)
           `${FALLBACK}, healthCheck: {passive: {consecutive5xx: 1, ejectionTime: 10s, maxEjectionPercent: 100}}`,
           [b.port],
         );
-        expect(await outcomes(3)).toEqual(["500 broken", "200 sorry", "200 sorry"]);
+        expect(await outcomes(1)).toEqual(["500 broken"]);
+        await rig.settle();
+        expect(await outcomes(2)).toEqual(["200 sorry", "200 sorry"]);
       });
 
       test("never gets the share of an invalid backend, and is of no use when it is invalid itself", async () => {

@@ -69,9 +69,9 @@ export class EnvoyRig {
     return this.plane.proxies.length;
   }
 
-  async startEnvoy(): Promise<Envoy> {
+  async startEnvoy(gateway: Key<"Gateway"> = BUILTIN_GATEWAY): Promise<Envoy> {
     const config = bootstrap({
-      gateway: BUILTIN_GATEWAY,
+      gateway,
       proxy: `proxy-${++this.#count}`,
       controller: { address: "127.0.0.1", port: this.#xdsPort },
       admin: { address: "127.0.0.1", port: await freePort() },
@@ -92,6 +92,12 @@ export class EnvoyRig {
           objects.filter((object) => object.kind === kind),
         );
     });
+    this.engine.controller.changed();
+  }
+
+  /** Adds these manifests, or changes those of their names. */
+  add(yaml: string): void {
+    for (const object of objectsFrom(yaml)) this.engine.store.apply(object);
     this.engine.controller.changed();
   }
 

@@ -21,6 +21,9 @@ export class Envoy {
       "-c",
       file,
       "--use-dynamic-base-id",
+      // As docs/deploy.md says that it is to be started.
+      "--drain-strategy",
+      "immediate",
       "--concurrency",
       "1",
       "-l",

@@ -1,3 +1,4 @@
+import { ENVOY_DIFFERENCES } from "../contract/envoy-differences.ts";
 import { STATUS_OF } from "../../src/routing/reasons.ts";
 import { grpcStatusOf } from "../../src/proxy/grpc-status.ts";
 import { execFileSync } from "node:child_process";
@@ -42,6 +43,11 @@ test("every reason has one line in the documentation, with the statuses that it 
   const inOrder = (list: readonly (readonly [string, number, number])[]) =>
     list.toSorted(([a], [b]) => (a < b ? -1 : 1));
   expect(inOrder(documented)).toEqual(inOrder(known));
+});
+
+test("everything that Envoy does otherwise is said in the documentation, with its reason", () => {
+  const text = read("docs/data-planes.md");
+  for (const [title, why] of ENVOY_DIFFERENCES) expect(text).toContain(`| ${title} | ${why} |`);
 });
 
 test("S37: the threat model names every row of security that has a test", () => {
@@ -96,6 +102,7 @@ describe("dependencies", () => {
 
   test.for([
     ["undici", "8.12.4"],
+    ["@grpc/grpc-js", "1.14.4"],
     ["js-yaml", "4.1.1"],
     ["yaml", "2.3.0"],
     ["ws", "8.17.1"],

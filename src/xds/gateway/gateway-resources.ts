@@ -5,7 +5,7 @@ import type { RouteKey } from "../../routing/routing-table.ts";
 import type { ProxyOptions, TableView } from "../options.ts";
 import type { ClusterCache, ClusterUse } from "../resources/cluster-uses.ts";
 import type { RouteCache } from "../resources/host-cell.ts";
-import { httpListener } from "../resources/listener.ts";
+import { httpListener, isHttp } from "../resources/listener.ts";
 import { type Resource, type ResourceId, idOf } from "../resources/resource.ts";
 import { secretOf } from "../resources/secret.ts";
 import { type Change, Changes } from "./changes.ts";
@@ -31,6 +31,8 @@ export class GatewayResources {
   readonly #dirtySockets = new Set<string>();
   readonly #sockets = new Map<string, SocketTables>();
   #secrets: readonly ResourceId[] = [];
+  /** Whether some layout is another, so that there is a former one to retire. */
+  hasSwitched = false;
 
   constructor(table: TableView, options: ProxyOptions, caches: Caches) {
     this.#table = table;
@@ -43,7 +45,8 @@ export class GatewayResources {
     return this.#changes.resources;
   }
 
-  listener(id: ListenerId, listener: Listener | undefined): void {
+  listener(id: ListenerId, now: Listener | undefined): void {
+    const listener = now !== undefined && isHttp(now) ? now : undefined;
     const old = this.#listeners.get(id);
     for (const one of [old, listener]) if (one !== undefined) this.#dirtySockets.add(socketOf(one));
     if (listener === undefined) this.#listeners.delete(id);
@@ -91,6 +94,13 @@ export class GatewayResources {
     return this.#changes.take();
   }
 
+  /** No connection is left that goes by a former layout. */
+  retire(): Change {
+    this.hasSwitched = false;
+    for (const tables of this.#sockets.values()) tables.retire();
+    return this.#changes.take();
+  }
+
   #makeSecrets(): void {
     const made = [...this.#listeners.values()].flatMap((one) => one.certificates).map(secretOf);
     const ids = new Set(made.map(({ id }) => id));
@@ -102,6 +112,7 @@ export class GatewayResources {
   #makeSocket(socket: string): void {
     const tables = this.#tablesOf(socket);
     const switches = tables.make(this.#table.routes);
+    this.hasSwitched ||= switches;
     if (!switches && !this.#dirtySockets.has(socket)) return;
     const [first, ...others] = this.#listenersOn(socket);
     if (first !== undefined)

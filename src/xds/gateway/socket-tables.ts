@@ -8,7 +8,8 @@ import type { ResourceId } from "../resources/resource.ts";
 import { tableContent } from "../resources/table-content.ts";
 import { virtualHost } from "../resources/virtual-host.ts";
 import type { Changes } from "./changes.ts";
-import { TableBook, type TableHost } from "./table-book.ts";
+import { TableBook } from "./table-book.ts";
+import type { TableHost } from "./table-layouts.ts";
 
 interface Table {
   readonly book: TableBook;
@@ -75,6 +76,11 @@ export class SocketTables {
   /** @returns Whether some listener has to look routes up in another way from now on. */
   make(routes: ReadonlyMap<RouteKey, RouteTable>): boolean {
     return [...this.#tables.values()].map(({ book }) => book.make(routes)).includes(true);
+  }
+
+  /** No connection is left that goes by a former layout. */
+  retire(): void {
+    for (const { book } of this.#tables.values()) book.retire();
   }
 
   #fill({ book, own }: Table, hostname: string): void {

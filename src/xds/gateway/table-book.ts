@@ -1,43 +1,29 @@
-import type { RouteKey, RouteTable } from "../../routing/routing-table.ts";
-import { compareText } from "../../routing/precedence.ts";
 import type { ProxyOptions } from "../options.ts";
-import { wildcardConfig, wildcardFilter } from "../resources/host-scripts.ts";
 import { type ResourceId, idOf } from "../resources/resource.ts";
-import { routeConfiguration } from "../resources/route-configuration.ts";
-import { bucketOf, scopeOf } from "../resources/scope.ts";
 import type { Changes } from "./changes.ts";
+import { type Layout, type Routes, ScopedLayout, type TableHost, WholeLayout } from "./table-layouts.ts";
 
-/** What a table says of one hostname. */
-export interface TableHost {
-  /** A virtual host, encoded. */
-  readonly bytes: Uint8Array;
-  readonly uses: readonly ResourceId[];
-  readonly routes: ReadonlySet<RouteKey>;
-}
-
-/** From so many hostnames on a table is cut up: proxies build all of a route configuration anew when one of its hosts changes. */
-export const SCOPED_FROM = 1000;
+/** From so many hostnames on a table is cut up. */
+export const SCOPED_FROM = 100;
 /** It is put together again below that, so that one more or less does not switch to and fro. */
-const WHOLE_BELOW = 500;
+const WHOLE_BELOW = 50;
 
-const isWildcard = (hostname: string): boolean => hostname.startsWith("*");
-
-/** The hostnames of a listener, or of several on one port, as the route configurations that proxies are given. */
+/**
+ * The hostnames of a listener, or of several on one port, as the route configurations that proxies are given. When the
+ * layout changes, connections that are open go on with the old one for a while, so that both are kept up to date.
+ */
 export class TableBook {
-  readonly #name: string;
-  readonly #changes: Changes;
-  readonly #options: ProxyOptions;
+  readonly #make: (isScoped: boolean) => Layout;
   readonly #hosts = new Map<string, TableHost>();
   readonly #dirty = new Set<string>();
-  /** By route configuration. */
-  readonly #members = new Map<string, Set<string>>();
-  #wildcards = "";
   #isScoped = false;
+  #current: Layout;
+  #former: Layout | undefined;
 
-  constructor(name: string, changes: Changes, options: ProxyOptions) {
-    this.#name = name;
-    this.#changes = changes;
-    this.#options = options;
+  constructor(table: string, changes: Changes, options: ProxyOptions) {
+    const parts = { table, changes, options };
+    this.#make = (isScoped) => (isScoped ? new ScopedLayout(parts) : new WholeLayout(parts));
+    this.#current = this.#make(false);
   }
 
   get isScoped(): boolean {
@@ -58,95 +44,39 @@ export class TableBook {
 
   /** The route configuration that has a hostname. */
   idFor(hostname: string): ResourceId {
-    return idOf("RouteConfiguration", this.#configurationOf(hostname));
+    return idOf("RouteConfiguration", this.#current.configurationOf(hostname));
   }
 
   /** Makes what has been put. @returns Whether its listener has to look routes up in another way from now on. */
-  make(routes: ReadonlyMap<RouteKey, RouteTable>): boolean {
-    const wasScoped = this.#isScoped;
-    this.#isScoped = this.#hosts.size >= (wasScoped ? WHOLE_BELOW : SCOPED_FROM);
-    const switches = wasScoped !== this.#isScoped;
-    if (switches) this.#switch(wasScoped);
-    const configurations = new Set<string>(this.#isScoped ? [] : [this.#name]);
-    for (const hostname of this.#dirty) {
-      if (this.#isScoped) this.#scope(hostname);
-      configurations.add(this.#place(hostname));
-    }
+  make(routes: Routes): boolean {
+    const wasEmpty = this.#hosts.size === this.#dirty.size;
+    const isScoped = this.#hosts.size >= (this.#isScoped ? WHOLE_BELOW : SCOPED_FROM);
+    const switches = isScoped !== this.#isScoped;
+    this.#former?.make(this.#dirty, this.#hosts, routes);
+    if (!switches) this.#current.make(this.#dirty, this.#hosts, routes);
+    else this.#switch(isScoped, wasEmpty, routes);
     this.#dirty.clear();
-    for (const name of configurations) this.#configure(name, routes);
-    if (this.#isScoped) this.#listWildcards();
     return switches;
+  }
+
+  /** No connection is left that goes by the former layout. */
+  retire(): void {
+    this.#former?.drop();
+    this.#former = undefined;
   }
 
   /** Withdraws everything. */
   drop(): void {
-    for (const hostname of this.#hosts.keys())
-      this.#changes.drop(idOf("ScopedRouteConfiguration", this.#scopeName(hostname)));
-    for (const name of this.#members.keys()) this.#changes.drop(idOf("RouteConfiguration", name));
-    this.#changes.drop(idOf("RouteConfiguration", this.#name));
-    this.#changes.drop(idOf("ExtensionConfig", wildcardFilter(this.#name)));
+    this.retire();
+    this.#current.drop();
   }
 
-  #configurationOf(hostname: string): string {
-    return this.#isScoped ? bucketOf(this.#name, hostname) : this.#name;
-  }
-
-  #scopeName(hostname: string): string {
-    return `${this.#name}/${hostname}`;
-  }
-
-  /** Everything stands in other resources now; the old ones are gone with the same change. */
-  #switch(wasScoped: boolean): void {
-    this.drop();
-    this.#members.clear();
-    this.#wildcards = "";
-    if (wasScoped)
-      for (const hostname of this.#dirty)
-        this.#changes.drop(idOf("ScopedRouteConfiguration", this.#scopeName(hostname)));
-    for (const hostname of this.#hosts.keys()) this.#dirty.add(hostname);
-  }
-
-  #scope(hostname: string): void {
-    if (this.#hosts.has(hostname)) this.#changes.set(scopeOf(this.#name, hostname));
-    else this.#changes.drop(idOf("ScopedRouteConfiguration", this.#scopeName(hostname)));
-  }
-
-  #place(hostname: string): string {
-    const name = this.#configurationOf(hostname);
-    let members = this.#members.get(name);
-    if (members === undefined) this.#members.set(name, (members = new Set<string>()));
-    if (this.#hosts.has(hostname)) members.add(hostname);
-    else members.delete(hostname);
-    return name;
-  }
-
-  #configure(name: string, routes: ReadonlyMap<RouteKey, RouteTable>): void {
-    const members = [...(this.#members.get(name) ?? [])].sort(compareText);
-    if (members.length === 0 && this.#isScoped) {
-      this.#members.delete(name);
-      return this.#changes.drop(idOf("RouteConfiguration", name));
-    }
-    const hosts = members.flatMap((hostname) => this.#hosts.get(hostname) ?? []);
-    const keys = new Set(hosts.flatMap((host) => [...host.routes]));
-    const known = [...keys].flatMap((key): [RouteKey, RouteTable][] => {
-      const route = routes.get(key);
-      return route === undefined ? [] : [[key, route]];
-    });
-    const made = routeConfiguration({
-      name,
-      hosts: hosts.map(({ bytes }) => bytes),
-      uses: [...new Set(hosts.flatMap(({ uses }) => uses))],
-      scopedIn: this.#isScoped ? this.#name : undefined,
-      options: this.#options,
-    });
-    this.#changes.set({ ...made, routes: new Map(known) });
-  }
-
-  #listWildcards(): void {
-    const wildcards = [...this.#hosts.keys()].filter(isWildcard).sort(compareText);
-    const text = wildcards.join(" ");
-    if (text === this.#wildcards && text !== "") return;
-    this.#wildcards = text;
-    this.#changes.set(wildcardConfig(this.#name, wildcards));
+  #switch(isScoped: boolean, isFirst: boolean, routes: Routes): void {
+    const back = this.#former;
+    if (!isFirst) this.#current.make(this.#dirty, this.#hosts, routes);
+    this.#former = isFirst ? undefined : this.#current;
+    this.#isScoped = isScoped;
+    this.#current = back ?? this.#make(isScoped);
+    if (back === undefined) this.#current.make(this.#hosts.keys(), this.#hosts, routes);
   }
 }

@@ -85,6 +85,9 @@ export function boundListener(first: Listener, { chains, inspectors = [], uses =
   return resourceOf("Listener", name, bytes, uses);
 }
 
+/** Whether proxies are given a listener: of HTTP, in clear or on TLS. */
+export const isHttp = ({ protocol }: Listener): boolean => protocol === "HTTP" || protocol === "HTTPS";
+
 /** The routes of an HTTPS listener that shares its socket. */
 export const tableOf = (listener: Listener, shared: boolean): string =>
   shared && listener.protocol === "HTTPS" ? `${socketOf(listener)}/${listener.name}` : socketOf(listener);

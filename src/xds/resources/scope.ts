@@ -17,9 +17,11 @@ export function bucketOf(table: string, hostname: string): string {
   return `${table}#${bucket}`;
 }
 
+export const scopeName = (table: string, hostname: string): string => `${table}/${hostname}`;
+
 /** Leads requests for one host of a table to the routes that it shares with others. */
 export function scopeOf(table: string, hostname: string): Resource {
-  const name = `${table}/${hostname}`;
+  const name = scopeName(table, hostname);
   const fragments = [table, hostname].map((value) => ({ type: { case: "stringKey" as const, value } }));
   return resourceOf(
     "ScopedRouteConfiguration",
