@@ -7,6 +7,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { anyControlPlane, gatewayApiModule } from "./control-plane.ts";
+import { envoyBinary } from "./envoy.ts";
 import type { Provider } from "./provider.ts";
 import { clusterForTraffic, inNamespace } from "./traffic.ts";
 import { type Counts, countsOf } from "./vitest-counts.ts";
@@ -29,6 +30,12 @@ async function apiServer(): Promise<Provider> {
   return { ...provider, env: { ...provider.env, SERVICEROUTE_GATEWAY_API: gatewayApiModule(say) } };
 }
 
+/** Before several files of tests ask for it at once. */
+async function withEnvoy(): Promise<Provider> {
+  say(`Envoy: ${envoyBinary(say)}`);
+  return Promise.resolve({ env: {}, description: "Envoy", stop: async () => Promise.resolve() });
+}
+
 const SUITES: readonly Suite[] = [
   { name: "generated", commands: [[node, "hack/generate.ts", "--check"]] },
   { name: "types", commands: [tool("typescript/bin/tsc", "--noEmit")] },
@@ -43,7 +50,7 @@ const SUITES: readonly Suite[] = [
   { name: "table", commands: [], vitest: "table" },
   { name: "golden", commands: [], vitest: "golden" },
   { name: "feature", commands: [], vitest: "feature" },
-  { name: "contract", commands: [], vitest: "contract" },
+  { name: "contract", commands: [], vitest: "contract", prepare: withEnvoy },
   { name: "control-plane", commands: [], vitest: "control-plane", prepare: apiServer },
   { name: "e2e", commands: [], vitest: "e2e", prepare: async () => clusterForTraffic(say) },
 ];

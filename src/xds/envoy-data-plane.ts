@@ -4,12 +4,12 @@ import type { ListenerState, Served } from "../routing/programmed.ts";
 import type { RouteKey, RoutingTableView, TableDiff } from "../routing/routing-table.ts";
 import type { Logger } from "../telemetry/logger.ts";
 import { AdsServer, type Proxy } from "./ads/ads-server.ts";
-import type { DeltaResponse, Resources } from "./ads/delta-stream.ts";
+import type { Resources } from "./ads/delta-stream.ts";
 import { GatewayProxies } from "./gateway-proxies.ts";
 import { ListenerStates } from "./listener-states.ts";
 import type { ProxyOptions } from "./options.ts";
 import { refusalText } from "./refusal-text.ts";
-import type { Resource, ResourceId } from "./resources/resource.ts";
+import type { Resource, ResourceId, ResourceType } from "./resources/resource.ts";
 import { ServedRoutes } from "./served-routes.ts";
 import { type Changes, type GatewayKey, XdsTable } from "./xds-table.ts";
 
@@ -40,6 +40,7 @@ export class EnvoyDataPlane {
   readonly #gateways = new Map<GatewayKey, GatewayProxies>();
   readonly #waiting: (() => void)[] = [];
   #isOpen = false;
+  #opening: NodeJS.Immediate | undefined;
   #retiring: NodeJS.Timeout | undefined;
 
   constructor({ table, options, log, events }: Parts) {
@@ -60,7 +61,7 @@ export class EnvoyDataPlane {
     this.#server = new AdsServer((gateway) => this.#view(gateway), {
       joined: (proxy) => this.#joined(proxy),
       left: (proxy) => this.#left(proxy),
-      acked: (proxy, response) => this.#acked(proxy, response),
+      taken: (proxy, type, resources) => this.#taken(proxy, type, resources),
       refused: (proxy, resource, message) => this.#refused(proxy, resource, message),
     });
   }
@@ -76,15 +77,21 @@ export class EnvoyDataPlane {
 
   publish(diff: TableDiff): void {
     const changes = this.#xds.apply(diff);
-    if (!this.#isOpen) {
-      this.#isOpen = true;
-      this.#server.opened();
-    } else this.#send(changes);
+    if (this.#isOpen) this.#send(changes);
+    else this.#openSoon();
     for (const [key, route] of diff.routes)
       if (route === undefined) this.#served.forget(key);
       else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
     this.#listeners.published(diff.listeners.keys());
     if (this.#xds.hasSwitched) this.#retireLater();
+  }
+
+  /** Not at once: what is published first is an empty table, and the real one before anything else can happen. */
+  #openSoon(): void {
+    this.#opening ??= setImmediate(() => {
+      this.#isOpen = true;
+      this.#server.opened();
+    });
   }
 
   #retireLater(): void {
@@ -170,7 +177,7 @@ export class EnvoyDataPlane {
     this.#gateways.delete(gateway);
   }
 
-  #acked(proxy: Proxy, { type, resources }: DeltaResponse): void {
+  #taken(proxy: Proxy, type: ResourceType, resources: readonly Resource[]): void {
     this.#proxiesOf(proxy.gateway).taken(resources);
     this.#served.taken(proxy, resources);
     if (type === "Listener") this.#listeners.heard(proxy.gateway);

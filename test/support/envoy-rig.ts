@@ -46,8 +46,9 @@ export class EnvoyRig {
     this.#xdsPort = parts.xdsPort;
   }
 
-  static async start(options: Partial<ProxyOptions> = {}): Promise<EnvoyRig> {
-    const [port, log] = [await freePort(), createLogger("silent")];
+  /** @param before  A controller whose place this one takes: its proxies find it where that one was. */
+  static async start(options: Partial<ProxyOptions> = {}, before?: EnvoyRig): Promise<EnvoyRig> {
+    const [port, log] = [before?.port ?? (await freePort()), createLogger("silent")];
     const made: { plane?: EnvoyDataPlane } = {};
     const engine = createEngine({
       options: { ...OPTIONS, builtin: { httpPort: port, httpsPort: port + 1 } },
@@ -59,10 +60,11 @@ export class EnvoyRig {
       proxies: true,
       sink: { routesChanged: () => undefined, gatewaysChanged: () => undefined },
     });
-    engine.controller.open();
     const { plane } = made;
     if (plane === undefined) throw new Error("the engine has made no data plane");
-    return new EnvoyRig({ engine, port, plane, xdsPort: await plane.listen("127.0.0.1:0") });
+    const xdsPort = await plane.listen(`127.0.0.1:${before === undefined ? 0 : before.#xdsPort}`);
+    if (before === undefined) engine.controller.open();
+    return new EnvoyRig({ engine, port, plane, xdsPort });
   }
 
   get proxies(): number {
@@ -70,20 +72,27 @@ export class EnvoyRig {
   }
 
   async startEnvoy(gateway: Key<"Gateway"> = BUILTIN_GATEWAY): Promise<Envoy> {
+    const admin = { address: "127.0.0.1", port: await freePort() };
     const config = bootstrap({
       gateway,
       proxy: `proxy-${++this.#count}`,
       controller: { address: "127.0.0.1", port: this.#xdsPort },
-      admin: { address: "127.0.0.1", port: await freePort() },
+      admin,
       maxConnections: 10_000,
     });
-    const envoy = new Envoy(config);
+    const envoy = new Envoy(config, admin.port);
     this.#envoys.push(envoy);
     return envoy;
   }
 
   /** Makes these manifests all that there is. */
   apply(yaml: string): void {
+    this.load(yaml);
+    this.engine.controller.changed();
+  }
+
+  /** The same, for a controller that has nothing published yet. */
+  load(yaml: string): void {
     const objects = objectsFrom(yaml);
     this.engine.store.transaction(() => {
       for (const kind of KINDS)
@@ -92,7 +101,6 @@ export class EnvoyRig {
           objects.filter((object) => object.kind === kind),
         );
     });
-    this.engine.controller.changed();
   }
 
   /** Adds these manifests, or changes those of their names. */

@@ -13,7 +13,10 @@ export class Envoy {
   readonly #folder: string;
   output = "";
 
-  constructor(config: object, args: readonly string[] = []) {
+  readonly #adminPort: number;
+
+  constructor(config: object, adminPort: number) {
+    this.#adminPort = adminPort;
     this.#folder = mkdtempSync(join(tmpdir(), "serviceroute-envoy-"));
     const file = join(this.#folder, "envoy.json");
     writeFileSync(file, JSON.stringify(config));
@@ -28,7 +31,6 @@ export class Envoy {
       "1",
       "-l",
       process.env["ENVOY_LOG"] ?? "warn",
-      ...args,
     ];
     this.#child = spawn(binary, all, { stdio: ["ignore", "ignore", "pipe"] });
     this.#child.stderr?.setEncoding("utf8").on("data", (text: string) => (this.output += text));
@@ -39,8 +41,9 @@ export class Envoy {
     this.#child.kill("SIGSTOP");
   }
 
-  get pid(): number {
-    return this.#child.pid ?? 0;
+  /** What its admin endpoint answers. */
+  async admin(path: string): Promise<string> {
+    return (await fetch(`http://127.0.0.1:${this.#adminPort}${path}`)).text();
   }
 
   get exitCode(): number | null {

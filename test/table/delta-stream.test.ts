@@ -27,10 +27,10 @@ const listener = (version = "1"): Resource => resource("Listener", "l", version)
 class Talk {
   view: Map<ResourceId, Resource> | undefined = new Map();
   readonly refused: string[] = [];
-  readonly acked: DeltaResponse[] = [];
+  readonly acked: string[] = [];
   now = 0;
   readonly stream = new DeltaStream(() => this.view, {
-    acked: (response) => this.acked.push(response),
+    taken: (_type, resources) => this.acked.push(...resources.map(({ id }) => id)),
     refused: ({ name }, message) => this.refused.push(`${name}: ${message}`),
   });
 
@@ -181,6 +181,11 @@ describe("a delta stream", () => {
     talk.subscribe("Cluster", [], { a: "1", b: "1", c: "1" });
     expect(told(talk.answer())).toEqual(["Cluster b 2", "Cluster c gone"]);
     expect(talk.stream.taken(idOf("Cluster", "a"))?.version).toBe("1");
+    expect(talk.acked, "what it has is as good as taken").toEqual(["Cluster/a", "Cluster/b"]);
+    const same = new Talk();
+    same.put(cluster("a"));
+    same.subscribe("Cluster", [], { a: "1" });
+    expect(same.take(), "with nothing new it is told nothing").toEqual([]);
   });
 
   test("who no longer wants something is sent it again when it wants it again", () => {

@@ -1,5 +1,5 @@
 import { Server, type ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
-import type { Resource, ResourceId } from "../resources/resource.ts";
+import type { Resource, ResourceId, ResourceType } from "../resources/resource.ts";
 import type { GatewayKey } from "../xds-table.ts";
 import { type DeltaResponse, DeltaStream, type ResourceView } from "./delta-stream.ts";
 import { type ReadRequest, readDeltaRequest, writeDeltaResponse } from "./wire.ts";
@@ -35,7 +35,7 @@ export interface Proxy {
 export interface AdsEvents {
   readonly joined: (proxy: Proxy) => void;
   readonly left: (proxy: Proxy) => void;
-  readonly acked: (proxy: Proxy, response: DeltaResponse) => void;
+  readonly taken: (proxy: Proxy, type: ResourceType, resources: readonly Resource[]) => void;
   readonly refused: (proxy: Proxy, resource: Resource, message: string) => void;
 }
 
@@ -129,7 +129,7 @@ export class AdsServer {
       return undefined;
     }
     const stream: DeltaStream = new DeltaStream(() => this.#viewOf(gateway), {
-      acked: (response) => this.#events.acked(proxy, response),
+      taken: (type, resources) => this.#events.taken(proxy, type, resources),
       refused: (resource, message) => this.#events.refused(proxy, resource, message),
     });
     const proxy: Connected = { id: node.id, gateway, stream, flush: flushing(call, stream) };

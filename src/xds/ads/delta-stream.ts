@@ -22,8 +22,8 @@ export interface DeltaResponse {
 }
 
 export interface StreamEvents {
-  /** The proxy has taken all of a response. */
-  readonly acked: (response: DeltaResponse) => void;
+  /** The proxy has taken these, now or from a stream before. */
+  readonly taken: (type: ResourceType, resources: readonly Resource[]) => void;
   /** It refuses this one, by itself. */
   readonly refused: (resource: Resource, message: string) => void;
 }
@@ -78,7 +78,7 @@ export class DeltaStream {
     let subscription = this.#subscriptions.get(type);
     const isFirst = subscription === undefined;
     if (subscription === undefined) this.#subscriptions.set(type, (subscription = new Subscription(type)));
-    const { everything } = subscription.subscribe(subscribe, isFirst);
+    const { everything } = subscription.subscribe(subscribe, isFirst, Object.keys(initialVersions).length > 0);
     subscription.unsubscribe(unsubscribe);
     for (const [name, version] of Object.entries(initialVersions)) subscription.brought.set(name, version);
     for (const name of [...Object.keys(initialVersions), ...subscribe]) subscription.dirty.add(name);
@@ -121,6 +121,7 @@ export class DeltaStream {
     const { type, dirty } = subscription;
     const resources: Resource[] = [];
     const removed: string[] = [];
+    const known: Resource[] = [];
     const used = lazily(() => this.#used());
     for (const name of dirty) {
       const id = idOf(type, name);
@@ -129,8 +130,11 @@ export class DeltaStream {
       dirty.delete(name);
       this.#waiting.delete(id);
       if (resource === undefined) this.#remove(subscription, name, removed);
-      else this.#send(subscription, resource, resources);
+      else if (subscription.recognises(resource)) this.#recognise(subscription, resource, known);
+      else resources.push(resource);
     }
+    for (const resource of resources) subscription.sending(resource);
+    if (known.length > 0) this.#events.taken(type, known);
     if (resources.length + removed.length === 0 && !subscription.owesAnswer) return [];
     return [this.#responding(subscription, resources, removed)];
   }
@@ -168,10 +172,14 @@ export class DeltaStream {
     removed.push(name);
   }
 
-  #send(subscription: Subscription, resource: Resource, resources: Resource[]): void {
-    if (!subscription.recognises(resource)) resources.push(resource);
-    else if (!subscription.sent.has(resource.name)) subscription.taken.set(resource.name, resource);
-    subscription.sending(resource);
+  /** It has it already; of what it brought from a stream before that is news. */
+  #recognise(subscription: Subscription, resource: Resource, known: Resource[]): void {
+    const { name } = resource;
+    if (!subscription.sent.has(name)) {
+      subscription.taken.set(name, resource);
+      known.push(resource);
+      subscription.sending(resource);
+    } else subscription.sent.set(name, resource);
   }
 
   /** A cluster that is another waits for its endpoints anew, though these be the same: Envoy keeps it for 15 s. */
@@ -239,7 +247,7 @@ export class DeltaStream {
     for (const resource of response.resources)
       if (subscription?.wants(resource.name) === true) subscription.taken.set(resource.name, resource);
     for (const name of response.removed) subscription?.taken.delete(name);
-    this.#events.acked(response);
+    this.#events.taken(type, response.resources);
   }
 
   #refused(subscription: Subscription, { resources, removed }: DeltaResponse, error: string): void {

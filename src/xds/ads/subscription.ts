@@ -31,11 +31,14 @@ export class Subscription {
     return this.#everything || this.#names.has(name);
   }
 
-  /** @param isFirst  The first request of a type that names nothing asks for everything. */
-  subscribe(names: readonly string[], isFirst: boolean): { readonly everything: boolean } {
+  /**
+   * @param isFirst   The first request of a type that names nothing asks for everything.
+   * @param isReturn  It has something from a stream before, and does not wait for an answer.
+   */
+  subscribe(names: readonly string[], isFirst: boolean, isReturn: boolean): { readonly everything: boolean } {
     const everything = names.includes(WILDCARD) || (isFirst && names.length === 0);
     this.#everything ||= everything;
-    this.owesAnswer ||= everything;
+    this.owesAnswer ||= everything && !isReturn;
     for (const name of names) if (name !== WILDCARD) this.#names.add(name);
     return { everything };
   }
