@@ -26,6 +26,7 @@ interface Parts {
   readonly events: ProxyEvents;
 }
 
+const BIND_AGAIN_MS = 5000;
 /** Longer than Envoy lets connections go by a listener that has changed: its drain time, 600 s unless it is told otherwise. */
 const FORMER_LAYOUT_MS = 660_000;
 
@@ -83,7 +84,7 @@ export class EnvoyDataPlane {
       if (route === undefined) this.#served.forget(key);
       else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
     this.#listeners.published(diff.listeners.keys());
-    if (this.#xds.hasSwitched) this.#retireLater();
+    if (this.#xds.takeSwitched()) this.#retireLater();
   }
 
   /** Not at once: what is published first is an empty table, and the real one before anything else can happen. */
@@ -133,6 +134,7 @@ export class EnvoyDataPlane {
       proxies = new GatewayProxies({
         gateway,
         xds: this.#xds,
+        proxies: () => this.proxies.filter((one) => one.gateway === gateway),
         changed: (ids) => setImmediate(() => this.#server.changed(gateway, ids)),
         convicted: (routes) => this.#convicted(gateway, routes),
       });
@@ -167,6 +169,7 @@ export class EnvoyDataPlane {
   #left(proxy: Proxy): void {
     this.#log.info({ proxy: proxy.id, gateway: proxy.gateway }, "a proxy has gone");
     this.#served.left(proxy);
+    this.#listeners.left(proxy);
     this.#listeners.heard(proxy.gateway);
     if (!this.proxies.some(({ gateway }) => gateway === proxy.gateway)) this.#deserted(proxy.gateway);
     this.#settle();
@@ -180,7 +183,7 @@ export class EnvoyDataPlane {
   #taken(proxy: Proxy, type: ResourceType, resources: readonly Resource[]): void {
     this.#proxiesOf(proxy.gateway).taken(resources);
     this.#served.taken(proxy, resources);
-    if (type === "Listener") this.#listeners.heard(proxy.gateway);
+    if (type === "Listener") this.#listeners.taken(proxy, resources);
     this.#settle();
   }
 
@@ -189,8 +192,17 @@ export class EnvoyDataPlane {
     const problem = refusalText(message);
     this.#log.error({ proxy: proxy.id, type, resource: name, problem }, "a proxy refuses what it was sent");
     this.#proxiesOf(proxy.gateway).refused(proxy, resource, message);
-    if (type === "Listener") this.#listeners.refused(proxy.gateway, resource, problem);
+    if (type === "Listener") this.#listenerRefused(proxy, resource, problem);
     this.#settle();
+  }
+
+  /** A port that is taken may be free later: the same listener is tried again. */
+  #listenerRefused(proxy: Proxy, resource: Resource, problem: string): void {
+    this.#listeners.refused(proxy, resource, problem);
+    setTimeout(() => {
+      proxy.stream.again(resource);
+      this.#server.changed(proxy.gateway, [resource.id]);
+    }, BIND_AGAIN_MS).unref();
   }
 
   #isSettled(): boolean {

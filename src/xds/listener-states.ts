@@ -22,8 +22,8 @@ export class ListenerStates {
   readonly #last = new Map<ListenerId, ListenerState | undefined>();
   /** The version that all proxies had at some time: who comes later takes nothing back. */
   readonly #served = new Map<ListenerId, string>();
-  /** Why proxies do not take a listener, by its version: another one may do. */
-  readonly #refused = new Map<string, string>();
+  /** Why a proxy does not take a listener, by its version: another one may do. */
+  readonly #refused = new Map<Proxy, Map<string, string>>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -47,9 +47,20 @@ export class ListenerStates {
     for (const listener of this.#parts.listeners.values()) if (listener.gateway === gateway) this.#look(listener);
   }
 
-  refused(gateway: GatewayKey, { version }: Resource, message: string): void {
-    this.#refused.set(version, message);
-    this.heard(gateway);
+  taken(proxy: Proxy, resources: readonly Resource[]): void {
+    for (const { version } of resources) this.#refused.get(proxy)?.delete(version);
+    this.heard(proxy.gateway);
+  }
+
+  refused(proxy: Proxy, { version }: Resource, message: string): void {
+    const refused = this.#refused.get(proxy);
+    if (refused === undefined) this.#refused.set(proxy, new Map([[version, message]]));
+    else refused.set(version, message);
+    this.heard(proxy.gateway);
+  }
+
+  left(proxy: Proxy): void {
+    this.#refused.delete(proxy);
   }
 
   #look(listener: Listener): void {
@@ -64,10 +75,11 @@ export class ListenerStates {
     if (!isHttp(listener)) return { kind: "failed", reason: "UnsupportedProtocol", message: UNSERVED(protocol) };
     const resource = this.#parts.resourceOf(gateway, idOf("Listener", socketOf(listener)));
     if (resource === undefined) return undefined;
-    const message = this.#refused.get(resource.version);
+    const proxies = this.#parts.proxiesOf(gateway);
+    const refusing = proxies.find((proxy) => this.#refused.get(proxy)?.has(resource.version) === true);
+    const message = refusing === undefined ? undefined : this.#refused.get(refusing)?.get(resource.version);
     if (message !== undefined)
       return { kind: "failed", reason: /cannot bind/.test(message) ? "PortUnavailable" : "RejectedByProxy", message };
-    const proxies = this.#parts.proxiesOf(gateway);
     if (proxies.length === 0) return undefined;
     const { id, version } = resource;
     if (proxies.every(({ stream }) => stream.taken(id)?.version === version)) this.#served.set(listener.id, version);

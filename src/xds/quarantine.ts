@@ -6,8 +6,12 @@ export interface Trials {
   /** Sends these routes of a resource on trial; what comes of it is said to {@link Quarantine.tried}. */
   readonly start: (of: ResourceId, routes: readonly RouteKey[]) => void;
   readonly end: () => void;
-  /** It is known which of the suspects are refused, and why. */
-  readonly convicted: (routes: ReadonlyMap<RouteKey, string>) => void;
+  /**
+   * It is known which of the suspects are refused, and why.
+   *
+   * @param byThemselves  False: none is by itself, it is how all of them stand together.
+   */
+  readonly convicted: (routes: ReadonlyMap<RouteKey, string>, byThemselves: boolean) => void;
 }
 
 interface Case {
@@ -42,7 +46,7 @@ export class Quarantine {
   refused(of: ResourceId, suspects: readonly RouteKey[], message: string): void {
     const [only] = suspects;
     if (only === undefined) return;
-    if (suspects.length === 1) return this.#trials.convicted(new Map([[only, message]]));
+    if (suspects.length === 1) return this.#trials.convicted(new Map([[only, message]]), true);
     // What is on trial already is refused again with every change until the trial is over.
     if (this.#current?.of === of) return;
     const waiting = this.#line.findIndex((one) => one.of === of);
@@ -58,6 +62,13 @@ export class Quarantine {
     const [only] = this.#trying;
     if (message !== undefined && this.#trying.length > 1) current.groups.unshift(...halves(this.#trying));
     else if (message !== undefined && only !== undefined) current.convicted.set(only, message);
+    this.#next();
+  }
+
+  /** Nothing can be tried: of what is on trial all stay out. */
+  fail(): void {
+    if (this.#current === undefined) return;
+    this.#current.groups.length = 0;
     this.#next();
   }
 
@@ -79,8 +90,8 @@ export class Quarantine {
     }
     this.#current = undefined;
     const { convicted, suspects, message } = current;
-    // None by itself: it is how they stand together, and all of them stay out.
-    this.#trials.convicted(convicted.size > 0 ? convicted : new Map(suspects.map((key) => [key, message])));
+    if (convicted.size > 0) this.#trials.convicted(convicted, true);
+    else this.#trials.convicted(new Map(suspects.map((key) => [key, message])), false);
     this.#next();
   }
 }

@@ -8,8 +8,10 @@ import {
   type TableDiff,
   emptyDiff,
 } from "../routing/routing-table.ts";
+import { receiversOf } from "../routing/rule.ts";
 import type { Change } from "./gateway/changes.ts";
 import { type Caches, GatewayResources } from "./gateway/gateway-resources.ts";
+import { SCOPED_FROM } from "./gateway/table-book.ts";
 import type { ProxyOptions } from "./options.ts";
 import { ClusterCache, type ClusterUse, usesOfRoute } from "./resources/cluster-uses.ts";
 import { RouteCache } from "./resources/host-cell.ts";
@@ -83,12 +85,14 @@ export class XdsTable {
     return this.#good.get(key) === route;
   }
 
-  /** Takes routes back to what proxies took last. */
+  /** Takes routes back to what proxies took last; one that may no longer use all that it names goes altogether. */
   recall(keys: Iterable<RouteKey>): Changes {
-    return this.apply({ ...emptyDiff(), routes: new Map([...keys].map((key) => [key, this.#good.get(key)])) });
+    const before = (key: RouteKey): RouteTable | undefined =>
+      hasInvalid(this.#table.routes.get(key)) ? undefined : this.#good.get(key);
+    return this.apply({ ...emptyDiff(), routes: new Map([...keys].map((key) => [key, before(key)])) });
   }
 
-  /** What a Gateway would have if these were its only routes. */
+  /** What a Gateway would have if these were its only routes, each table in one. */
   alone(gateway: GatewayKey, keys: readonly RouteKey[]): GatewayResources["resources"] {
     const table = new RoutingTable();
     const listeners = [...this.#table.listeners].filter(([, one]) => one.gateway === gateway);
@@ -101,7 +105,7 @@ export class XdsTable {
       endpoints,
       virtualHost: table.virtualHost.bind(table),
     };
-    const resources = new GatewayResources(view, this.#options, this.#caches);
+    const resources = new GatewayResources(view, this.#options, this.#caches, Infinity);
     for (const [id, listener] of listeners) resources.listener(id, listener);
     for (const route of table.routes.values()) touchHosts(route, gateway, resources);
     resources.flush();
@@ -119,9 +123,9 @@ export class XdsTable {
     return this.#flush();
   }
 
-  /** Whether connections may go by a layout that is no longer the current one. */
-  get hasSwitched(): boolean {
-    return [...this.#gateways.values()].some((gateway) => gateway.hasSwitched);
+  /** Whether, since the last look, connections may go by a layout that is no longer the current one. */
+  takeSwitched(): boolean {
+    return [...this.#gateways.values()].filter((gateway) => gateway.takeSwitched()).length > 0;
   }
 
   /** Former layouts go. */
@@ -153,9 +157,17 @@ export class XdsTable {
   #gateway(key: GatewayKey): GatewayResources {
     let gateway = this.#gateways.get(key);
     if (gateway === undefined)
-      this.#gateways.set(key, (gateway = new GatewayResources(this.#table, this.#options, this.#caches)));
+      this.#gateways.set(key, (gateway = new GatewayResources(this.#table, this.#options, this.#caches, SCOPED_FROM)));
     return gateway;
   }
+}
+
+/** A reference that is not permitted, or leads nowhere: its older version may have been permitted once. */
+function hasInvalid(route: RouteTable | undefined): boolean {
+  const rules = new Set(route?.entries.map(({ rule }) => rule));
+  return [...rules].some(
+    ({ action }) => action.kind === "forward" && receiversOf(action).some(({ target }) => target.kind === "invalid"),
+  );
 }
 
 function touchHosts({ placements }: RouteTable, gateway: GatewayKey, resources: GatewayResources): void {

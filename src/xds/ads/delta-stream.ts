@@ -81,9 +81,18 @@ export class DeltaStream {
     const { everything } = subscription.subscribe(subscribe, isFirst, Object.keys(initialVersions).length > 0);
     subscription.unsubscribe(unsubscribe);
     for (const [name, version] of Object.entries(initialVersions)) subscription.brought.set(name, version);
+    // Who asks for something again has forgotten it.
+    for (const name of subscribe) if (initialVersions[name] === undefined) subscription.forget(name);
     for (const name of [...Object.keys(initialVersions), ...subscribe]) subscription.dirty.add(name);
     subscription.dirty.delete("*");
     if (everything) this.#touchAll(subscription);
+  }
+
+  /** What it has refused may be taken now: it is sent once more. */
+  again({ id, type, name }: Resource): void {
+    const subscription = this.#subscriptions.get(type);
+    if (subscription?.refused.has(name) === true && this.taken(id)?.version !== this.#view()?.get(id)?.version)
+      subscription.sent.delete(name);
   }
 
   changed(ids: Iterable<ResourceId>): void {
@@ -246,7 +255,7 @@ export class DeltaStream {
     if (error !== undefined && subscription !== undefined) return this.#refused(subscription, response, error);
     for (const resource of response.resources)
       if (subscription?.wants(resource.name) === true) subscription.taken.set(resource.name, resource);
-    for (const name of response.removed) subscription?.taken.delete(name);
+    for (const name of response.removed) if (subscription?.sent.get(name) === undefined) subscription?.forget(name);
     this.#events.taken(type, response.resources);
   }
 

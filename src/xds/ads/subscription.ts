@@ -70,11 +70,11 @@ export class Subscription {
     return this.sent.get(name)?.version === version || (!this.sent.has(name) && this.brought.get(name) === version);
   }
 
-  /** A response with these was refused. Nobody knows which of them were taken all the same. */
+  /** A response with these was refused. Which of them were taken all the same, and not what was there before, nobody knows. */
   suspect(names: readonly string[]): void {
     const half = Math.ceil(names.length / 2);
-    for (const group of [names.slice(0, half), names.slice(half)]) if (group.length > 0) this.suspects.unshift(group);
-    for (const name of names) this.taken.delete(name);
+    const groups = [names.slice(0, half), names.slice(half)];
+    this.suspects.unshift(...groups.filter((group) => group.length > 0));
   }
 
   sending(resource: Resource): void {

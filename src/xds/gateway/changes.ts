@@ -9,7 +9,12 @@ export class Changes {
   readonly #changed = new Map<ResourceId, Resource | undefined>();
 
   set(resource: Resource): void {
-    if (this.resources.get(resource.id)?.version === resource.version) return;
+    const old = this.resources.get(resource.id);
+    if (old?.version === resource.version) {
+      // The same to proxies, which have this very object; what it is made of may be others all the same.
+      const { uses, routes } = resource;
+      return void Object.assign(old, { uses, ...(routes === undefined ? {} : { routes }) });
+    }
     this.resources.set(resource.id, resource);
     this.#changed.set(resource.id, resource);
   }

@@ -31,10 +31,12 @@ export class GatewayResources {
   readonly #dirtySockets = new Set<string>();
   readonly #sockets = new Map<string, SocketTables>();
   #secrets: readonly ResourceId[] = [];
-  /** Whether some layout is another, so that there is a former one to retire. */
-  hasSwitched = false;
+  readonly #scopedFrom: number;
+  #hasSwitched = false;
 
-  constructor(table: TableView, options: ProxyOptions, caches: Caches) {
+  /** @param scopedFrom  Tables of so many hostnames are cut up. */
+  constructor(table: TableView, options: ProxyOptions, caches: Caches, scopedFrom: number) {
+    this.#scopedFrom = scopedFrom;
     this.#table = table;
     this.#options = options;
     this.#clusters = new ClusterBook(this.#changes, caches.clusters, (key) => table.endpoints.get(key));
@@ -74,7 +76,7 @@ export class GatewayResources {
     const listener = this.#listeners.get(id);
     const tables = listener === undefined ? undefined : this.#sockets.get(socketOf(listener));
     if (listener === undefined || tables === undefined) return [];
-    return [...new Set(hostnames.flatMap((hostname) => tables.idFor(listener, hostname) ?? []))];
+    return [...new Set(hostnames.flatMap((hostname) => tables.idsFor(listener, hostname)))];
   }
 
   /** What has changed since the last time. */
@@ -94,9 +96,15 @@ export class GatewayResources {
     return this.#changes.take();
   }
 
+  /** Whether some layout has changed since the last look, so that there is a former one to retire. */
+  takeSwitched(): boolean {
+    const has = this.#hasSwitched;
+    this.#hasSwitched = false;
+    return has;
+  }
+
   /** No connection is left that goes by a former layout. */
   retire(): Change {
-    this.hasSwitched = false;
     for (const tables of this.#sockets.values()) tables.retire();
     return this.#changes.take();
   }
@@ -112,7 +120,7 @@ export class GatewayResources {
   #makeSocket(socket: string): void {
     const tables = this.#tablesOf(socket);
     const switches = tables.make(this.#table.routes);
-    this.hasSwitched ||= switches;
+    this.#hasSwitched ||= switches;
     if (!switches && !this.#dirtySockets.has(socket)) return;
     const [first, ...others] = this.#listenersOn(socket);
     if (first !== undefined)
@@ -127,6 +135,7 @@ export class GatewayResources {
       tables = new SocketTables({
         changes: this.#changes,
         options: this.#options,
+        scopedFrom: this.#scopedFrom,
         cell: (id, hostname) => this.#hosts.cell(id, hostname),
         hostnames: (id) => this.#hosts.hostnames(id),
       });

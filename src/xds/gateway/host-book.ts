@@ -63,7 +63,6 @@ export class HostBook {
     const listener = this.#table.listeners.get(id);
     const old = this.#cells.get(id)?.get(hostname);
     const cell = listener === undefined ? undefined : this.#cellOf(listener, hostname);
-    if (old !== undefined && cell !== undefined && Buffer.compare(old.bytes, cell.bytes) === 0) return false;
     for (const key of old?.follows ?? []) if (old !== undefined) this.#unfollow(key, old);
     for (const key of cell?.follows ?? []) if (cell !== undefined) this.#follow(key, cell, id);
     this.#keep(id, hostname, cell);

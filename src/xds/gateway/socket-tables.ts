@@ -20,6 +20,8 @@ interface Table {
 interface Parts {
   readonly changes: Changes;
   readonly options: ProxyOptions;
+  /** So many hostnames are cut up. */
+  readonly scopedFrom: number;
   readonly cell: (listener: ListenerId, hostname: string) => HostCell | undefined;
   readonly hostnames: (listener: ListenerId) => Iterable<string>;
 }
@@ -40,9 +42,9 @@ export class SocketTables {
     return this.#tables.get(table)?.book.isScoped === true;
   }
 
-  /** The resource that has a hostname of a listener. */
-  idFor(listener: Listener, hostname: string): ResourceId | undefined {
-    return this.#tables.get(tableOf(listener, this.#all.length > 1))?.book.idFor(hostname);
+  /** What leads to the routes of a hostname of a listener, and has them. */
+  idsFor(listener: Listener, hostname: string): readonly ResourceId[] {
+    return this.#tables.get(tableOf(listener, this.#all.length > 1))?.book.idsFor(hostname) ?? [];
   }
 
   /** These share the socket now. Whatever stands in a table may stand elsewhere. */
@@ -58,7 +60,7 @@ export class SocketTables {
     }
     for (const [name, own] of wanted) {
       const table = this.#tables.get(name) ?? {
-        book: new TableBook(name, this.#parts.changes, this.#parts.options),
+        book: new TableBook(name, this.#parts.changes, this.#parts.options, this.#parts.scopedFrom),
         own,
       };
       table.own = own;

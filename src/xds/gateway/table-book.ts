@@ -1,5 +1,5 @@
 import type { ProxyOptions } from "../options.ts";
-import { type ResourceId, idOf } from "../resources/resource.ts";
+import type { ResourceId } from "../resources/resource.ts";
 import type { Changes } from "./changes.ts";
 import { type Layout, type Routes, ScopedLayout, type TableHost, WholeLayout } from "./table-layouts.ts";
 
@@ -16,11 +16,16 @@ export class TableBook {
   readonly #make: (isScoped: boolean) => Layout;
   readonly #hosts = new Map<string, TableHost>();
   readonly #dirty = new Set<string>();
+  readonly #scopedFrom: number;
   #isScoped = false;
+  /** Whether proxies may know the current layout. */
+  #isMade = false;
   #current: Layout;
   #former: Layout | undefined;
 
-  constructor(table: string, changes: Changes, options: ProxyOptions) {
+  /** @param scopedFrom  So many hostnames are cut up. */
+  constructor(table: string, changes: Changes, options: ProxyOptions, scopedFrom: number) {
+    this.#scopedFrom = scopedFrom;
     const parts = { table, changes, options };
     this.#make = (isScoped) => (isScoped ? new ScopedLayout(parts) : new WholeLayout(parts));
     this.#current = this.#make(false);
@@ -42,19 +47,19 @@ export class TableBook {
     this.#dirty.add(hostname);
   }
 
-  /** The route configuration that has a hostname. */
-  idFor(hostname: string): ResourceId {
-    return idOf("RouteConfiguration", this.#current.configurationOf(hostname));
+  /** What leads to a hostname's routes, and has them. */
+  idsFor(hostname: string): readonly ResourceId[] {
+    return this.#current.idsFor(hostname);
   }
 
   /** Makes what has been put. @returns Whether its listener has to look routes up in another way from now on. */
   make(routes: Routes): boolean {
-    const wasEmpty = this.#hosts.size === this.#dirty.size;
-    const isScoped = this.#hosts.size >= (this.#isScoped ? WHOLE_BELOW : SCOPED_FROM);
+    const isScoped = this.#hosts.size >= (this.#isScoped ? WHOLE_BELOW : this.#scopedFrom);
     const switches = isScoped !== this.#isScoped;
     this.#former?.make(this.#dirty, this.#hosts, routes);
-    if (!switches) this.#current.make(this.#dirty, this.#hosts, routes);
-    else this.#switch(isScoped, wasEmpty, routes);
+    if (switches) this.#switch(isScoped, routes);
+    else this.#current.make(this.#dirty, this.#hosts, routes);
+    this.#isMade = true;
     this.#dirty.clear();
     return switches;
   }
@@ -71,10 +76,10 @@ export class TableBook {
     this.#current.drop();
   }
 
-  #switch(isScoped: boolean, isFirst: boolean, routes: Routes): void {
+  #switch(isScoped: boolean, routes: Routes): void {
     const back = this.#former;
-    if (!isFirst) this.#current.make(this.#dirty, this.#hosts, routes);
-    this.#former = isFirst ? undefined : this.#current;
+    if (this.#isMade) this.#current.make(this.#dirty, this.#hosts, routes);
+    this.#former = this.#isMade ? this.#current : undefined;
     this.#isScoped = isScoped;
     this.#current = back ?? this.#make(isScoped);
     if (back === undefined) this.#current.make(this.#hosts.keys(), this.#hosts, routes);

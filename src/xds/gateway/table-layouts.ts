@@ -20,8 +20,8 @@ export type Routes = ReadonlyMap<RouteKey, RouteTable>;
 
 /** A way to give proxies a table. */
 export interface Layout {
-  /** The route configuration that a hostname is in. */
-  configurationOf(hostname: string): string;
+  /** What leads to a hostname's routes, and has them. */
+  idsFor(hostname: string): readonly ResourceId[];
   /** What is said of these hostnames is different, or of all that there are. */
   make(changed: Iterable<string>, hosts: Hosts, routes: Routes): void;
   /** Withdraws everything. */
@@ -67,8 +67,8 @@ export class WholeLayout implements Layout {
     this.#parts = parts;
   }
 
-  configurationOf(): string {
-    return this.#parts.table;
+  idsFor(): readonly ResourceId[] {
+    return [idOf("RouteConfiguration", this.#parts.table)];
   }
 
   make(_changed: Iterable<string>, hosts: Hosts, routes: Routes): void {
@@ -94,8 +94,13 @@ export class ScopedLayout implements Layout {
     this.#parts = parts;
   }
 
-  configurationOf(hostname: string): string {
-    return bucketOf(this.#parts.table, hostname);
+  idsFor(hostname: string): readonly ResourceId[] {
+    const { table } = this.#parts;
+    return [
+      idOf("RouteConfiguration", bucketOf(table, hostname)),
+      idOf("ScopedRouteConfiguration", scopeName(table, hostname)),
+      ...(isWildcard(hostname) ? [idOf("ExtensionConfig", wildcardFilter(table))] : []),
+    ];
   }
 
   make(changed: Iterable<string>, hosts: Hosts, routes: Routes): void {

@@ -43,7 +43,8 @@ export function redirectAction(
     responseCode: CODES.get(redirect.statusCode) ?? Code.FOUND,
     schemeRewriteSpecifier: { case: "schemeRedirect", value: scheme },
     hostRedirect: host,
-    portRedirect: port === WELL_KNOWN[scheme] ? 0 : port,
+    // Without a host of its own, a redirect would keep the port that the client said.
+    portRedirect: port === WELL_KNOWN[scheme] && host !== "" ? 0 : port,
     ...(redirect.path === undefined
       ? {}
       : { pathRewriteSpecifier: { case: "regexRewrite", value: pathChange(redirect.path, match) } }),

@@ -11,7 +11,8 @@ import { joined } from "./virtual-host.ts";
 
 /** Field 2 of RouteConfiguration, `virtual_hosts`, with a length. */
 const VIRTUAL_HOSTS_TAG = 0x12;
-const MOST_BODY_BYTES = 4096;
+/** 4,096 characters, each of four bytes at most. */
+const MOST_BODY_BYTES = 4 * 4096;
 
 /** Said by Envoy to backends, where nobody asked. */
 const OF_ENVOY = ["te", "x-envoy-external-address", "x-envoy-internal"];
