@@ -31,6 +31,7 @@ const gatewaysOf = (route: RouteTable | undefined): ReadonlySet<GatewayKey> =>
  */
 export class XdsTable {
   readonly #options: ProxyOptions;
+  readonly #scopedFrom: number;
   readonly #caches: Caches = { clusters: new ClusterCache(), routes: new RouteCache() };
   /** What proxies are to serve: as the routing table, but for routes that they refuse. */
   readonly #table = new RoutingTable();
@@ -40,8 +41,10 @@ export class XdsTable {
   readonly #madeAt = new WeakMap<Resource, number>();
   #now = 0;
 
-  constructor(options: ProxyOptions) {
+  /** @param scopedFrom  Tables of so many hostnames are cut up. */
+  constructor(options: ProxyOptions, scopedFrom = SCOPED_FROM) {
     this.#options = options;
+    this.#scopedFrom = scopedFrom;
   }
 
   get table(): RoutingTableView {
@@ -157,7 +160,10 @@ export class XdsTable {
   #gateway(key: GatewayKey): GatewayResources {
     let gateway = this.#gateways.get(key);
     if (gateway === undefined)
-      this.#gateways.set(key, (gateway = new GatewayResources(this.#table, this.#options, this.#caches, SCOPED_FROM)));
+      this.#gateways.set(
+        key,
+        (gateway = new GatewayResources(this.#table, this.#options, this.#caches, this.#scopedFrom)),
+      );
     return gateway;
   }
 }

@@ -1,5 +1,8 @@
+import { once } from "node:events";
+import { createServer } from "node:net";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Key } from "../../src/api/keys.ts";
+import { SCOPED_FROM } from "../../src/xds/gateway/table-book.ts";
 import { Backend } from "../support/backend.ts";
 import { send, until } from "../support/data-plane.ts";
 import { EnvoyRig } from "../support/envoy-rig.ts";
@@ -76,5 +79,32 @@ describe("F17, F18: a route that Envoy refuses", () => {
     await rig.plane.settled();
     expect(second.exitCode).toBeNull();
     expect(rig.programmed(keyOf("good19"))[0]).toBe("True");
+  });
+
+  test("is told from others of its hostname in a table that is cut up", async () => {
+    const { rig, service, get } = await start();
+    const shared = (name: string, path: string): string =>
+      routeYaml(name, `hostnames: [shared.example.com]\n${rule(path)}`, "generation: 1");
+    const all =
+      service + good(SCOPED_FROM * 2) + shared("one", "/one") + shared("bad", REFUSED) + shared("two", "/two");
+    // Before any proxy is there, so that no version of anything is known to be good.
+    rig.apply(all);
+    await rig.startEnvoy();
+    await until("it is told", () => isRefused(rig, "bad"));
+    const others = ["one", "two", "good0", `good${SCOPED_FROM * 2 - 1}`];
+    await until("all others are served", () => others.every((name) => rig.programmed(keyOf(name))[0] === "True"));
+    expect([await get("shared", "/one"), await get("shared", "/two"), await get("good0")]).toEqual([200, 200, 200]);
+  });
+
+  test("a port that another has is told, and taken when it is free", async () => {
+    const { rig, service } = await start();
+    const other = createServer().listen(rig.port, "127.0.0.1");
+    await once(other, "listening");
+    rig.apply(service + good(1));
+    await rig.startEnvoy();
+    await until("it is told", () => rig.programmed(keyOf("good0"))[1] === "ListenerNotProgrammed");
+    expect(rig.programmed(keyOf("good0"))[2]).toMatch(/cannot bind/);
+    other.close();
+    await until("it is served", () => rig.programmed(keyOf("good0"))[0] === "True");
   });
 });

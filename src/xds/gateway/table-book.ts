@@ -5,8 +5,8 @@ import { type Layout, type Routes, ScopedLayout, type TableHost, WholeLayout } f
 
 /** From so many hostnames on a table is cut up. */
 export const SCOPED_FROM = 100;
-/** It is put together again below that, so that one more or less does not switch to and fro. */
-const WHOLE_BELOW = 50;
+/** It is put together again below that part of it, so that one more or less does not switch to and fro. */
+const WHOLE_BELOW = 0.5;
 
 /**
  * The hostnames of a listener, or of several on one port, as the route configurations that proxies are given. When the
@@ -54,7 +54,7 @@ export class TableBook {
 
   /** Makes what has been put. @returns Whether its listener has to look routes up in another way from now on. */
   make(routes: Routes): boolean {
-    const isScoped = this.#hosts.size >= (this.#isScoped ? WHOLE_BELOW : this.#scopedFrom);
+    const isScoped = this.#hosts.size >= this.#scopedFrom * (this.#isScoped ? WHOLE_BELOW : 1);
     const switches = isScoped !== this.#isScoped;
     this.#former?.make(this.#dirty, this.#hosts, routes);
     if (switches) this.#switch(isScoped, routes);
