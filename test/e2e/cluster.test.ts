@@ -89,9 +89,11 @@ describe("kubectl apply", () => {
   });
 
   test("explain is worth reading", async () => {
-    const { stdout } = await cluster.kubectl(["explain", "serviceroute.spec.rules.retry"]);
-    expect(stdout).toMatch(/budget/);
-    expect(stdout).toMatch(/Default: 1\./);
+    const explain = async (): Promise<string> =>
+      (await cluster.kubectl(["explain", "serviceroute.spec.rules.retry"])).stdout;
+    // The API server publishes what it knows of a kind a moment after the kind itself.
+    await until("it is published", async () => (await explain()).includes("budget"));
+    expect(await explain()).toMatch(/Default: 1\./);
   });
 
   test("a backend that is not there is said so, and recovers by itself", async () => {
