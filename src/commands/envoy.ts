@@ -1,7 +1,6 @@
 import { hostname } from "node:os";
 import { Command, InvalidArgumentError } from "commander";
-import type { BoundAddress } from "../telemetry/http-endpoint.ts";
-import { parseAddress } from "../telemetry/http-endpoint.ts";
+import { type BoundAddress, parseAddress } from "../telemetry/http-endpoint.ts";
 import { type Format, outputOption, printData } from "./output.ts";
 import { flag } from "./flag.ts";
 import { xdsAddressOption } from "./serving-flags.ts";

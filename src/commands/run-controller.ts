@@ -91,6 +91,11 @@ function lastGoodOf(
 
 /** Runs until `signal` aborts: reads the cluster, serves traffic, and, as the leader, writes statuses. */
 export async function runController(flags: ControllerFlags, signal: AbortSignal): Promise<void> {
+  if (flags.dataPlane === "envoy" && flags.leaderElect)
+    throw new CommandError(
+      "--leader-elect: a leader does not know of other replicas' Envoys yet; run one replica with --data-plane envoy",
+      2,
+    );
   const metrics = new Metrics();
   const stdout = openStdout({ dropped: () => metrics.requests.logLineDropped(), isShared: flags.gatewayWorkers > 0 });
   const log = createLogger(flags.logLevel, stdout);

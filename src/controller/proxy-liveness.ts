@@ -29,20 +29,20 @@ export class ProxyLiveness implements LivenessCount {
     this.#check(key);
   }
 
-  /** What proxies say of the route as it was published last. */
+  /** What proxies say of the route as it was published last; of no Gateway when it is gone. */
   said(key: RouteKey, byGateway: ByGateway): void {
+    if (byGateway.size === 0) return void this.#said.delete(key);
     this.#said.set(key, byGateway);
     this.#check(key);
   }
 
+  /** Another object of the name is another version. What proxies say of it they may have said already. */
   forget(key: RouteKey): void {
-    this.#said.delete(key);
     this.#versions.delete(key);
   }
 
-  /** Other replicas have proxies of their own, of which they do not say anything yet. */
   reported(): void {
-    // Each replica counts the proxies that are connected to it.
+    // With proxies there is one replica: those of others would not be counted.
   }
 
   #check(key: RouteKey): void {

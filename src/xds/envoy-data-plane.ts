@@ -39,6 +39,7 @@ export class EnvoyDataPlane {
   readonly #served: ServedRoutes;
   readonly #listeners: ListenerStates;
   readonly #gateways = new Map<GatewayKey, GatewayProxies>();
+  readonly #routeServed: ProxyEvents["routeServed"];
   readonly #waiting: (() => void)[] = [];
   #isOpen = false;
   #opening: NodeJS.Immediate | undefined;
@@ -46,12 +47,13 @@ export class EnvoyDataPlane {
 
   constructor({ table, options, log, events }: Parts) {
     this.#log = log;
+    this.#routeServed = (key, byGateway) => events.routeServed(key, byGateway);
     this.#xds = new XdsTable(options);
     const proxiesOf = (gateway: GatewayKey): Proxy[] => this.proxies.filter((proxy) => proxy.gateway === gateway);
     this.#served = new ServedRoutes({
       proxiesOf,
       serves: (proxy, id, since) => this.#serves(proxy, id, since),
-      said: (key, byGateway) => events.routeServed(key, byGateway),
+      said: this.#routeServed,
     });
     this.#listeners = new ListenerStates({
       listeners: table.listeners,
@@ -81,10 +83,15 @@ export class EnvoyDataPlane {
     if (this.#isOpen) this.#send(changes);
     else this.#openSoon();
     for (const [key, route] of diff.routes)
-      if (route === undefined) this.#served.forget(key);
+      if (route === undefined) this.#gone(key);
       else this.#served.published(key, this.#xds.resourcesOf(route), this.#xds.now);
     this.#listeners.published(diff.listeners.keys());
     if (this.#xds.takeSwitched()) this.#retireLater();
+  }
+
+  #gone(key: RouteKey): void {
+    this.#served.forget(key);
+    this.#routeServed(key, new Map());
   }
 
   /** Not at once: what is published first is an empty table, and the real one before anything else can happen. */

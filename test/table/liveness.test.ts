@@ -1,10 +1,12 @@
 import { describe, expect, test } from "vitest";
-import { keyOf } from "../../src/api/keys.ts";
+import { type Key, keyOf } from "../../src/api/keys.ts";
 import { ListenerLiveness } from "../../src/controller/listener-liveness.ts";
 import { Liveness } from "../../src/controller/liveness.ts";
+import { ProxyLiveness } from "../../src/controller/proxy-liveness.ts";
 import { ServedBatches } from "../../src/controller/served-batches.ts";
 import type { Listener, ListenerId } from "../../src/routing/listener.ts";
 import type { ListenerReport, ListenerState, ReplicaReport } from "../../src/routing/programmed.ts";
+import type { RouteKey } from "../../src/routing/routing-table.ts";
 import { readListeners, writeListeners } from "../../src/status/listener-report.ts";
 
 const ROUTE = keyOf("ServiceRoute", "default", "r");
@@ -207,5 +209,38 @@ describe("what is published and not known to be served yet", () => {
     }
     while (waiting.length > 0) waiting.shift()?.();
     expect(taken).toEqual([1, 5]);
+  });
+});
+
+describe("what proxies say of a route", () => {
+  const GW = "Gateway/default/gw" as Key<"Gateway">;
+  const KEY = "ServiceRoute/default/r" as RouteKey;
+  const served = (live: number, total: number) => new Map([[GW, { live, total }]]);
+  const version = (uid: string) => ({ uid, generation: 1, resourceVersion: "1" });
+
+  test("F37: an object of the same name, of which proxies have said already that they serve it, is served", () => {
+    const told: string[] = [];
+    const liveness = new ProxyLiveness((_key, { live, total }) => told.push(`${live}/${total}`));
+    liveness.said(KEY, served(1, 1));
+    liveness.published(KEY, version("a"));
+    liveness.said(KEY, served(1, 1));
+    liveness.forget(KEY);
+    liveness.published(KEY, version("b"));
+    expect(told).toEqual(["1/1", "1/1"]);
+  });
+
+  test("who comes later takes nothing back, a refusal does, and what is gone is forgotten", () => {
+    const told: string[] = [];
+    const liveness = new ProxyLiveness((_key, { live, total, rejected = "" }) =>
+      told.push(`${live}/${total}${rejected}`),
+    );
+    liveness.published(KEY, version("a"));
+    liveness.said(KEY, served(1, 1));
+    liveness.said(KEY, served(1, 2));
+    liveness.said(KEY, new Map([[GW, { live: 0, total: 2, rejected: " no" }]]));
+    liveness.said(KEY, new Map());
+    liveness.forget(KEY);
+    liveness.published(KEY, version("b"));
+    expect(told).toEqual(["1/1", "0/2 no"]);
   });
 });

@@ -1,4 +1,4 @@
-import type { MessageInitShape } from "@bufbuild/protobuf";
+import { type MessageInitShape, create } from "@bufbuild/protobuf";
 import {
   HeaderMutationSchema,
   type HeaderMutation,
@@ -20,7 +20,6 @@ import { retryPolicy } from "./retry.ts";
 import type { FractionInit } from "./route-match.ts";
 import { type Share, sharesOf } from "./shares.ts";
 import { durationOf } from "./typed.ts";
-import { create } from "@bufbuild/protobuf";
 
 type Action = MessageInitShape<typeof RouteActionSchema>;
 type MirrorInit = MessageInitShape<typeof RouteAction_RequestMirrorPolicySchema>;

@@ -1,5 +1,4 @@
-import type { JsonObject } from "@bufbuild/protobuf";
-import { type MessageInitShape, create } from "@bufbuild/protobuf";
+import { type JsonObject, type MessageInitShape, create } from "@bufbuild/protobuf";
 import { TypedExtensionConfigSchema } from "../generated/envoy/config/core/v3/extension_pb.js";
 import { LuaSchema } from "../generated/envoy/extensions/filters/http/lua/v3/lua_pb.js";
 import type { HttpFilterSchema } from "../generated/envoy/extensions/filters/network/http_connection_manager/v3/http_connection_manager_pb.js";
