@@ -40,8 +40,9 @@ const MAY_IMPORT: Readonly<
       "node:util",
     ],
   },
+  pki: { folders: [], packages: ["@peculiar/asn1-schema", "@peculiar/asn1-x509", "node:crypto"] },
   xds: {
-    folders: ["api", "routing", "telemetry"],
+    folders: ["api", "routing", "telemetry", "pki"],
     packages: [
       "@bufbuild/protobuf",
       "@bufbuild/protobuf/wire",

@@ -66,6 +66,7 @@ export class EnvoyDataPlane {
       left: (proxy) => this.#left(proxy),
       taken: (proxy, type, resources) => this.#taken(proxy, type, resources),
       refused: (proxy, resource, message) => this.#refused(proxy, resource, message),
+      impostor: (proxy, gateway) => log.warn({ proxy, gateway }, "a proxy without a certificate for its Gateway"),
     });
   }
 
@@ -73,9 +74,12 @@ export class EnvoyDataPlane {
     return [...this.#server.proxies];
   }
 
-  /** @returns The port that proxies find us at. */
-  async listen(address: string): Promise<number> {
-    return this.#server.listen(address, ServerCredentials.createInsecure());
+  /**
+   * @param credentials  What we show and whom we believe: over TLS a certificate says whose proxy one is.
+   * @returns The port that proxies find us at.
+   */
+  async listen(address: string, credentials = ServerCredentials.createInsecure()): Promise<number> {
+    return this.#server.listen(address, credentials);
   }
 
   publish(diff: TableDiff): void {

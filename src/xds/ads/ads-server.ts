@@ -1,4 +1,5 @@
 import { Server, type ServerCredentials, type ServerDuplexStream, type ServiceDefinition, status } from "@grpc/grpc-js";
+import { proxyUri } from "../../pki/identity.ts";
 import type { Resource, ResourceId, ResourceType } from "../resources/resource.ts";
 import type { GatewayKey } from "../xds-table.ts";
 import { type DeltaResponse, DeltaStream, type ResourceView } from "./delta-stream.ts";
@@ -37,6 +38,8 @@ export interface AdsEvents {
   readonly left: (proxy: Proxy) => void;
   readonly taken: (proxy: Proxy, type: ResourceType, resources: readonly Resource[]) => void;
   readonly refused: (proxy: Proxy, resource: Resource, message: string) => void;
+  /** Somebody with a certificate of other proxies, or of none, asked for what is this Gateway's. */
+  readonly impostor: (id: string, gateway: GatewayKey) => void;
 }
 
 interface Connected extends Proxy {
@@ -58,6 +61,8 @@ export class AdsServer {
   readonly #viewOf: (gateway: GatewayKey) => ReturnType<ResourceView>;
   readonly #events: AdsEvents;
   readonly #proxies = new Set<Connected>();
+  /** Whether a certificate says whose proxy one is; on loopback, in clear, its own word does. */
+  #isSecure = false;
 
   constructor(viewOf: (gateway: GatewayKey) => ReturnType<ResourceView>, events: AdsEvents) {
     this.#viewOf = viewOf;
@@ -71,6 +76,7 @@ export class AdsServer {
 
   /** @returns The port. */
   async listen(address: string, credentials: ServerCredentials): Promise<number> {
+    this.#isSecure = credentials._isSecure();
     return new Promise((resolve, reject) =>
       this.#server.bindAsync(address, credentials, (error, port) => (error === null ? resolve(port) : reject(error))),
     );
@@ -121,12 +127,11 @@ export class AdsServer {
 
   #join(call: Call, node: ReadRequest["node"]): Connected | undefined {
     const gateway = node === undefined ? undefined : gatewayNamed(node.cluster);
-    if (node === undefined || gateway === undefined) {
-      call.emit("error", {
-        code: status.INVALID_ARGUMENT,
-        details: "node.cluster must be NAMESPACE/NAME of a Gateway",
-      });
-      return undefined;
+    if (node === undefined || gateway === undefined)
+      return refuse(call, status.INVALID_ARGUMENT, "node.cluster must be NAMESPACE/NAME of a Gateway");
+    if (this.#isSecure && !mayAskFor(call, node.cluster)) {
+      this.#events.impostor(node.id, gateway);
+      return refuse(call, status.PERMISSION_DENIED, `the certificate is not one of a proxy of ${node.cluster}`);
     }
     const stream: DeltaStream = new DeltaStream(() => this.#viewOf(gateway), {
       taken: (type, resources) => this.#events.taken(proxy, type, resources),
@@ -149,6 +154,16 @@ function flushing(call: Call, stream: DeltaStream): () => void {
     if (stream.isWaiting) timer = setTimeout(flush, WAITING_MS).unref();
   };
   return flush;
+}
+
+function refuse(call: Call, code: status, details: string): undefined {
+  call.emit("error", { code, details });
+}
+
+/** Whether the certificate names the Gateway, and no other. */
+function mayAskFor(call: Call, gateway: string): boolean {
+  const names = call.getAuthContext().sslPeerCertificate?.subjectaltname?.split(", ") ?? [];
+  return names.length === 1 && names[0] === `URI:${proxyUri(gateway)}`;
 }
 
 function gatewayNamed(cluster: string): GatewayKey | undefined {
