@@ -1,5 +1,5 @@
-import { X509Certificate, randomUUID } from "node:crypto";
-import { type KeyPair, issueAuthority, issueLeaf } from "./certificate.ts";
+import { X509Certificate, createPrivateKey, randomUUID } from "node:crypto";
+import { type Identity, type KeyPair, issueAuthority, issueLeaf } from "./certificate.ts";
 
 /** Who signs the certificates of a controller and of its proxies. */
 export interface Authority {
@@ -15,13 +15,6 @@ export interface Credentials extends KeyPair {
   readonly trusted: string;
 }
 
-export interface Identity {
-  readonly commonName: string;
-  readonly uri: string;
-  readonly dns?: readonly string[];
-  readonly usage: "client" | "server";
-}
-
 const DAY_MS = 86_400_000;
 const AUTHORITY_MS = 3650 * DAY_MS;
 /** Clocks of nodes differ. */
@@ -29,6 +22,8 @@ const SKEW_MS = 300_000;
 /** Of an authority's life: when the one after it is made known, and when that one takes over. */
 const KNOWN_AT = 0.5;
 const TAKEN_OVER_AT = 0.75;
+/** Until everybody has heard of it, whatever the life of the one before. */
+const SPREAD_MS = DAY_MS;
 /** Of a certificate's life: when the next one is issued. */
 const RENEWED_AT = 2 / 3;
 
@@ -62,6 +57,8 @@ function isAlive(pem: string, now: number): boolean {
   return certificate !== undefined && age(certificate, now) < 1;
 }
 
+const isOlder = (pem: string, than: number): boolean => (read(pem)?.validFromDate.getTime() ?? 0) <= than;
+
 /** Those that signed before stay, so that nobody has to learn of a successor in a hurry. */
 function trusting(current: KeyPair, next: KeyPair | undefined, before: string, now: number): Authority {
   const known = [current.certificate, ...(next === undefined ? [] : [next.certificate]), ...(before.match(PEM) ?? [])];
@@ -80,19 +77,36 @@ export function authorityAt(authority: Authority | undefined, now: number): Auth
   const { current, next, trusted } = authority;
   const certificate = read(current.certificate);
   const over = certificate === undefined ? 1 : age(certificate, now);
-  if (over >= TAKEN_OVER_AT) return trusting(next ?? newAuthority(now), undefined, trusted, now);
+  const isKnown = next !== undefined && isOlder(next.certificate, now - SPREAD_MS);
+  if (over >= 1 || (over >= TAKEN_OVER_AT && isKnown))
+    return trusting(next ?? newAuthority(now), undefined, trusted, now);
   if (over >= KNOWN_AT && next === undefined) return trusting(current, newAuthority(now), trusted, now);
   return authority;
 }
 
+function belongs(key: string, certificate: X509Certificate): boolean {
+  try {
+    return certificate.checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false;
+  }
+}
+
+const namesOf = ({ uri, dns = [] }: Identity): string => [`URI:${uri}`, ...dns.map((name) => `DNS:${name}`)].join(", ");
+
 /** Whether what somebody has still says who they are, is believed by all, and believes all. */
-function isGood({ certificate: pem, key, trusted }: Credentials, { uri }: Identity, authority: Authority, now: number) {
+function isGood(
+  { certificate: pem, key, trusted }: Credentials,
+  identity: Identity,
+  authority: Authority,
+  now: number,
+) {
   const certificate = read(pem);
   return (
     certificate !== undefined &&
-    key !== "" &&
+    belongs(key, certificate) &&
     trusted === authority.trusted &&
-    certificate.subjectAltName?.split(", ").includes(`URI:${uri}`) === true &&
+    certificate.subjectAltName === namesOf(identity) &&
     age(certificate, now) < RENEWED_AT &&
     (authority.trusted.match(PEM) ?? []).some((one) => signs(one, certificate))
   );
@@ -111,6 +125,6 @@ export function credentialsAt(
   { now, lifeMs }: { readonly now: number; readonly lifeMs: number },
 ): Credentials {
   if (has !== undefined && isGood(has, identity, authority, now)) return has;
-  const pair = issueLeaf(authority.current, { ...identity, from: now - SKEW_MS, to: now + lifeMs });
+  const pair = issueLeaf(authority.current, identity, { from: now - SKEW_MS, to: now + lifeMs });
   return { ...pair, trusted: authority.trusted };
 }

@@ -33,7 +33,8 @@ interface Period {
   readonly to: number;
 }
 
-export interface LeafRequest extends Period {
+/** Whom a certificate is for. */
+export interface Identity {
   readonly commonName: string;
   readonly uri: string;
   readonly dns?: readonly string[];
@@ -131,7 +132,11 @@ export function issueAuthority(commonName: string, { from, to }: Period): KeyPai
 }
 
 /** A certificate that says who its holder is by a URI, signed by an authority. */
-export function issueLeaf(authority: KeyPair, { commonName, uri, dns = [], usage, from, to }: LeafRequest): KeyPair {
+export function issueLeaf(
+  authority: KeyPair,
+  { commonName, uri, dns = [], usage }: Identity,
+  { from, to }: Period,
+): KeyPair {
   const issuer = AsnConvert.parse(new X509Certificate(authority.certificate).raw, Certificate).tbsCertificate.subject;
   const names = [
     new GeneralName({ uniformResourceIdentifier: uri }),

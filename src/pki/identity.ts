@@ -1,4 +1,4 @@
-import type { Identity } from "./authority.ts";
+import type { Identity } from "./certificate.ts";
 
 /** Names of SPIFFE, which Envoy and others know how to match. */
 const TRUST_DOMAIN = "spiffe://serviceroute.dev";

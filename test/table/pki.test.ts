@@ -2,7 +2,8 @@ import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { createServer, connect, type TLSSocket } from "node:tls";
 import { describe, expect, test } from "vitest";
-import { type Authority, type Identity, authorityAt, credentialsAt } from "../../src/pki/authority.ts";
+import type { Identity } from "../../src/pki/certificate.ts";
+import { type Authority, authorityAt, credentialsAt } from "../../src/pki/authority.ts";
 import { controllerIdentity, proxyIdentity, proxyUri } from "../../src/pki/identity.ts";
 
 const DAY = 86_400_000;
@@ -76,6 +77,8 @@ describe("certificates that the controller issues", () => {
     ["for another Gateway", { identity: proxyIdentity("shop/other") }],
     ["of another authority", { authority: authorityAt(undefined, NOW) }],
     ["that cannot be read", { has: { ...proxy, certificate: "nothing" } }],
+    ["with another's key", { has: { ...proxy, key: server.key } }],
+    ["for fewer names", { identity: { ...proxyIdentity("shop/public"), dns: ["more.example"] } }],
     ["without its key", { has: { ...proxy, key: "" } }],
     ["that trusts others", { has: { ...proxy, trusted: "" } }],
   ])("what is there %s is replaced", (_, change) => {
@@ -116,6 +119,14 @@ describe("the authority", () => {
       expect(
         await handshake(issued(server, controllerIdentity([])), issued(client, proxyIdentity("a/b"))),
       ).toBeDefined();
+  });
+
+  test("whose successor was made late waits a day for it, and takes it at once at its own end", () => {
+    const late = authorityAt(first, years(8));
+    expect([late.current, late.next !== undefined]).toEqual([first.current, true]);
+    expect(authorityAt(late, years(8) + DAY / 2)).toBe(late);
+    expect(authorityAt(late, years(8) + DAY).current).toBe(late.next);
+    expect(authorityAt(first, years(10.1)).current).not.toBe(first.current);
   });
 
   test("that has expired is trusted no more", () => {
